@@ -1,0 +1,35 @@
+// Runs the app's TypeScript on Node: bundles a module with esbuild and imports the bundle. LiveStore and Effect stay
+// outside of the bundle and come from this app's node_modules, wherever the module lies.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { build } from 'esbuild'
+
+export const app = resolve(dirname(fileURLToPath(import.meta.url)), '..')
+
+/** Imports the TypeScript module at path and gives its exports. */
+export const load = async (path) => {
+  const cache = join(app, '.build')
+  mkdirSync(cache, { recursive: true })
+  const dir = mkdtempSync(join(cache, 'run-'))
+  try {
+    const outfile = join(dir, 'module.mjs')
+    await build({
+      entryPoints: [resolve(path)],
+      outfile,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      external: ['@livestore/*', 'effect', '@effect/*', 'undici'],
+      sourcemap: 'inline',
+      logLevel: 'error',
+    })
+    return await import(pathToFileURL(outfile).href)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+/** The schema folder of a release of this app. */
+export const release = (version) => join(app, 'history', version, 'livestore')

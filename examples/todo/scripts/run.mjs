@@ -1,0 +1,9 @@
+// Runs a TypeScript module:  node scripts/run.mjs src/main.ts ARGUMENT…
+import { load } from './load.mjs'
+
+const [entry] = process.argv.splice(2, 1)
+if (entry === undefined) {
+  console.error('usage: node scripts/run.mjs MODULE.ts [ARGUMENT…]')
+  process.exit(2)
+}
+await load(entry)
