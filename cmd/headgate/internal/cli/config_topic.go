@@ -1,0 +1,40 @@
+package cli
+
+import "io"
+
+const configText = `headgate.yaml stands in the app's directory. headgate finds it from any directory below; --config or
+HEADGATE_CONFIG names another file. Paths in it are relative to it. ${NAME} is replaced by the environment
+variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADGATE_ variable, that over the file.
+
+    app: todo
+    schemas:                        # an app may have several store kinds
+      main:
+        entry: src/livestore/schema.ts   # the module with makeSchema
+        export: schema                   # default: schema
+        adapters: [web, node]            # of web, node, expo, cloudflare
+        queries: src/livestore/queries.ts  # optional: a module that exports query definitions
+    releases: headgate/releases     # default; HEADGATE_RELEASES
+    migrations: headgate/migrations # default; HEADGATE_MIGRATIONS
+    environments:
+      local:
+        stores:
+          - {id: demo, schema: main, log: "file:data/demo/eventlog@6.db"}   # or dump:PATH
+        fleet:                      # which releases are out there
+          horizon: 90d              # a client away for longer does not count
+          alive:
+            - {release: 1.0.0, share: 12%}
+            - {release: 1.1.0, share: 88%}
+    suppressions:                   # findings accepted for a while
+      - {code: ST103, path: events.v1.TodoArchived, reason: "…", owner: ana, expires: 2027-03-31}
+`
+
+func configTopic() topic {
+	return topic{
+		name:  "config",
+		about: "what stands in headgate.yaml",
+		render: func(_ *app, w io.Writer, _ []string) error {
+			_, err := io.WriteString(w, configText)
+			return err
+		},
+	}
+}

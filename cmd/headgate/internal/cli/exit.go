@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"headgate/internal/errs"
+)
+
+// exitStatus maps an error's code to the status the program ends with. The numbers are stable; scripts rely on them.
+func exitStatus(code errs.Code) int {
+	switch code {
+	case "":
+		return 0
+	case errs.Invalid, errs.NotFound, errs.Unverifiable:
+		return 2
+	case errs.Findings:
+		return 3
+	case errs.Stale:
+		return 4
+	case errs.Partial:
+		return 5
+	case errs.Locked:
+		return 6
+	case errs.Refused:
+		return 7
+	case errs.Mismatch:
+		return 8
+	case errs.Interrupted:
+		return 130
+	}
+	return 1
+}
+
+const exitCodesText = `headgate ends with one of these statuses. They are stable: scripts may rely on them.
+
+    0  ok
+    1  internal error: a defect in headgate, or the machine failed it (disk full, no permission)
+    2  usage or configuration: the command line, headgate.yaml, a file that is damaged or does not
+       exist, or app code that can't be evaluated
+    3  findings at or above --fail-on, or a closed gate
+    4  an approval is missing, or the plan is stale
+    5  partial: some stores failed, the rest are done
+    6  another process holds the lock
+    7  refused: it would lose data
+    8  a verification found a difference
+  130  interrupted by a signal
+
+Every failed run says on stderr what went wrong, what to do about it and which command to run next:
+
+    headgate: error: headgate.yaml:4: unknown key "entri"
+    headgate: hint: did you mean entry?
+    headgate: next: headgate help config
+
+With --format json the same is on stdout, unless the command has printed its result there already:
+
+    {"error": {"code", "message", "where", "hint"}, "next_actions": […]}
+`
+
+func exitCodesTopic() topic {
+	return topic{
+		name:  "exit-codes",
+		about: "what the exit statuses mean",
+		render: func(_ *app, w io.Writer, _ []string) error {
+			_, err := io.WriteString(w, exitCodesText)
+			return err
+		},
+	}
+}
+
+// A failure is an error as --format json shows it.
+type failure struct {
+	Error struct {
+		Code    errs.Code `json:"code"`
+		Message string    `json:"message"`
+		Where   string    `json:"where,omitempty"`
+		Hint    string    `json:"hint,omitempty"`
+	} `json:"error"`
+	NextActions []string `json:"next_actions"`
+}
+
+// end reports the run's error and returns its exit status.
+func (a *app) end(ctx context.Context, err error) int {
+	if e := a.stdout.failed(); e != nil && errs.As(err) == nil {
+		err = errs.New(errs.Internal, "can't write to standard output").Because(e).Hintf("is the disk behind it full?")
+	}
+	if err == nil {
+		return 0
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil && errs.CodeOf(err) == errs.Internal {
+		err = errs.New(errs.Interrupted, "interrupted").Because(err)
+	}
+
+	var f failure
+	f.Error.Code = errs.CodeOf(err)
+	f.Error.Message = err.Error()
+	if e := errs.As(err); e != nil {
+		f.Error.Where, f.Error.Hint = e.Where, e.Hint
+		f.NextActions = e.Next
+		if err == error(e) {
+			f.Error.Message = strings.TrimPrefix(f.Error.Message, e.Where+": ")
+		}
+	}
+	if len(f.NextActions) == 0 {
+		f.NextActions = []string{a.fallbackNext(f.Error.Code)}
+	}
+
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(a.stderr, "headgate: %s: %s\n", a.stderr.paint(bad, "error"), strings.TrimRight(line, "\n"))
+	}
+	for line := range strings.Lines(f.Error.Hint) {
+		fmt.Fprintf(a.stderr, "headgate: hint: %s\n", strings.TrimRight(line, "\n"))
+	}
+	for _, next := range f.NextActions {
+		fmt.Fprintf(a.stderr, "headgate: next: %s\n", next)
+	}
+	if a.format == formatJSON && !a.rendered && a.stdout.failed() == nil {
+		if e := writeJSON(a.stdout, f); e != nil {
+			fmt.Fprintf(a.stderr, "headgate: error: %v\n", e)
+		}
+	}
+	return exitStatus(f.Error.Code)
+}
+
+// fallbackNext is the next command of an error that names none.
+func (a *app) fallbackNext(code errs.Code) string {
+	switch code {
+	case errs.Internal:
+		return a.typed + " --log-level debug"
+	case errs.Interrupted:
+		return a.typed
+	}
+	return a.typed + " --help"
+}
