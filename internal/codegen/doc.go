@@ -1,0 +1,9 @@
+// Package codegen renders what an app takes into its own code: headgate.generated.ts, one file per schema,
+// whole and deterministically from one manifest, headgate/generated.yaml. The file carries the epoch table, the
+// hooks that make a rebuild of the state atomic, the options for the web adapter, and the start-up check that
+// finds a state which is already partial.
+//
+// It does not read headgate.yaml, does not evaluate the app, and decides nothing about an upgrade: the next epoch
+// is the highest one known plus one, whatever the reason. Knowledge of LiveStore versions and adapters that the
+// rendered code rests on is data in livestore.go.
+package codegen

@@ -1,0 +1,5 @@
+/* eslint-disable */
+// biome-ignore-all lint: generated
+import { type Adapter, type ClientSession, State } from '@livestore/livestore'
+import { Deferred, Effect, Exit, Option, Queue, Scope, Stream } from '__EFFECT__'
+
