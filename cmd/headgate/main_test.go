@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"headgate/internal/testenv"
+)
+
+func TestMain(m *testing.M) {
+	testenv.UpdateFlag()
+	testscript.Main(m, map[string]func(){"headgate": main})
+}
+
+// TestScript runs testdata/script/*.txtar against the real main. Beside testscript's own commands there are
+//
+//	status N PROGRAM ARGS…   run it and demand the exit status N
+//	copytodo DIR             copy the example app, with its npm packages linked
+//
+// and the conditions [linux], [unix], … and [mounts]: small file systems can be mounted.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       testenv.Update(),
+		Setup: func(env *testscript.Env) error {
+			// Nothing of the machine that runs the tests may change what they see.
+			for _, name := range []string{"HEADGATE_CONFIG", "HEADGATE_FORMAT", "HEADGATE_ENV", "HEADGATE_LOG_LEVEL", "NO_COLOR"} {
+				env.Setenv(name, "")
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":   status,
+			"copytodo": func(ts *testscript.TestScript, neg bool, args []string) { copyTodo(t, ts, neg, args) },
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "mounts":
+				return canMount(), nil
+			}
+			return false, errors.New("unknown condition " + cond)
+		},
+	})
+}
+
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N program args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+func copyTodo(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: copytodo dir")
+	}
+	ts.Check(testenv.CopyApp(testenv.Example(t, "todo"), ts.MkAbs(args[0])))
+}
+
+// canMount reports whether this user may mount a small file system in a namespace of its own.
+func canMount() bool {
+	dir, err := os.MkdirTemp("", "headgate-mount-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(dir)
+	return exec.Command("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", dir).Run() == nil
+}
