@@ -1,21 +1,21 @@
 // Runs the app's TypeScript on Node: bundles a module with esbuild and imports the bundle. LiveStore and Effect stay
 // outside of the bundle and come from this app's node_modules, wherever the module lies.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
 export const app = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 
-/** Imports the TypeScript module at path and gives its exports. */
-export const load = async (path) => {
+/** Bundles what options name and imports it. */
+const bundle = async (options) => {
   const cache = join(app, '.build')
   mkdirSync(cache, { recursive: true })
   const dir = mkdtempSync(join(cache, 'run-'))
   try {
     const outfile = join(dir, 'module.mjs')
     await build({
-      entryPoints: [resolve(path)],
+      ...options,
       outfile,
       bundle: true,
       format: 'esm',
@@ -31,5 +31,16 @@ export const load = async (path) => {
   }
 }
 
+/** Imports the TypeScript module at path and gives its exports. */
+export const load = (path) => bundle({ entryPoints: [resolve(path)] })
+
 /** The schema folder of a release of this app. */
 export const release = (version) => join(app, 'history', version, 'livestore')
+
+/** Everything that a release of this app exports, as one instance. */
+export const loadRelease = (version) => {
+  const resolveDir = release(version)
+  const files = ['schema', 'events', 'tables', 'telemetry'].filter((name) => existsSync(join(resolveDir, `${name}.ts`)))
+  const contents = files.map((name) => `export * from './${name}.ts'`).join('\n')
+  return bundle({ stdin: { contents, resolveDir, loader: 'ts' } })
+}

@@ -1,4 +1,5 @@
 // Runs a TypeScript module:  node scripts/run.mjs src/main.ts ARGUMENT…
+import './production.mjs'
 import { load } from './load.mjs'
 
 const [entry] = process.argv.splice(2, 1)

@@ -7,6 +7,7 @@
 import { makeAdapter } from '@livestore/adapter-node'
 import { createStorePromise } from '@livestore/livestore'
 import { makeWsSync } from '@livestore/sync-cf/client'
+import { LogLevel } from 'effect'
 import { WebSocket } from 'undici'
 import { commands } from './livestore/commands.ts'
 import { inbox$, todosInList, ui$ } from './livestore/queries.ts'
@@ -21,6 +22,7 @@ const openStore = () => {
     schema,
     storeId: TODO_STORE ?? 'todo',
     disableDevtools: true,
+    logLevel: LogLevel.Warning,
     ...(TODO_SYNC_TOKEN === undefined ? {} : { syncPayload: { authToken: TODO_SYNC_TOKEN } }),
     adapter: makeAdapter({
       storage: { type: 'fs', baseDirectory: TODO_DATA ?? '.data' },

@@ -1,0 +1,80 @@
+// A real LiveStore client of one release of this app, driven by a script.
+import './production.mjs'
+import { makeAdapter } from '@livestore/adapter-node'
+import { createStorePromise } from '@livestore/livestore'
+import { makeWsSync } from '@livestore/sync-cf/client'
+import { LogLevel } from 'effect'
+import { WebSocket } from 'undici'
+import { loadRelease } from './load.mjs'
+
+globalThis.WebSocket ??= WebSocket // Node 20 has none
+
+const patience = 30_000
+
+/**
+ * Opens a client. With url it syncs, and is handed out once it knows what the backend has up to head; without, it is
+ * offline. Its files lie in dir/storeId.
+ */
+export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0 }) => {
+  const { schema, events, tables, skippedEvents } = await loadRelease(version)
+  const store = await createStorePromise({
+    schema,
+    storeId,
+    disableDevtools: true,
+    logLevel: process.env.TODO_DEBUG ? LogLevel.Debug : LogLevel.None,
+    syncPayload: { authToken: token },
+    adapter: makeAdapter({
+      storage: { type: 'fs', baseDirectory: dir },
+      clientId,
+      sync: {
+        ...(url === undefined ? {} : { backend: makeWsSync({ url }) }),
+        onBackendIdMismatch: 'shutdown',
+        onSyncError: 'shutdown',
+      },
+    }),
+  })
+
+  const heads = async () => {
+    const { leader, session } = await store._dev.syncStates()
+    return {
+      confirmed: leader.upstreamHead.global,
+      local: leader.localHead.global,
+      pending: leader.pending.filter((event) => event.seqNum.client === 0).length,
+      settled:
+        session.pending.length === 0 &&
+        session.localHead.global === leader.localHead.global &&
+        session.localHead.client === leader.localHead.client,
+    }
+  }
+  const until = async (what, test) => {
+    for (const end = Date.now() + patience; ; ) {
+      const state = await heads()
+      if (test(state)) return state
+      if (Date.now() > end) throw new Error(`${clientId} on ${version}: ${what} not reached: ${JSON.stringify(state)}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  /** Waits until the client's leader has every commit and, when online, the backend too. */
+  const settle = () =>
+    until('all committed', (s) => s.settled && (url === undefined || (s.pending === 0 && s.confirmed >= head)))
+
+  if (url !== undefined) await until(`head ${head}`, (s) => s.settled && s.confirmed >= head)
+
+  return {
+    version,
+    clientId,
+    schema,
+    events,
+    tables,
+    store,
+    settle,
+    until,
+    commit: (event) => store.commit(event),
+    skipped: () => skippedEvents?.() ?? {},
+    close: async () => {
+      const state = await settle()
+      await store.shutdownPromise()
+      return state
+    },
+  }
+}
