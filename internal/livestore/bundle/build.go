@@ -1,0 +1,316 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+
+	"headgate/internal/errs"
+	"headgate/internal/livestore/engine"
+)
+
+// A Source says where an app's schema lies.
+type Source struct {
+	Dir     string // the app's directory, absolute: headgate.yaml's
+	Entry   string // the module that exports the schema, relative to Dir
+	Export  string // the export's name; empty takes the only one that is a LiveStore schema
+	Queries string // the module that exports the app's queries, relative to Dir; may be empty
+}
+
+// A Script is an app's schema with everything that it imports, ready for the sandbox.
+type Script struct {
+	Code string `json:"code"`
+	// Map leads from Code to the app's own TypeScript; see sourcemap.go for its form.
+	Map string `json:"map"`
+	// Modules are the app's own files that went in, relative to the app's directory, sorted.
+	Modules []string `json:"modules"`
+	// Export is the export of the entry that is the schema, once [Describe] has found it.
+	Export string `json:"export"`
+
+	// Effect is the version of the effect package that the schema is built on.
+	Effect string `json:"-"`
+	// Own is the app's code alone, for finding what belongs to which event.
+	Own string `json:"-"`
+}
+
+// driverModules are the modules that the driver imports, and what they mean to the app's module resolution: each is
+// looked up from the package before the arrow, because a strict node_modules shows an app only what it names itself.
+var driverModules = map[string][]string{
+	"headgate:common":        {"@livestore/livestore", "@livestore/common"},
+	"headgate:common/schema": {"@livestore/livestore", "@livestore/common/schema"},
+	"headgate:utils/effect":  {"@livestore/livestore", "@livestore/common", "@livestore/utils/effect"},
+	"headgate:effect":        {"@livestore/livestore", "@livestore/common", "@livestore/utils/effect", "effect"},
+}
+
+// nativeModule matches packages that only exist inside an app's native shell.
+var nativeModule = regexp.MustCompile(`^(react-native|expo|@react-native|@expo)($|[-/])`)
+
+// asset matches what a web or native bundler turns into a URL or a worker.
+var asset = regexp.MustCompile(`(\?(worker|sharedworker|url|raw|inline)(&.*)?$)|(\.(png|jpe?g|gif|svg|webp|avif|ico|bmp|mp[34]|webm|ogg|wav|woff2?|ttf|otf|eot|css|scss|sass|less|wasm|pdf|txt|html|glsl|sql|md|mdx)$)`)
+
+// stub is a module that can be imported under any name and throws when something of it is called.
+const stub = `const thrower = (path) => new Proxy(function () {}, {
+  get: (_, k) => k === Symbol.toPrimitive ? () => path : k === '__esModule' ? true : k === 'then' ? undefined : thrower(path + '.' + String(k)),
+  has: () => true,
+  getPrototypeOf: () => thrower(path),
+  apply: () => { throw new Error(path + ' is not available where headgate evaluates a schema') },
+  construct: () => { throw new Error(path + ' is not available where headgate evaluates a schema') },
+})
+module.exports = thrower(%s)
+`
+
+// nodeBuiltins are Node's modules; with the prefix node: any name is one.
+var nodeBuiltins = strings.Fields(`assert async_hooks buffer child_process cluster console constants crypto dgram
+	diagnostics_channel dns domain events fs http http2 https inspector module net os path perf_hooks process punycode
+	querystring readline repl stream string_decoder sys timers tls trace_events tty url util v8 vm wasi worker_threads zlib`)
+
+// Build bundles the app's schema. Errors name the TypeScript file and line.
+func Build(src Source) (*Script, error) {
+	entry := filepath.Join(src.Dir, src.Entry)
+	if info, err := os.Stat(entry); err != nil || info.IsDir() {
+		return nil, errs.NotFoundf("no file %s", src.Entry).At("%s", entry).
+			Hintf("schemas.<name>.entry in headgate.yaml is the module that exports the schema, relative to headgate.yaml")
+	}
+	queries := ""
+	if src.Queries != "" {
+		queries = filepath.Join(src.Dir, src.Queries)
+		if _, err := os.Stat(queries); err != nil {
+			return nil, errs.NotFoundf("no file %s", src.Queries).At("%s", queries).
+				Hintf("schemas.<name>.queries in headgate.yaml is a module that exports the app's queries; leave it out if there is none")
+		}
+	}
+	define := map[string]string{
+		"import.meta.env.MODE": `"production"`, "import.meta.env.PROD": "true", "import.meta.env.DEV": "false",
+		"import.meta.env.SSR": "false", "import.meta.env.BASE_URL": `"/"`, "import.meta.env": `__headgate_env`,
+		"import.meta.url": `"file:///app/entry.js"`, "import.meta.dirname": `"/app"`, "import.meta.hot": "undefined",
+		"process.env.NODE_ENV": `"production"`, "__DEV__": "false",
+	}
+	effect := ""
+	result := api.Build(api.BuildOptions{
+		Stdin:         &api.StdinOptions{Contents: engine.Driver, ResolveDir: filepath.Dir(entry), Sourcefile: driverFile, Loader: api.LoaderJS},
+		AbsWorkingDir: src.Dir,
+		Bundle:        true, Write: false,
+		Outfile:          filepath.Join(src.Dir, "headgate-bundle.js"),
+		Format:           api.FormatIIFE,
+		Platform:         api.PlatformBrowser,
+		Target:           api.ES2022,
+		TreeShaking:      api.TreeShakingTrue,
+		MinifyWhitespace: true,
+		LegalComments:    api.LegalCommentsNone,
+		Charset:          api.CharsetUTF8,
+		Sourcemap:        api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
+		Metafile:   true,
+		Define:     define,
+		Banner:     map[string]string{"js": "var __headgate_env={MODE:\"production\",PROD:true,DEV:false,SSR:false,BASE_URL:\"/\"};"},
+		Conditions: []string{"browser"},
+		LogLevel:   api.LogLevelSilent,
+		Plugins:    []api.Plugin{resolvePlugin(entry, queries, &effect)},
+	})
+	if len(result.Errors) > 0 {
+		return nil, buildError(src, result.Errors)
+	}
+	s := &Script{Effect: packageVersion(effect)}
+	var rawMap []byte
+	for _, f := range result.OutputFiles {
+		switch {
+		case strings.HasSuffix(f.Path, ".map"):
+			rawMap = f.Contents
+		case strings.HasSuffix(f.Path, ".js"):
+			s.Code = string(f.Contents)
+		}
+	}
+	var meta struct {
+		Inputs map[string]json.RawMessage `json:"inputs"`
+	}
+	if err := json.Unmarshal([]byte(result.Metafile), &meta); err != nil {
+		return nil, fmt.Errorf("read esbuild's metafile: %w", err)
+	}
+	for in := range meta.Inputs {
+		if isAppFile(in) {
+			s.Modules = append(s.Modules, filepath.ToSlash(in))
+		}
+	}
+	sort.Strings(s.Modules)
+	var err error
+	s.Map, err = compactMap(rawMap, s.Modules, filepath.ToSlash)
+	if err != nil {
+		return nil, err
+	}
+	if s.Own, err = ownCode(src, entry, queries, define); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ownCode bundles the app's modules without packages, so that every declaration stands at the top level.
+func ownCode(src Source, entry, queries string, define map[string]string) (string, error) {
+	result := api.Build(api.BuildOptions{
+		Stdin: &api.StdinOptions{
+			Contents: "export * from 'headgate:app'", ResolveDir: filepath.Dir(entry), Sourcefile: driverFile, Loader: api.LoaderJS,
+		},
+		AbsWorkingDir: src.Dir,
+		Bundle:        true, Write: false,
+		Outfile:  filepath.Join(src.Dir, "headgate-own.js"),
+		Format:   api.FormatESModule,
+		Platform: api.PlatformBrowser, Target: api.ES2022,
+		TreeShaking: api.TreeShakingFalse, LegalComments: api.LegalCommentsNone, Charset: api.CharsetUTF8,
+		Define: define, LogLevel: api.LogLevelSilent,
+		Plugins: []api.Plugin{ownPlugin(entry), resolvePlugin(entry, queries, new(string))},
+	})
+	if len(result.Errors) > 0 {
+		return "", buildError(src, result.Errors)
+	}
+	return string(result.OutputFiles[0].Contents), nil
+}
+
+// ownPlugin leaves packages out: whatever resolves into a node_modules directory, or nowhere.
+func ownPlugin(entry string) api.Plugin {
+	return api.Plugin{Name: "headgate-own", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: `.*`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if a.PluginData == "headgate-own" || a.Kind == api.ResolveEntryPoint {
+				return api.OnResolveResult{}, nil
+			}
+			if a.Path == "headgate:app" {
+				return api.OnResolveResult{Path: entry}, nil
+			}
+			r := b.Resolve(a.Path, api.ResolveOptions{ResolveDir: a.ResolveDir, Kind: a.Kind, Importer: a.Importer, PluginData: "headgate-own"})
+			if len(r.Errors) > 0 || r.Namespace != "file" || strings.Contains(filepath.ToSlash(r.Path), "/node_modules/") {
+				return api.OnResolveResult{Path: a.Path, External: true}, nil
+			}
+			return api.OnResolveResult{Path: r.Path}, nil
+		})
+	}}
+}
+
+// packageVersion is the version in the package.json above a module's file, empty when there is none.
+func packageVersion(module string) string {
+	for d := filepath.Dir(module); d != filepath.Dir(d); d = filepath.Dir(d) {
+		b, err := os.ReadFile(filepath.Join(d, "package.json"))
+		if err != nil {
+			continue
+		}
+		var p struct{ Name, Version string }
+		if json.Unmarshal(b, &p) == nil && p.Version != "" {
+			return p.Version
+		}
+	}
+	return ""
+}
+
+// driverFile is the name that the driver has among the bundle's inputs.
+const driverFile = "headgate-driver.js"
+
+// isAppFile reports whether a path that esbuild names is the app's own, not a package's or headgate's.
+func isAppFile(path string) bool {
+	return !strings.Contains(path, "node_modules/") && filepath.Base(path) != driverFile && !strings.Contains(path, ":")
+}
+
+func resolvePlugin(entry, queries string, effect *string) api.Plugin {
+	return api.Plugin{Name: "headgate", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: `^headgate:`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			switch a.Path {
+			case "headgate:before":
+				return api.OnResolveResult{Path: "before.js", Namespace: "headgate"}, nil
+			case "headgate:app":
+				return api.OnResolveResult{Path: entry}, nil
+			case "headgate:queries":
+				if queries == "" {
+					return api.OnResolveResult{Path: "no-queries.js", Namespace: "headgate"}, nil
+				}
+				return api.OnResolveResult{Path: queries}, nil
+			}
+			dir := filepath.Dir(entry)
+			var r api.ResolveResult
+			for _, name := range driverModules[a.Path] {
+				r = b.Resolve(name, api.ResolveOptions{ResolveDir: dir, Kind: api.ResolveJSImportStatement, Importer: entry})
+				if len(r.Errors) > 0 {
+					return api.OnResolveResult{Errors: []api.Message{{ID: "headgate-missing", Text: name}}}, nil
+				}
+				dir = filepath.Dir(r.Path)
+			}
+			if a.Path == "headgate:effect" {
+				*effect = r.Path
+			}
+			return api.OnResolveResult{Path: r.Path}, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "headgate"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			code := ""
+			if a.Path == "before.js" {
+				code = engine.Before
+			}
+			return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
+		})
+		b.OnResolve(api.OnResolveOptions{Filter: `^(node:.*|` + strings.Join(nodeBuiltins, "|") + `)(/.*)?$`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			// A package of that name in node_modules (events, buffer, util…) is what a web bundler would take.
+			if !strings.HasPrefix(a.Path, "node:") && a.PluginData != "headgate" {
+				r := b.Resolve(a.Path, api.ResolveOptions{ResolveDir: a.ResolveDir, Kind: a.Kind, Importer: a.Importer, PluginData: "headgate"})
+				if len(r.Errors) == 0 && filepath.IsAbs(r.Path) {
+					return api.OnResolveResult{Path: r.Path}, nil
+				}
+			} else if a.PluginData == "headgate" {
+				return api.OnResolveResult{}, nil
+			}
+			return api.OnResolveResult{Path: a.Path, Namespace: "headgate-stub"}, nil
+		})
+		b.OnResolve(api.OnResolveOptions{Filter: nativeModule.String()}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: a.Path, Namespace: "headgate-stub"}, nil
+		})
+		b.OnResolve(api.OnResolveOptions{Filter: asset.String()}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if a.Namespace != "file" && a.Namespace != "" {
+				return api.OnResolveResult{}, nil
+			}
+			return api.OnResolveResult{Path: a.Path, Namespace: "headgate-stub"}, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "headgate-stub"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			name, err := json.Marshal(a.Path)
+			if err != nil {
+				return api.OnLoadResult{}, err
+			}
+			code := fmt.Sprintf(stub, name)
+			return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
+		})
+	}}
+}
+
+// buildError picks the message that helps most: packages not installed, else the first syntax or resolution error.
+func buildError(src Source, msgs []api.Message) error {
+	for _, m := range msgs {
+		if m.ID == "headgate-missing" {
+			return errs.NotFoundf("the package %s is not installed", m.Text).At("%s", src.Dir).
+				Hintf("headgate reads the app's own packages: install them first").Then(installCommand(src.Dir))
+		}
+	}
+	m := msgs[0]
+	where := src.Entry
+	if m.Location != nil {
+		where = fmt.Sprintf("%s:%d:%d", filepath.ToSlash(m.Location.File), m.Location.Line, m.Location.Column+1)
+	}
+	e := errs.Invalidf("%s", m.Text).At("%s", where)
+	if strings.HasPrefix(m.Text, "Could not resolve") {
+		e.Hintf("is the package installed, and the path right?").Then(installCommand(src.Dir))
+	}
+	if n := len(msgs) - 1; n > 0 {
+		e.Msg += fmt.Sprintf(" (and %d more errors)", n)
+	}
+	return e
+}
+
+// installCommand is how this app installs its packages, by its lock file.
+func installCommand(dir string) string {
+	for d := dir; ; d = filepath.Dir(d) {
+		for _, l := range [][2]string{{"pnpm-lock.yaml", "pnpm install"}, {"yarn.lock", "yarn install"}, {"bun.lock", "bun install"}, {"bun.lockb", "bun install"}, {"package-lock.json", "npm ci"}} {
+			if _, err := os.Stat(filepath.Join(d, l[0])); err == nil {
+				return l[1]
+			}
+		}
+		if d == filepath.Dir(d) {
+			return "npm install"
+		}
+	}
+}

@@ -1,0 +1,14 @@
+package engine
+
+import _ "embed"
+
+// Driver is the JavaScript that is bundled with an app's schema. It imports headgate:… modules, which package
+// bundle resolves.
+//
+//go:embed driver.js
+var Driver string
+
+// Before is the module headgate:before, evaluated ahead of the app's.
+//
+//go:embed before.js
+var Before string

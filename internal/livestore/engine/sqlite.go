@@ -1,0 +1,290 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// A DB is a SQLite connection driven the way LiveStore's own binding drives it: all statements of a text are
+// prepared before the first one runs, each is stepped once, a missing parameter is NULL, a number is bound as an
+// integer only when it fits 32 bits and text ends at a NUL. database/sql would differ in each of these.
+//
+// A DB can't reach any other file: ATTACH and VACUUM INTO are off. It is used by one goroutine.
+type DB struct {
+	tls   *libc.TLS
+	db    uintptr
+	cache map[string]*prepared
+	out   *[2]uintptr // where SQLite puts handles; on the heap, so that its address holds
+}
+
+type prepared struct {
+	stmts  []uintptr
+	params [][]string // names with their prefix ($x), empty for a positional one
+}
+
+// A SQLError is an error that SQLite reported.
+type SQLError struct {
+	Code int // the extended result code
+	Msg  string
+}
+
+func (e *SQLError) Error() string { return fmt.Sprintf("%s (SQLite code %d)", e.Msg, e.Code) }
+
+// maxCached bounds the prepared statements that a DB keeps; apps build few distinct statements.
+const maxCached = 512
+
+// OpenDB opens the database file for writing and creates it if needed; an empty path is a database in memory.
+func OpenDB(path string) (*DB, error) {
+	if path == "" {
+		path = ":memory:"
+	}
+	d := &DB{tls: libc.NewTLS(), cache: map[string]*prepared{}, out: new([2]uintptr)}
+	name, err := libc.CString(path)
+	if err != nil {
+		return nil, err
+	}
+	defer libc.Xfree(d.tls, name)
+	flags := int32(sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_CREATE | sqlite3.SQLITE_OPEN_NOMUTEX)
+	rc := sqlite3.Xsqlite3_open_v2(d.tls, name, uintptr(unsafe.Pointer(&d.out[0])), flags, 0)
+	d.db = d.out[0]
+	if rc != sqlite3.SQLITE_OK {
+		err := d.err(rc)
+		d.Close()
+		return nil, err
+	}
+	sqlite3.Xsqlite3_extended_result_codes(d.tls, d.db, 1)
+	sqlite3.Xsqlite3_limit(d.tls, d.db, sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+	return d, nil
+}
+
+// Close finalizes what was prepared and closes the database.
+func (d *DB) Close() {
+	d.forget()
+	if d.db != 0 {
+		sqlite3.Xsqlite3_close_v2(d.tls, d.db)
+		d.db = 0
+	}
+	d.tls.Close()
+}
+
+func (d *DB) forget() {
+	for text, p := range d.cache {
+		p.finalize(d)
+		delete(d.cache, text)
+	}
+}
+
+func (p *prepared) finalize(d *DB) {
+	for _, s := range p.stmts {
+		sqlite3.Xsqlite3_finalize(d.tls, s)
+	}
+}
+
+// Autocommit reports whether no transaction is open.
+func (d *DB) Autocommit() bool { return sqlite3.Xsqlite3_get_autocommit(d.tls, d.db) != 0 }
+
+// Changes returns how many rows the last statement wrote.
+func (d *DB) Changes() int64 { return int64(sqlite3.Xsqlite3_changes64(d.tls, d.db)) }
+
+// Exec runs every statement of text with the same parameters.
+func (d *DB) Exec(text string, binds Binds) error {
+	p, err := d.prepare(text)
+	if err != nil {
+		return err
+	}
+	for i, s := range p.stmts {
+		free, err := d.bind(s, p.params[i], binds)
+		if err == nil {
+			if rc := sqlite3.Xsqlite3_step(d.tls, s); rc != sqlite3.SQLITE_DONE && rc != sqlite3.SQLITE_ROW {
+				err = d.err(rc)
+			}
+		}
+		d.reset(s, free)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Query runs a text of exactly one statement and calls row with each row's values: nil, int64, float64, string
+// or []byte. The slice is reused.
+func (d *DB) Query(text string, binds Binds, row func(columns []string, values []any) error) error {
+	p, err := d.prepare(text)
+	if err != nil {
+		return err
+	}
+	if len(p.stmts) != 1 {
+		return &SQLError{Code: -1, Msg: "expected only one statement in a query"}
+	}
+	s := p.stmts[0]
+	free, err := d.bind(s, p.params[0], binds)
+	defer d.reset(s, free)
+	if err != nil {
+		return err
+	}
+	var columns []string
+	var values []any
+	for {
+		switch rc := sqlite3.Xsqlite3_step(d.tls, s); rc {
+		case sqlite3.SQLITE_DONE:
+			return nil
+		case sqlite3.SQLITE_ROW:
+		default:
+			return d.err(rc)
+		}
+		if columns == nil {
+			n := sqlite3.Xsqlite3_column_count(d.tls, s)
+			columns = make([]string, n)
+			for i := range columns {
+				columns[i] = libc.GoString(sqlite3.Xsqlite3_column_name(d.tls, s, int32(i)))
+			}
+			values = make([]any, n)
+		}
+		for i := range values {
+			values[i] = d.column(s, int32(i))
+		}
+		if err := row(columns, values); err != nil {
+			return err
+		}
+	}
+}
+
+// Prepares reports whether text is exactly one statement that SQLite accepts with the tables there are.
+func (d *DB) Prepares(text string) bool {
+	p, err := d.prepare(text)
+	return err == nil && len(p.stmts) == 1
+}
+
+func (d *DB) column(s uintptr, i int32) any {
+	switch sqlite3.Xsqlite3_column_type(d.tls, s, i) {
+	case sqlite3.SQLITE_INTEGER:
+		return int64(sqlite3.Xsqlite3_column_int64(d.tls, s, i))
+	case sqlite3.SQLITE_FLOAT:
+		return sqlite3.Xsqlite3_column_double(d.tls, s, i)
+	case sqlite3.SQLITE_TEXT:
+		p := sqlite3.Xsqlite3_column_text(d.tls, s, i)
+		return string(libc.GoBytes(p, int(sqlite3.Xsqlite3_column_bytes(d.tls, s, i))))
+	case sqlite3.SQLITE_BLOB:
+		p := sqlite3.Xsqlite3_column_blob(d.tls, s, i)
+		n := int(sqlite3.Xsqlite3_column_bytes(d.tls, s, i))
+		if n == 0 {
+			return []byte{}
+		}
+		return append([]byte(nil), libc.GoBytes(p, n)...)
+	}
+	return nil
+}
+
+func (d *DB) prepare(text string) (*prepared, error) {
+	if p, ok := d.cache[text]; ok {
+		return p, nil
+	}
+	z, err := libc.CString(strings.TrimSpace(text))
+	if err != nil {
+		return nil, err
+	}
+	defer libc.Xfree(d.tls, z)
+	stmt, rest := uintptr(unsafe.Pointer(&d.out[0])), uintptr(unsafe.Pointer(&d.out[1]))
+	p := &prepared{}
+	for tail := z; ; {
+		rc := sqlite3.Xsqlite3_prepare_v2(d.tls, d.db, tail, -1, stmt, rest)
+		if rc != sqlite3.SQLITE_OK {
+			p.finalize(d)
+			return nil, d.err(rc)
+		}
+		s := d.out[0]
+		if s == 0 {
+			break
+		}
+		var names []string
+		for i := int32(1); i <= sqlite3.Xsqlite3_bind_parameter_count(d.tls, s); i++ {
+			name := ""
+			if n := sqlite3.Xsqlite3_bind_parameter_name(d.tls, s, i); n != 0 {
+				name = libc.GoString(n)
+			}
+			names = append(names, name)
+		}
+		p.stmts = append(p.stmts, s)
+		p.params = append(p.params, names)
+		tail = d.out[1]
+	}
+	if len(d.cache) >= maxCached {
+		d.forget()
+	}
+	d.cache[text] = p
+	return p, nil
+}
+
+func (d *DB) bind(s uintptr, params []string, binds Binds) (free []uintptr, err error) {
+	for i, name := range params {
+		v, ok := binds.lookup(i, name)
+		if !ok {
+			continue // stays NULL
+		}
+		rc := int32(sqlite3.SQLITE_OK)
+		at := int32(i + 1)
+		switch v := v.(type) {
+		case nil:
+			rc = sqlite3.Xsqlite3_bind_null(d.tls, s, at)
+		case int64:
+			rc = sqlite3.Xsqlite3_bind_int64(d.tls, s, at, v)
+		case float64:
+			if v == math.Trunc(v) && v >= math.MinInt32 && v <= math.MaxInt32 {
+				rc = sqlite3.Xsqlite3_bind_int(d.tls, s, at, int32(v))
+			} else {
+				rc = sqlite3.Xsqlite3_bind_double(d.tls, s, at, v)
+			}
+		case string:
+			if n := strings.IndexByte(v, 0); n >= 0 {
+				v = v[:n]
+			}
+			p, err := libc.CString(v)
+			if err != nil {
+				return free, err
+			}
+			free = append(free, p)
+			rc = sqlite3.Xsqlite3_bind_text(d.tls, s, at, p, int32(len(v)), 0)
+		case []byte:
+			p := libc.Xmalloc(d.tls, libc.Tsize_t(max(len(v), 1)))
+			if p == 0 {
+				return free, fmt.Errorf("out of memory")
+			}
+			if len(v) > 0 {
+				libc.Xmemcpy(d.tls, p, uintptr(unsafe.Pointer(&v[0])), libc.Tsize_t(len(v)))
+			}
+			free = append(free, p)
+			rc = sqlite3.Xsqlite3_bind_blob(d.tls, s, at, p, int32(len(v)), 0)
+		default:
+			return free, fmt.Errorf("can't bind a %T", v)
+		}
+		if rc != sqlite3.SQLITE_OK {
+			return free, d.err(rc)
+		}
+	}
+	return free, nil
+}
+
+func (d *DB) reset(s uintptr, free []uintptr) {
+	sqlite3.Xsqlite3_reset(d.tls, s)
+	sqlite3.Xsqlite3_clear_bindings(d.tls, s)
+	for _, p := range free {
+		libc.Xfree(d.tls, p)
+	}
+}
+
+func (d *DB) err(rc int32) error {
+	msg := ""
+	if d.db != 0 {
+		msg = libc.GoString(sqlite3.Xsqlite3_errmsg(d.tls, d.db))
+		rc = sqlite3.Xsqlite3_extended_errcode(d.tls, d.db)
+	} else {
+		msg = libc.GoString(sqlite3.Xsqlite3_errstr(d.tls, rc))
+	}
+	return &SQLError{Code: int(rc), Msg: msg}
+}
