@@ -52,12 +52,16 @@ func (d decoder) root(data []byte) (*yaml.Node, error) {
 // syntaxError moves the line out of the YAML library's message.
 func (d decoder) syntaxError(err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := "1"
+	line := 1
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(msg); m != nil {
-		line, msg = m[1], strings.TrimPrefix(msg, m[0])
+		line, _ = strconv.Atoi(m[1]) // digits
+		msg = strings.TrimPrefix(msg, m[0])
+		if regexp.MustCompile(`^did not find expected (node content|'-' indicator|key|',' or)`).MatchString(msg) {
+			line++ // the library counts from 0 in its parser's errors, from 1 in its scanner's
+		}
 	}
-	return errs.Invalidf("not valid YAML: %s", msg).At("%s:%s", d.file, line).
-		Hintf("look at indentation, quotes and brackets on this line and the one before").Then("headgate help config")
+	return errs.Invalidf("not valid YAML: %s", msg).At("%s:%d", d.file, line).
+		Hintf("look at indentation, quotes and brackets from this line on").Then("headgate help config")
 }
 
 // errorf returns an error that points at n.
