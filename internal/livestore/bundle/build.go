@@ -301,16 +301,36 @@ func buildError(src Source, msgs []api.Message) error {
 	return e
 }
 
-// installCommand is how this app installs its packages, by its lock file.
-func installCommand(dir string) string {
+// lockFiles are the lock files of the package managers, with the command that installs exactly what they say.
+var lockFiles = []struct {
+	name    string
+	install []string
+}{
+	{"pnpm-lock.yaml", []string{"pnpm", "install", "--frozen-lockfile"}},
+	{"yarn.lock", []string{"yarn", "install", "--frozen-lockfile"}},
+	{"bun.lock", []string{"bun", "install", "--frozen-lockfile"}},
+	{"bun.lockb", []string{"bun", "install", "--frozen-lockfile"}},
+	{"package-lock.json", []string{"npm", "ci"}},
+}
+
+// LockFile finds the nearest lock file in dir or above it, not above top, and the command that installs its packages.
+func LockFile(dir, top string) (path string, install []string, found bool) {
 	for d := dir; ; d = filepath.Dir(d) {
-		for _, l := range [][2]string{{"pnpm-lock.yaml", "pnpm install"}, {"yarn.lock", "yarn install"}, {"bun.lock", "bun install"}, {"bun.lockb", "bun install"}, {"package-lock.json", "npm ci"}} {
-			if _, err := os.Stat(filepath.Join(d, l[0])); err == nil {
-				return l[1]
+		for _, l := range lockFiles {
+			if _, err := os.Stat(filepath.Join(d, l.name)); err == nil {
+				return filepath.Join(d, l.name), l.install, true
 			}
 		}
-		if d == filepath.Dir(d) {
-			return "npm install"
+		if d == top || d == filepath.Dir(d) {
+			return "", nil, false
 		}
 	}
+}
+
+func installCommand(dir string) string {
+	_, install, found := LockFile(dir, "")
+	if !found {
+		return "npm install"
+	}
+	return strings.Join(install, " ")
 }

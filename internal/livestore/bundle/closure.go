@@ -22,8 +22,14 @@ type closures struct {
 	decls    map[*js.Var]*declaration
 	imports  map[string]string // what a package's export is called here -> which one it is
 	all      schema.Source
-	events   map[string][]js.INode // event definitions by event name
-	handlers map[string][]js.INode // object properties by key, where the key is a string
+	named    map[string][]expression // objects { name: 'x', schema: … } by that name: events and client documents
+	handlers map[string][]expression // object properties by key, where the key is a string
+}
+
+// An expression is a piece of the app's code, and the file that it stands in.
+type expression struct {
+	node js.INode
+	file string
 }
 
 type declaration struct {
@@ -34,7 +40,7 @@ type declaration struct {
 
 func parseClosures(s *Script) *closures {
 	c := &closures{
-		decls: map[*js.Var]*declaration{}, imports: map[string]string{}, events: map[string][]js.INode{}, handlers: map[string][]js.INode{},
+		decls: map[*js.Var]*declaration{}, imports: map[string]string{}, named: map[string][]expression{}, handlers: map[string][]expression{},
 		all: schema.Source{Digest: digest(s.Own), Scope: "modules", Files: s.Modules},
 	}
 	ast, err := js.Parse(parse.NewInputString(s.Own), js.Options{})
@@ -47,17 +53,19 @@ func parseClosures(s *Script) *closures {
 			c.addImport(imp)
 			continue
 		}
+		file := ""
 		for _, v := range declared(stmt) {
+			file = files[string(v.Data)]
 			d := c.decls[v]
 			if d == nil {
-				d = &declaration{file: files[string(v.Data)]}
+				d = &declaration{file: file}
 				c.decls[v] = d
 			}
 			d.text += jsText(stmt) + "\n"
 			d.deps = append(d.deps, uses(stmt)...)
 		}
+		js.Walk(indexer{c, file}, stmt)
 	}
-	js.Walk(indexer{c}, ast)
 	return c
 }
 
@@ -144,7 +152,10 @@ func uses(n js.INode) []*js.Var {
 }
 
 // indexer notes the expressions that belong to an event name: `'v1.X': fn` and `{ name: 'v1.X', schema: … }`.
-type indexer struct{ c *closures }
+type indexer struct {
+	c    *closures
+	file string
+}
 
 func (x indexer) Enter(n js.INode) js.IVisitor {
 	o, ok := n.(*js.ObjectExpr)
@@ -164,11 +175,11 @@ func (x indexer) Enter(n js.INode) js.IVisitor {
 			hasSchema = true
 		}
 		if key != "" {
-			x.c.handlers[key] = append(x.c.handlers[key], p.Value)
+			x.c.handlers[key] = append(x.c.handlers[key], expression{p.Value, x.file})
 		}
 	}
 	if name != "" && hasSchema {
-		x.c.events[name] = append(x.c.events[name], o)
+		x.c.named[name] = append(x.c.named[name], expression{o, x.file})
 	}
 	return x
 }
@@ -200,11 +211,23 @@ func unquote(s string) string {
 	return strings.NewReplacer(`\'`, `'`, `\"`, `"`, `\\`, `\`).Replace(s)
 }
 
-func (c *closures) materializer(event string) schema.Source { return c.source(c.handlers[event]) }
-func (c *closures) event(name string) schema.Source         { return c.source(c.events[name]) }
+// materializer is the source of an event's materializer; a derived one belongs to its client document.
+func (c *closures) materializer(e schema.Event) schema.Source {
+	if e.Derived {
+		return c.event(e)
+	}
+	return c.source(c.handlers[e.Name])
+}
 
-func (c *closures) source(nodes []js.INode) schema.Source {
-	if len(nodes) == 0 {
+func (c *closures) event(e schema.Event) schema.Source {
+	if e.Derived {
+		return c.source(c.named[strings.TrimSuffix(e.Name, "Set")])
+	}
+	return c.source(c.named[e.Name])
+}
+
+func (c *closures) source(found []expression) schema.Source {
+	if len(found) == 0 {
 		return c.all
 	}
 	var texts []string
@@ -232,9 +255,12 @@ func (c *closures) source(nodes []js.INode) schema.Source {
 		}
 	}
 	var own []string
-	for _, n := range nodes {
-		own = append(own, jsText(n))
-		follow(uses(n))
+	for _, e := range found {
+		own = append(own, jsText(e.node))
+		if e.file != "" {
+			files[e.file] = true
+		}
+		follow(uses(e.node))
 	}
 	sort.Strings(own)
 	sort.Strings(texts)

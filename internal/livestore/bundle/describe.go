@@ -140,17 +140,23 @@ func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*s
 		Events:                       d.Events,
 		Materializers:                []schema.Materializer{},
 		Queries:                      []schema.Query{},
-		Adapters:                     []schema.AdapterCall{},
+	}
+	if r.Adapters, r.Secrets, err = Scan(src); err != nil {
+		return nil, fmt.Errorf("scan the app's source: %w", err)
 	}
 	r.Migrations.AtomicRebuild, r.Migrations.CacheSpillOff = rebuildFacts(r.Migrations.Hooks)
 	c := parseClosures(s)
 	for i := range r.Events {
 		e := &r.Events[i]
 		e.Family, e.FamilyVersion = SplitName(e.Name)
-		e.Source = c.event(e.Name)
+		e.Source = c.event(*e)
 	}
 	for _, m := range d.Materializers {
-		r.Materializers = append(r.Materializers, schema.Materializer{Event: m.Event, Source: c.materializer(m.Event)})
+		def := schema.Event{Name: m.Event}
+		if e, ok := r.Event(m.Event); ok {
+			def = *e
+		}
+		r.Materializers = append(r.Materializers, schema.Materializer{Event: m.Event, Source: c.materializer(def)})
 	}
 	for _, q := range d.Queries {
 		r.Queries = append(r.Queries, schema.Query{Name: q.Name, SQL: q.SQL, Error: q.Error})

@@ -15,13 +15,16 @@ import (
 	"time"
 
 	"headgate/internal/errs"
+	"headgate/internal/livestore/script"
 )
 
 // Main runs headgate and returns its exit status. args includes the program's name; ctx ends with the first
 // signal.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (string, bool)) int {
 	// A process that headgate started as its own sandbox is dispatched here, before anything reads the arguments.
-
+	if len(args) > 1 && args[1] == script.ChildArg {
+		return script.Child(ctx, stdin, stdout, sandboxJobs(), os.Exit)
+	}
 	a := newApp(stdin, stdout, stderr, lookupEnv, time.Now)
 	err := a.start()
 	if err == nil {

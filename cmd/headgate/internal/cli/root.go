@@ -22,6 +22,7 @@ const (
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		a.initCommand(),
+		a.releaseCommand(),
 		a.completionCommand(),
 		a.helpCommand(),
 	}
