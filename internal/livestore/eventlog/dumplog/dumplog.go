@@ -152,7 +152,7 @@ type scanner struct {
 	dec    *json.Decoder
 	state  scanState
 	index  int   // of the next event
-	offset int64 // where the event that next returned ends
+	offset int64 // of the event that next returned
 	seen   map[string]bool
 	header Header
 }
@@ -246,6 +246,6 @@ func (s *scanner) element() (json.RawMessage, error) {
 		return nil, errs.Invalidf("not UTF-8").At("%s: %s (before byte %d)", s.path, s.place(), s.dec.InputOffset())
 	}
 	s.index++
-	s.offset = s.dec.InputOffset()
+	s.offset = s.dec.InputOffset() - int64(len(raw))
 	return raw, nil
 }

@@ -160,7 +160,7 @@ func (s *scanner) malformed(e livestore.Event, field string, bad *errs.Error) *e
 		place += "." + field
 	}
 	bad.Msg = fmt.Sprintf("event %s is malformed: %s", e.Seq, bad.Msg)
-	return &eventlog.Malformed{Seq: e.Seq, Err: bad.At("%s: %s (before byte %d)", s.path, place, s.offset).
+	return &eventlog.Malformed{Seq: e.Seq, Err: bad.At("%s: %s (byte %d)", s.path, place, s.offset).
 		Hintf("`headgate log stats` lists all such events")}
 }
 
