@@ -61,6 +61,8 @@ func digest(schema string, epoch int, body string) string {
 type Found struct {
 	// Generated is false when the file does not begin as headgate begins one.
 	Generated bool
+	// Conflict is true when git left the two sides of a merge in a generated file.
+	Conflict bool
 	// Edited is true when the text is not what headgate wrote.
 	Edited bool
 	Schema string
@@ -76,13 +78,18 @@ func Inspect(data []byte) Found {
 	text := strings.ReplaceAll(string(data), "\r\n", "\n")
 	m := headPattern.FindStringSubmatch(text)
 	if m == nil {
-		return Found{Edited: true}
+		return Found{Conflict: isConflict(text), Edited: true}
 	}
 	epoch, _ := strconv.Atoi(m[2]) // at most 7 digits
 	return Found{
 		Generated: true,
+		Conflict:  isConflict(text),
 		Edited:    digest(m[1], epoch, text[len(m[0]):]) != m[3],
 		Schema:    m[1],
 		Epoch:     epoch,
 	}
+}
+
+func isConflict(text string) bool {
+	return strings.Contains("\n"+text, "\n<<<<<<< ") && strings.Contains(text, "\n>>>>>>> ") && strings.Contains(text, "// headgate-digest: ")
 }

@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/codegen"
+	"headgate/internal/errs"
+)
+
+const generateHelp = `Writes headgate.generated.ts beside the schema's entry, whole from headgate/generated.yaml. The app
+uses it in two places:
+
+    // the schema: the epoch table and the hooks that make a rebuild of the state atomic
+    state: State.SQLite.makeState(withHeadgate({ tables, materializers }))
+
+    // the adapter: finds a state that is already partial and has it rebuilt before the app gets the store
+    adapter: withStartupCheck(makePersistedAdapter({ ...headgateWebAdapterOptions, storage, … }), storage)
+
+Commit both files. --check is for CI: exit 3 when a file is not what the manifest renders. A file that was
+changed by hand is not written over (exit 7) without --force. examples/epoch.md tells the whole story.`
+
+func (a *app) generateCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "generate",
+		Category:    plumbing,
+		Usage:       "write headgate.generated.ts, the part of headgate that runs in the app",
+		Description: generateHelp,
+		UsageText:   "headgate generate\nheadgate generate --schema main --dry-run\nheadgate generate --check",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "schema", Usage: "only the store kind `SCHEMA`"},
+			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit 3 if a file is not what the manifest renders"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be written, write nothing"},
+			&cli.BoolFlag{Name: "force", Usage: "write over a file that was changed by hand"},
+		},
+		Action: a.generate,
+	}
+}
+
+// A generated is one file as `headgate generate` reports it.
+type generated struct {
+	Schema  string            `json:"schema"`
+	File    string            `json:"file"` // relative to headgate.yaml
+	Epoch   int               `json:"epoch"`
+	Status  codegen.Status    `json:"status"` // before the run
+	Written bool              `json:"written"`
+	Import  string            `json:"import"` // what the schema's module writes
+	Notes   []codegen.Adapter `json:"adapters"`
+	Warning string            `json:"warning,omitempty"`
+}
+
+func (a *app) generate(c *cli.Context) error {
+	check, dryRun := c.Bool("check"), c.Bool("dry-run")
+	if check && c.Bool("force") {
+		return errs.Invalidf("--check and --force exclude each other").Hintf("--check writes nothing")
+	}
+	if check && dryRun {
+		return errs.Invalidf("--check and --dry-run exclude each other").Hintf("both write nothing; --check sets the exit status")
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	schemas, err := selectSchemas(cfg, c.String("schema"))
+	if err != nil {
+		return err
+	}
+	w := codegen.Workspace{Dir: cfg.Dir, Releases: cfg.Releases}
+	m, err := codegen.Load(w.ManifestFile())
+	if err != nil {
+		return err
+	}
+	var files []codegen.File
+	var report []generated
+	bad := 0
+	for _, s := range schemas {
+		g, f, err := a.renderSchema(c, w, m, s)
+		if err != nil {
+			return err
+		}
+		if f.Status != codegen.Current {
+			bad++
+			if err := f.CheckOverwrite(); err != nil && !check && !c.Bool("force") {
+				errs.As(err).Then("headgate generate --schema " + s.Name + " --force")
+				return err
+			}
+		}
+		files, report = append(files, f), append(report, g)
+	}
+	if !check && !dryRun {
+		if err := w.Save(m, files); err != nil {
+			return err
+		}
+		for i := range report {
+			report[i].Written = report[i].Status != codegen.Current
+		}
+	}
+	if err := a.render(struct {
+		Files []generated `json:"files"`
+	}{report}, func(out io.Writer) error { return a.writeGenerated(out, report, check, dryRun) }); err != nil {
+		return err
+	}
+	if check && bad > 0 {
+		return errs.New(errs.Findings, "%d of %d generated files are not what %s renders", bad, len(report), codegen.ManifestPath).
+			Then("headgate generate")
+	}
+	return nil
+}
+
+// renderSchema brings one schema's section into m, refuses what can't be, and renders its file.
+func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manifest, s config.Schema) (generated, codegen.File, error) {
+	var none generated
+	if err := w.CheckStrategy(s.Name); err != nil {
+		return none, codegen.File{}, err
+	}
+	if _, err := w.Add(m, s.Name, s.Entry); err != nil {
+		return none, codegen.File{}, err
+	}
+	known, err := w.KnownEpochs(c.Context, m, s.Name, false)
+	if err != nil {
+		return none, codegen.File{}, err
+	}
+	if err := known.CheckNotLower(m, s.Name); err != nil {
+		return none, codegen.File{}, err
+	}
+	f, err := w.File(m, s.Name)
+	if err != nil {
+		return none, f, err
+	}
+	section := m.Schemas[s.Name]
+	g := generated{
+		Schema: s.Name, File: section.File, Epoch: section.Epoch, Status: f.Status,
+		Import: fmt.Sprintf("import { withHeadgate } from './headgate.generated%s'", section.Imports.Suffix()),
+	}
+	for _, name := range s.Adapters {
+		adapter, err := codegen.AdapterNamed(string(name))
+		if err != nil {
+			return none, f, err
+		}
+		g.Notes = append(g.Notes, adapter)
+	}
+	if v := codegen.InstalledLiveStore(filepath.Dir(s.Entry)); v != "" && v != codegen.LiveStoreVersion {
+		g.Warning = fmt.Sprintf("LiveStore %s is installed; the generated code was proven with %s only", v, codegen.LiveStoreVersion)
+	}
+	return g, f, nil
+}
+
+func (a *app) writeGenerated(w io.Writer, report []generated, check, dryRun bool) error {
+	for _, g := range report {
+		verb := "written"
+		switch {
+		case g.Status == codegen.Current:
+			verb = "up to date"
+		case check:
+			verb = string(g.Status)
+		case dryRun:
+			verb = "would be written (" + string(g.Status) + ")"
+		}
+		fmt.Fprintf(w, "%s: %s, epoch %d\n", g.File, verb, g.Epoch)
+		if g.Status == codegen.Missing && !check {
+			fmt.Fprintf(w, "  in the schema's module:\n    %s\n    state: State.SQLite.makeState(withHeadgate({ tables, materializers }))\n", g.Import)
+		}
+		for _, n := range g.Notes {
+			if n.Note != "" && g.Status != codegen.Current {
+				fmt.Fprintf(w, "  %s: %s\n", n.Name, n.Note)
+			}
+		}
+		if g.Warning != "" {
+			fmt.Fprintf(w, "  %s %s\n", a.stdout.paint(warn, "warning:"), g.Warning)
+		}
+	}
+	return nil
+}
+
+// selectSchemas returns the schema named, or all of them.
+func selectSchemas(cfg *config.Config, name string) ([]config.Schema, error) {
+	if name == "" {
+		return cfg.Schemas, nil
+	}
+	s, err := cfg.Schema(name)
+	if err != nil {
+		return nil, err
+	}
+	return []config.Schema{s}, nil
+}
