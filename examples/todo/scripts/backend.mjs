@@ -1,7 +1,7 @@
 // Starts the sync backend of backend/ for a script, and reads a store from it.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fetch } from 'undici'
@@ -13,10 +13,12 @@ const token = 'todo'
 export const startBackend = async (dataDir) => {
   const dir = join(app, 'backend')
   if (!existsSync(join(dir, 'node_modules'))) throw new Error(`run "npm ci" in ${dir} first`)
+  mkdirSync(dataDir, { recursive: true })
+  const log = join(dataDir, 'log') // workerd reports every refused push, which is normal life for a sync backend
   const child = spawn(process.execPath, ['start.mjs'], {
     cwd: dir,
     env: { ...process.env, PORT: '0', SYNC_TOKEN: token, DATA_DIR: dataDir },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', openSync(log, 'a')],
   })
   const stop = async () => {
     if (child.exitCode !== null) return
@@ -26,7 +28,7 @@ export const startBackend = async (dataDir) => {
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.startsWith('READY ')) return { url: line.slice('READY '.length), token, stop }
   }
-  throw new Error('the backend ended before it was ready')
+  throw new Error(`the backend ended before it was ready:\n${readFileSync(log, 'utf8')}`)
 }
 
 /** All events of a store, in order, as the backend has them. */

@@ -21,7 +21,7 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
     schema,
     storeId,
     disableDevtools: true,
-    logLevel: process.env.TODO_DEBUG ? LogLevel.Debug : LogLevel.None,
+    logLevel: LogLevel.None,
     syncPayload: { authToken: token },
     adapter: makeAdapter({
       storage: { type: 'fs', baseDirectory: dir },

@@ -14,7 +14,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { countEvents } from './eventlog.mjs'
+import { countEvents } from './sqlite.mjs'
 import { load, release } from './load.mjs'
 
 const measure = '@livestore/common:leader-thread:recreateDb'

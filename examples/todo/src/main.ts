@@ -4,16 +4,17 @@
 //   TODO_STORE      which store (default todo)
 //   TODO_CLIENT     this installation's client id (default: the host's name)
 //   TODO_SYNC_URL   ws://… of a sync backend;  TODO_SYNC_TOKEN   its token
-import { makeAdapter } from '@livestore/adapter-node'
-import { createStorePromise } from '@livestore/livestore'
-import { makeWsSync } from '@livestore/sync-cf/client'
-import { LogLevel } from 'effect'
+import { createStorePromise, makeShutdownDeferred } from '@livestore/livestore'
+import { Cause, Deferred, Effect, LogLevel } from 'effect'
 import { WebSocket } from 'undici'
+import { adapterFor } from './livestore/adapter.ts'
 import { commands } from './livestore/commands.ts'
 import { inbox$, todosInList, ui$ } from './livestore/queries.ts'
 import { schema } from './livestore/schema.ts'
 
 const { TODO_DATA, TODO_STORE, TODO_CLIENT, TODO_SYNC_URL, TODO_SYNC_TOKEN } = process.env
+
+const shutdown = await Effect.runPromise(makeShutdownDeferred)
 
 const openStore = () => {
   // Node 20 has no WebSocket of its own.
@@ -22,20 +23,18 @@ const openStore = () => {
     schema,
     storeId: TODO_STORE ?? 'todo',
     disableDevtools: true,
-    logLevel: LogLevel.Warning,
+    logLevel: LogLevel.None,
+    shutdownDeferred: shutdown,
     ...(TODO_SYNC_TOKEN === undefined ? {} : { syncPayload: { authToken: TODO_SYNC_TOKEN } }),
-    adapter: makeAdapter({
-      storage: { type: 'fs', baseDirectory: TODO_DATA ?? '.data' },
-      ...(TODO_CLIENT === undefined ? {} : { clientId: TODO_CLIENT }),
-      sync: {
-        ...(TODO_SYNC_URL === undefined ? {} : { backend: makeWsSync({ url: TODO_SYNC_URL }) }),
-        // A backend that forgot its events must not take ours along, and a sync that stopped must be seen.
-        onBackendIdMismatch: 'shutdown',
-        onSyncError: 'shutdown',
-        initialSyncOptions: { _tag: 'Blocking', timeout: 5000 },
-      },
-    }),
+    adapter: adapterFor({ baseDirectory: TODO_DATA ?? '.data', clientId: TODO_CLIENT, syncUrl: TODO_SYNC_URL }),
   })
+}
+
+/** Fails when LiveStore shuts the store down by itself, with its reason; never ends otherwise. */
+const stopped = async (): Promise<never> => {
+  const exit = await Effect.runPromise(Effect.exit(Deferred.await(shutdown)))
+  if (exit._tag === 'Success' && exit.value.reason === 'manual') return new Promise(() => {})
+  throw new Error(`LiveStore stopped: ${exit._tag === 'Success' ? exit.value.reason : Cause.squash(exit.cause)}`)
 }
 
 type Store = Awaited<ReturnType<typeof openStore>>
@@ -52,8 +51,9 @@ const print = (store: Store, list: string | undefined) => {
 /** Waits, for some seconds at most, until the backend has what was committed. */
 const pushed = async (store: Store) => {
   for (const end = Date.now() + 5000; Date.now() < end; ) {
-    const { leader } = await store._dev.syncStates()
-    if (leader.pending.every((event) => event.seqNum.client !== 0)) return
+    const { session, leader } = await store._dev.syncStates()
+    const local = leader.pending.filter((event) => event.seqNum.client !== 0) // client-only events stay here for good
+    if (session.pending.length === 0 && leader.pending.length === local.length) return
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   console.error('todo: not everything has reached the backend yet; it will with a later start')
@@ -67,9 +67,10 @@ const usage = () => {
 const main = async ([name = 'list', ...args]: string[]): Promise<number> => {
   const command = Object.entries(commands).find(([key]) => key === name)?.[1]
   if (command === undefined && name !== 'list') return usage()
+  const event = command?.run(args)
   const store = await openStore()
   try {
-    if (command !== undefined) store.commit(command.run(args))
+    if (event !== undefined) store.commit(event)
     if (TODO_SYNC_URL !== undefined) await pushed(store)
     print(store, args[0] !== undefined && name === 'list' ? args[0] : store.query(ui$).list)
   } finally {
@@ -78,4 +79,10 @@ const main = async ([name = 'list', ...args]: string[]): Promise<number> => {
   return 0
 }
 
-process.exitCode = await main(process.argv.slice(2))
+try {
+  // A store whose backend can't be reached keeps timers running after its shutdown: end the process.
+  process.exit(await Promise.race([main(process.argv.slice(2)), stopped()]))
+} catch (error) {
+  console.error(`todo: ${error instanceof Error ? error.message : String(error)}`)
+  process.exit(1)
+}
