@@ -74,8 +74,13 @@ type stream struct {
 }
 
 func newStream(w io.Writer) *stream {
-	f, ok := w.(*os.File)
-	return &stream{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	return &stream{w: w, terminal: isTerminal(w)}
+}
+
+// isTerminal reports whether a reader or writer is a terminal.
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (s *stream) Write(p []byte) (int, error) {

@@ -23,6 +23,8 @@ func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		a.initCommand(),
 		a.releaseCommand(),
+		a.generateCommand(),
+		a.epochCommand(),
 		a.completionCommand(),
 		a.helpCommand(),
 	}
@@ -39,13 +41,14 @@ func (a *app) topics() []topic {
 // An app is one run of the program: the world around it, passed in, and what the run has found out so far.
 // Every command is a method on it.
 type app struct {
-	stdin     io.Reader
-	stdout    *stream // results
-	stderr    *stream // progress, logs, errors
-	lookupEnv func(string) (string, bool)
-	now       func() time.Time
-	dir       string // working directory, absolute
-	log       *slog.Logger
+	stdin       io.Reader
+	interactive bool    // someone can be asked: stdin and stderr are a terminal
+	stdout      *stream // results
+	stderr      *stream // progress, logs, errors
+	lookupEnv   func(string) (string, bool)
+	now         func() time.Time
+	dir         string // working directory, absolute
+	log         *slog.Logger
 
 	format     string // of this run: text, json, or one that the command adds
 	typed      string // the command line as far as it was understood, for "next" lines
@@ -55,15 +58,17 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (string, bool), now func() time.Time) *app {
+	errStream := newStream(stderr)
 	return &app{
-		stdin:     stdin,
-		stdout:    newStream(stdout),
-		stderr:    newStream(stderr),
-		lookupEnv: lookupEnv,
-		now:       now,
-		log:       slog.New(slog.DiscardHandler),
-		format:    formatText,
-		typed:     "headgate",
+		stdin:       stdin,
+		interactive: isTerminal(stdin) && errStream.terminal,
+		stdout:      newStream(stdout),
+		stderr:      errStream,
+		lookupEnv:   lookupEnv,
+		now:         now,
+		log:         slog.New(slog.DiscardHandler),
+		format:      formatText,
+		typed:       "headgate",
 	}
 }
 

@@ -202,7 +202,7 @@ func (d decoder) alive(n *yaml.Node, path string, f *Fleet) error {
 				if a.Release, err = d.text(n, p); err != nil {
 					return err
 				}
-				if !versionPattern().MatchString(a.Release) {
+				if !IsVersion(a.Release) {
 					return d.errorf(n, "%s: %q is not a semantic version", p, n.Value).Hintf("write three numbers: 1.2.0, or 1.2.0-beta.1")
 				}
 				return nil

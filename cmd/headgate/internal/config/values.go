@@ -39,3 +39,6 @@ func ParseShare(s string) (float64, error) {
 	}
 	return v / 100, nil
 }
+
+// IsVersion reports whether s is a strict semantic version: 1.2.0, 1.2.0-beta.1.
+func IsVersion(s string) bool { return versionPattern().MatchString(s) }
