@@ -105,7 +105,7 @@ func (a *app) end(ctx context.Context, err error) int {
 		}
 	}
 	if len(f.NextActions) == 0 {
-		f.NextActions = []string{a.fallbackNext(f.Error.Code)}
+		f.NextActions = []string{a.fallbackNext(f)}
 	}
 
 	for line := range strings.Lines(err.Error()) {
@@ -125,13 +125,27 @@ func (a *app) end(ctx context.Context, err error) int {
 	return exitStatus(f.Error.Code)
 }
 
-// fallbackNext is the next command of an error that names none.
-func (a *app) fallbackNext(code errs.Code) string {
-	switch code {
-	case errs.Internal:
-		return a.typed + " --log-level debug"
-	case errs.Interrupted:
-		return a.typed
+// fallbackNext is the next command of an error that names none: the same again where the user or the machine has to
+// change something first, else what tells more.
+func (a *app) fallbackNext(f failure) string {
+	switch {
+	case f.Error.Code == errs.Interrupted, f.Error.Code == errs.Locked, f.Error.Code == errs.Internal && f.Error.Hint != "":
+		return a.line
+	case f.Error.Code == errs.Internal:
+		return a.line + " --log-level debug"
 	}
 	return a.typed + " --help"
+}
+
+// commandLine returns args as they can be typed into a POSIX shell.
+func commandLine(args []string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:,@%^"
+	out := "headgate"
+	for _, arg := range args {
+		if arg == "" || strings.Trim(arg, plain) != "" {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		out += " " + arg
+	}
+	return out
 }

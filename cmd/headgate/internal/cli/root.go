@@ -51,7 +51,8 @@ type app struct {
 	log         *slog.Logger
 
 	format     string // of this run: text, json, or one that the command adds
-	typed      string // the command line as far as it was understood, for "next" lines
+	line       string // the whole command line, to be typed again
+	typed      string // the command as far as it was understood: "headgate release add"
 	rendered   bool   // a result is on stdout already
 	configPath string // --config, may be empty
 	loaded     *config.Config
@@ -68,6 +69,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (s
 		now:         now,
 		log:         slog.New(slog.DiscardHandler),
 		format:      formatText,
+		line:        "headgate",
 		typed:       "headgate",
 	}
 }

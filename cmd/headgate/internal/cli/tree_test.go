@@ -159,12 +159,13 @@ func TestEnd(t *testing.T) {
 		{"wrapped", t.Context(), fmt.Errorf("read it: %w", errs.NotFoundf("no a")), 2,
 			"headgate: error: read it: no a\nheadgate: next: headgate --help\n"},
 		{"a foreign error", t.Context(), errors.New("boom"), 1,
-			"headgate: error: boom\nheadgate: next: headgate --log-level debug\n"},
+			"headgate: error: boom\nheadgate: next: headgate a 'b c' --log-level debug\n"},
 		{"interrupted", cancelled, fmt.Errorf("replay: %w", context.Canceled), 130,
-			"headgate: error: interrupted: replay: context canceled\nheadgate: next: headgate\n"},
+			"headgate: error: interrupted: replay: context canceled\nheadgate: next: headgate a 'b c'\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, stdout, stderr := testApp(t, nil)
+			a.line = "headgate a 'b c'"
 			if got := a.end(tc.ctx, tc.err); got != tc.status {
 				t.Errorf("status %d, want %d", got, tc.status)
 			}
@@ -190,6 +191,13 @@ func TestOneJSONDocument(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "error: 2 errors") {
 		t.Errorf("stderr = %q", stderr)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	got := commandLine([]string{"up", "--where", "a = 'b'", "", "--store=x"})
+	if want := `headgate up --where 'a = '\''b'\''' '' --store=x`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
