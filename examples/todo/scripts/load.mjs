@@ -1,11 +1,14 @@
 // Runs the app's TypeScript on Node: bundles a module with esbuild and imports the bundle. LiveStore and Effect stay
 // outside of the bundle and come from this app's node_modules, wherever the module lies.
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
 export const app = resolve(dirname(fileURLToPath(import.meta.url)), '..')
+
+/** Whether the module at url is the program that was started, and not imported by another. */
+export const isMain = (url) => url === pathToFileURL(realpathSync(process.argv[1])).href
 
 /** Bundles what options name and imports it. */
 const bundle = async (options) => {

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { countEvents } from './sqlite.mjs'
-import { load, release } from './load.mjs'
+import { isMain, load, release } from './load.mjs'
 
 const measure = '@livestore/common:leader-thread:recreateDb'
 
@@ -63,7 +63,11 @@ const main = async () => {
     return 2
   }
   const stateHash = String(schema.state.sqlite.hash)
-  const events = await countEvents(log)
+  const events = await countEvents(log).catch(() => undefined)
+  if (events === undefined) {
+    console.error(`rematerialize: ${log} is no event log of LiveStore's`)
+    return 2
+  }
   const round = (ms) => Math.round(ms * 10) / 10
   for (let run = 0; run < Number(values.runs); run++) {
     const dir = mkdtempSync(join(tmpdir(), 'rematerialize-'))
@@ -85,4 +89,4 @@ const main = async () => {
   return 0
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) process.exit(await main())
+if (isMain(import.meta.url)) process.exit(await main())

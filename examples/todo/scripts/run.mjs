@@ -8,3 +8,5 @@ if (entry === undefined) {
   process.exit(2)
 }
 await load(entry)
+// A store whose backend can't be reached keeps timers running after its shutdown: end the process.
+process.exit()

@@ -5,13 +5,14 @@
 // The same seed commits the same events; client ids, numbers and heads are the same too, only the backend's id and its
 // times differ. DIR gets one folder per client with the files LiveStore wrote (DIR/<client>/<store>/…), dump.json (the
 // store as `livestore sync export` writes it) and seed.json, the record of what was done: see README.md.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { random, values } from './awkward.mjs'
 import { pullAll, startBackend } from './backend.mjs'
 import { openClient } from './client.mjs'
+import { isMain } from './load.mjs'
 import { rematerialize } from './rematerialize.mjs'
 import { appTables, select } from './sqlite.mjs'
 
@@ -206,8 +207,12 @@ const main = async () => {
   }
   const out = resolve(o.out)
   mkdirSync(out, { recursive: true })
+  if (readdirSync(out).length > 0) {
+    console.error(`seed: ${out} is not empty; remove it or name another directory`)
+    return 2
+  }
   console.log(JSON.stringify(await seed({ number: Number(o.seed), out, storeId: o.store, steps: Number(o.steps) }), null, 2))
   return 0
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) process.exit(await main())
+if (isMain(import.meta.url)) process.exit(await main())

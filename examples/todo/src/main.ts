@@ -59,14 +59,21 @@ const pushed = async (store: Store) => {
   console.error('todo: not everything has reached the backend yet; it will with a later start')
 }
 
-const usage = () => {
-  console.error(`usage: npm start -- list [LIST]\n${Object.values(commands).map((c) => `       npm start -- ${c.usage}`).join('\n')}`)
-  return 2
-}
+const usage = [
+  'usage: npm start -- list [LIST]',
+  ...Object.values(commands).map((command) => `       npm start -- ${command.usage}`),
+].join('\n')
 
 const main = async ([name = 'list', ...args]: string[]): Promise<number> => {
   const command = Object.entries(commands).find(([key]) => key === name)?.[1]
-  if (command === undefined && name !== 'list') return usage()
+  if (name === 'help') {
+    console.log(usage)
+    return 0
+  }
+  if (command === undefined && name !== 'list') {
+    console.error(usage)
+    return 2
+  }
   const event = command?.run(args)
   const store = await openStore()
   try {
@@ -80,9 +87,8 @@ const main = async ([name = 'list', ...args]: string[]): Promise<number> => {
 }
 
 try {
-  // A store whose backend can't be reached keeps timers running after its shutdown: end the process.
-  process.exit(await Promise.race([main(process.argv.slice(2)), stopped()]))
+  process.exitCode = await Promise.race([main(process.argv.slice(2)), stopped()])
 } catch (error) {
   console.error(`todo: ${error instanceof Error ? error.message : String(error)}`)
-  process.exit(1)
+  process.exitCode = 1
 }
