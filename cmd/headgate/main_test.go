@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 //
 //	status N PROGRAM ARGS…   run it and demand the exit status N
 //	copytodo DIR             copy the example app, with its npm packages linked
+//	makelog FILE N [SQL…]    write a client's log of N generated events, then run the statements on it
+//	truncate FILE BYTES      cut bytes off the file's end
 //
 // and the conditions [linux], [unix], … and [mounts]: small file systems can be mounted.
 func TestScript(t *testing.T) {
@@ -39,6 +41,8 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":   status,
+			"makelog":  makeLog,
+			"truncate": truncate,
 			"copytodo": func(ts *testscript.TestScript, neg bool, args []string) { copyTodo(t, ts, neg, args) },
 		},
 		Condition: func(cond string) (bool, error) {

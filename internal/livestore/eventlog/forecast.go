@@ -113,3 +113,9 @@ func seconds(s float64) time.Duration {
 	}
 	return time.Duration(s * float64(time.Second))
 }
+
+// NodeRebuildSpeed is what was measured of LiveStore 0.4.0's node adapter without rebuild hooks: 10,000 events in
+// about 36 s. Other adapters, machines and materializers differ several times over.
+func NodeRebuildSpeed() RebuildSpeed {
+	return RebuildSpeed{EventsPerSecond: 280, Basis: "measured with LiveStore 0.4.0, node adapter, no rebuild hooks"}
+}

@@ -23,6 +23,7 @@ func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		a.initCommand(),
 		a.releaseCommand(),
+		a.logCommand(),
 		a.generateCommand(),
 		a.epochCommand(),
 		a.completionCommand(),

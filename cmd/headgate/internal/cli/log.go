@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/eventlog/dumplog"
+	"headgate/internal/livestore/eventlog/openlog"
+)
+
+func (a *app) logCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "log",
+		Category: plumbing,
+		Usage:    "read the event logs of stores",
+		UsageText: "headgate log stats --env local\n" +
+			"headgate log tail --log file:data/demo/eventlog@6.db",
+		Description: `A log is named by --log: file:PATH is a client's eventlog@6.db or the folder that holds it, dump:PATH a file of
+` + "`livestore sync export`" + `; or by --env and --store, as headgate.yaml lists it. A client's log is copied to a private
+temporary folder and read there, so a running app is not disturbed.`,
+		Subcommands: []*cli.Command{
+			a.logStatsCommand(),
+			a.logExportCommand(),
+			a.logTailCommand(),
+		},
+	}
+}
+
+func logFlags(more ...cli.Flag) []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "log", Usage: "read the log `URL`: file:PATH or dump:PATH"},
+		&cli.StringFlag{Name: "env", Usage: "read the logs of the environment `ENV`"},
+		&cli.StringFlag{Name: "store", Usage: "the store `STORE`"},
+	}, more...)
+}
+
+// A storeLog is a log that a command is about.
+type storeLog struct {
+	store livestore.StoreID // empty where nobody said
+	url   openlog.URL
+}
+
+// name is how the log is called in results: by its store, or its place.
+func (l storeLog) name() string {
+	if l.store != "" {
+		return string(l.store)
+	}
+	return l.url.String()
+}
+
+// logs returns the logs that --log, or --env and --store, name: at least one.
+func (a *app) logs(c *cli.Context) ([]storeLog, error) {
+	store := livestore.StoreID(c.String("store"))
+	env := c.String("env")
+	if c.IsSet("log") {
+		if fromVariable, _ := a.lookupEnv(flagEnv("env")); env != "" && env != fromVariable {
+			return nil, errs.Invalidf("--log and --env exclude each other").Hintf("--log names one log, --env takes the logs of headgate.yaml")
+		}
+		u, err := openlog.Parse(c.String("log"), a.dir)
+		if err != nil {
+			return nil, err
+		}
+		return []storeLog{{store: store, url: u}}, nil
+	}
+	cfg, err := a.config()
+	if err != nil {
+		if errs.CodeOf(err) == errs.NotFound && env == "" {
+			return nil, errs.Invalidf("no log is named").Hintf("name one with --log file:PATH or --log dump:PATH, or run inside an app with a %s", config.FileName)
+		}
+		return nil, err
+	}
+	e, err := cfg.Environment(env)
+	if err != nil {
+		return nil, err
+	}
+	stores := e.Stores
+	if store != "" {
+		s, ok := e.Store(store)
+		if !ok {
+			return nil, errs.NotFoundf("environment %q has no store %q", e.Name, store).At("%s", cfg.Where(e.Line))
+		}
+		stores = []config.Store{s}
+	}
+	var logs []storeLog
+	for _, s := range stores {
+		logs = append(logs, storeLog{store: s.ID, url: openlog.URL{Kind: openlog.Kind(s.Log.Kind), Path: s.Log.Path}})
+	}
+	if len(logs) == 0 {
+		return nil, errs.NotFoundf("environment %q has no stores", e.Name).At("%s", cfg.Where(e.Line))
+	}
+	return logs, nil
+}
+
+// oneLog returns the one log of a command that reads one.
+func (a *app) oneLog(c *cli.Context) (storeLog, error) {
+	logs, err := a.logs(c)
+	if err != nil {
+		return storeLog{}, err
+	}
+	if len(logs) > 1 {
+		var ids []string
+		for _, l := range logs {
+			ids = append(ids, string(l.store))
+		}
+		return storeLog{}, errs.Invalidf("the environment has several stores: name one with --store").Hintf("there are: %s", strings.Join(ids, ", "))
+	}
+	return logs[0], nil
+}
+
+// open opens the log. A dump says which store it is of.
+func (l *storeLog) open(ctx context.Context) (eventlog.Reader, error) {
+	r, err := openlog.Open(ctx, l.url, openlog.Options{StoreID: l.store})
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := r.(*dumplog.Reader); ok {
+		l.store = d.Header().StoreID
+	}
+	return r, nil
+}
+
+// readable turns the error of an event that can't be read into one for the user.
+func readable(err error) error {
+	var bad *eventlog.Malformed
+	if errors.As(err, &bad) {
+		return bad.Err
+	}
+	return err
+}
