@@ -50,21 +50,32 @@ func (a *app) complete(tree *cli.App, words []string) error {
 	}
 	known := allFlags(tree)
 
+	parts, _ := split(before, known)
+	in := invocation{typed: "headgate"}
+	rest, err := in.resolve(tree, parts)
+	flag := func(name string) cli.Flag {
+		if len(in.path) > 0 {
+			if f := flagsByName(in.path[len(in.path)-1].Flags)[name]; f != nil {
+				return f
+			}
+		}
+		if f := flagsByName(tree.Flags)[name]; f != nil {
+			return f
+		}
+		return known[name]
+	}
 	if len(before) > 0 && !slices.Contains(before, "--") {
 		last := before[len(before)-1]
-		if f := known[strings.TrimLeft(last, "-")]; f != nil && strings.HasPrefix(last, "--") && takesValue(f) {
+		if f := flag(strings.TrimLeft(last, "-")); f != nil && strings.HasPrefix(last, "--") && takesValue(f) {
 			a.completeValue(f, current, "")
 			return nil
 		}
 	}
-	parts, _ := split(before, known)
-	in := invocation{typed: "headgate"}
-	rest, err := in.resolve(tree, parts)
 	if err != nil {
 		return nil // an unknown command: nothing follows it
 	}
 	if name, value, ok := strings.Cut(current, "="); ok && strings.HasPrefix(name, "--") {
-		if f := known[name[2:]]; f != nil {
+		if f := flag(name[2:]); f != nil {
 			a.completeValue(f, value, name+"=")
 		}
 		return nil
