@@ -142,14 +142,14 @@ func Build(src Source) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Own, err = ownCode(src, entry, queries, define); err != nil {
+	if s.Own, err = ownCode(src, entry, define); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // ownCode bundles the app's modules without packages, so that every declaration stands at the top level.
-func ownCode(src Source, entry, queries string, define map[string]string) (string, error) {
+func ownCode(src Source, entry string, define map[string]string) (string, error) {
 	result := api.Build(api.BuildOptions{
 		Stdin: &api.StdinOptions{
 			Contents: "export * from 'headgate:app'", ResolveDir: filepath.Dir(entry), Sourcefile: driverFile, Loader: api.LoaderJS,
@@ -161,7 +161,7 @@ func ownCode(src Source, entry, queries string, define map[string]string) (strin
 		Platform: api.PlatformBrowser, Target: api.ES2022,
 		TreeShaking: api.TreeShakingFalse, LegalComments: api.LegalCommentsNone, Charset: api.CharsetUTF8,
 		Define: define, LogLevel: api.LogLevelSilent,
-		Plugins: []api.Plugin{ownPlugin(entry), resolvePlugin(entry, queries, new(string))},
+		Plugins: []api.Plugin{ownPlugin(entry)},
 	})
 	if len(result.Errors) > 0 {
 		return "", buildError(src, result.Errors)
@@ -173,11 +173,14 @@ func ownCode(src Source, entry, queries string, define map[string]string) (strin
 func ownPlugin(entry string) api.Plugin {
 	return api.Plugin{Name: "headgate-own", Setup: func(b api.PluginBuild) {
 		b.OnResolve(api.OnResolveOptions{Filter: `.*`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			if a.PluginData == "headgate-own" || a.Kind == api.ResolveEntryPoint {
+			if a.PluginData == "headgate-own" {
 				return api.OnResolveResult{}, nil
 			}
 			if a.Path == "headgate:app" {
 				return api.OnResolveResult{Path: entry}, nil
+			}
+			if asset.MatchString(a.Path) {
+				return api.OnResolveResult{Path: a.Path, External: true}, nil
 			}
 			r := b.Resolve(a.Path, api.ResolveOptions{ResolveDir: a.ResolveDir, Kind: a.Kind, Importer: a.Importer, PluginData: "headgate-own"})
 			if len(r.Errors) > 0 || r.Namespace != "file" || strings.Contains(filepath.ToSlash(r.Path), "/node_modules/") {
@@ -230,7 +233,7 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 			for _, name := range driverModules[a.Path] {
 				r = b.Resolve(name, api.ResolveOptions{ResolveDir: dir, Kind: api.ResolveJSImportStatement, Importer: entry})
 				if len(r.Errors) > 0 {
-					return api.OnResolveResult{Errors: []api.Message{{ID: "headgate-missing", Text: name}}}, nil
+					return api.OnResolveResult{Errors: []api.Message{{Text: "the package " + name + " is not installed", Detail: missingPackage(name)}}}, nil
 				}
 				dir = filepath.Dir(r.Path)
 			}
@@ -278,11 +281,14 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 	}}
 }
 
+// A missingPackage marks the message that a package which the driver needs is not there.
+type missingPackage string
+
 // buildError picks the message that helps most: packages not installed, else the first syntax or resolution error.
 func buildError(src Source, msgs []api.Message) error {
 	for _, m := range msgs {
-		if m.ID == "headgate-missing" {
-			return errs.NotFoundf("the package %s is not installed", m.Text).At("%s", src.Dir).
+		if _, ok := m.Detail.(missingPackage); ok {
+			return errs.NotFoundf("%s", m.Text).At("%s", src.Dir).
 				Hintf("headgate reads the app's own packages: install them first").Then(installCommand(src.Dir))
 		}
 	}
@@ -294,6 +300,8 @@ func buildError(src Source, msgs []api.Message) error {
 	e := errs.Invalidf("%s", m.Text).At("%s", where)
 	if strings.HasPrefix(m.Text, "Could not resolve") {
 		e.Hintf("is the package installed, and the path right?").Then(installCommand(src.Dir))
+	} else {
+		e.Hintf("this is how esbuild reads the file: mend the TypeScript there")
 	}
 	if n := len(msgs) - 1; n > 0 {
 		e.Msg += fmt.Sprintf(" (and %d more errors)", n)

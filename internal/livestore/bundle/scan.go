@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path"
@@ -23,11 +24,15 @@ var storeCalls = []string{
 	"makeCfDoAdapter", "createStore", "createStorePromise", "createStoreDoPromise", "useStore", "makeWorker", "makeDurableObject",
 }
 
-// storeOptions are the options of those calls that headgate judges, by their place in the argument.
+// storeOptions are the options of those calls that headgate judges, by their place in the argument. Others are not
+// recorded: they may hold what is nobody's business (a sync payload).
 var storeOptions = []string{
-	"storage", "storage.type", "resetPersistence", "sync", "sync.onBackendIdMismatch", "sync.onSyncError",
-	"experimental.disableFastPath", "onBackendIdMismatch", "onSyncError",
+	"storage", "storage.type", "resetPersistence", "sync.onBackendIdMismatch", "sync.onSyncError",
+	"experimental.disableFastPath",
 }
+
+// notWritten is the recorded value of an option whose value can't be read off the call.
+const notWritten = "(computed)"
 
 // scanned is what Scan found in an app's source.
 type scanned struct {
@@ -94,13 +99,28 @@ func isScript(name string) bool {
 
 var callWord = regexp.MustCompile(`\b(` + strings.Join(storeCalls, "|") + `)\s*(<[^()]*>)?\s*\(`)
 
+// comment matches comments, and whatever of a string looks like one: a call is looked for in what is left.
+var comment = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`)
+
+// blank keeps the lines of a piece of text and nothing else.
+func blank(text []byte) []byte {
+	out := bytes.Repeat([]byte(" "), len(text))
+	for i, c := range text {
+		if c == '\n' {
+			out[i] = c
+		}
+	}
+	return out
+}
+
 func (out *scanned) script(file, rel string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return
 	}
 	out.text(string(text), rel)
-	places := callWord.FindAllSubmatchIndex(text, -1)
+	code := comment.ReplaceAllFunc(text, blank)
+	places := callWord.FindAllSubmatchIndex(code, -1)
 	if places == nil {
 		return
 	}
@@ -166,7 +186,7 @@ func (v *callVisitor) Exit(js.INode) {}
 func options(o *js.ObjectExpr, prefix string, into map[string]string) {
 	for _, p := range o.List {
 		if p.Spread {
-			into[prefix+"..."] = jsText(p.Value)
+			into[prefix+"..."] = notWritten
 			continue
 		}
 		if p.Name == nil {
@@ -175,8 +195,13 @@ func options(o *js.ObjectExpr, prefix string, into map[string]string) {
 		key := prefix + propertyKey(p.Name)
 		if inner, ok := p.Value.(*js.ObjectExpr); ok {
 			options(inner, key+".", into)
+			continue
 		}
-		if slices.Contains(storeOptions, key) {
+		if !slices.Contains(storeOptions, key) {
+			continue
+		}
+		into[key] = notWritten
+		if _, ok := p.Value.(*js.LiteralExpr); ok {
 			into[key] = jsText(p.Value)
 		}
 	}

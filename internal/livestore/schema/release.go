@@ -173,7 +173,8 @@ type AdapterCall struct {
 	Call string `json:"call"` // makeAdapter, makePersistedAdapter, createStorePromise…
 	File string `json:"file"` // relative to the app
 	Line int    `json:"line"`
-	// Options are the options that matter for headgate, as literal source text; an option that is not written has no entry.
+	// Options are the options that matter for headgate by path ("sync.onSyncError"), as literal source text, or
+	// "(computed)". An option that is not written has no entry; "...": "(computed)" says that others are spread in.
 	Options map[string]string `json:"options,omitempty"`
 }
 

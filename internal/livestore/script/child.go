@@ -56,6 +56,18 @@ func (s *Session) Recv(v any) error {
 	return json.Unmarshal(m.Data, v)
 }
 
+// RecvBytes returns the parent's next frame that [Proc.SendBytes] sent, as it is, and io.EOF after the last one.
+func (s *Session) RecvBytes() ([]byte, error) {
+	b, err := s.conn.recv()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > 0 && b[0] == rawFrame:
+		return b[1:], nil
+	}
+	return nil, io.EOF
+}
+
 // Send sends a message to the parent, which also tells it that the job is alive.
 func (s *Session) Send(v any) error {
 	b, err := json.Marshal(v)

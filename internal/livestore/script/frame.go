@@ -28,6 +28,11 @@ func (c *conn) send(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode a message: %w", err)
 	}
+	return c.sendBytes(b)
+}
+
+// sendBytes sends a frame as it is.
+func (c *conn) sendBytes(b []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var n [4]byte

@@ -102,6 +102,16 @@ func (p *Proc) Send(v any) error {
 	return p.conn.send(message{Data: b})
 }
 
+// rawFrame begins a frame that is not JSON.
+const rawFrame = 'r'
+
+// SendBytes sends text to the job as it is, for [Session.RecvBytes]: bulk that need not be encoded twice.
+// The frame must begin with a byte that is free for use.
+func (p *Proc) SendBytes(frame []byte) error {
+	frame[0] = rawFrame
+	return p.conn.sendBytes(frame)
+}
+
 // End tells the job that nothing more will be sent.
 func (p *Proc) End() error { return p.conn.send(message{End: true}) }
 

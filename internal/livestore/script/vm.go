@@ -71,6 +71,9 @@ func (f *Failure) Error() string {
 	return f.Message
 }
 
+// maxFrames is how deep calls may nest: about what V8 allows, since apps were only ever run there.
+const maxFrames = 10_000
+
 // newVM makes an engine with the prelude loaded.
 func newVM(opts VMOptions, limits Limits, guard func(time.Duration, string) func()) (*VM, error) {
 	q, err := quickjs.NewVM()
@@ -79,6 +82,7 @@ func newVM(opts VMOptions, limits Limits, guard func(time.Duration, string) func
 	}
 	v := &VM{vm: q, limits: limits, guard: guard}
 	q.SetMemoryLimit(uintptr(limits.Memory))
+	q.SetMaxStackSize(maxFrames)
 	if err := q.SetEvalTimeout(limits.Call); err != nil {
 		v.Close()
 		return nil, fmt.Errorf("limit the JavaScript engine: %w", err)
