@@ -350,7 +350,7 @@ const toWire = (v) => {
 const fromWire = (v) => {
   if (typeof v !== 'object' || v === null) return v
   if (v.$ === 'blob') return Uint8Array.from(atob(v.v), (c) => c.charCodeAt(0))
-  if (v.$ === 'int') return Number(v.v)
+  if (v.$ === 'int') return BigInt(v.v)
   return v.v === '+' ? Infinity : -Infinity
 }
 const wireBinds = (binds) => {
@@ -361,6 +361,14 @@ const wireBinds = (binds) => {
   const out = {}
   for (const k of keys) out[k] = toWire(binds[k])
   return out
+}
+// Operations go as [event, statement, binds]: a statement's text once, its number afterwards. The host counts alike.
+const maxTexts = 4096
+const texts = new Map()
+const operation = (e, sql, binds) => {
+  const n = texts.get(sql)
+  if (n === undefined && texts.size < maxTexts) texts.set(sql, texts.size)
+  return [e, n === undefined ? sql : n, wireBinds(binds) ?? null]
 }
 const sqlCall = (request) => {
   const r = JSON.parse(globalThis.__headgate_sql(JSON.stringify(request)))
@@ -378,20 +386,23 @@ let queried = false
 let earlier // an operation of the batch that SQLite refused when a later query made it run
 const rows = (sql, binds) => {
   queried = true
-  const r = sqlCall({ run: pending, select: { sql, binds: wireBinds(binds) } })
-  pending = []
-  return r.rows.map((row) => {
+  const o = pending
+  pending = [] // whatever happens, the host has seen them
+  const r = sqlCall({ o, q: [String(sql), wireBinds(binds) ?? null] })
+  if (r.r === undefined) return []
+  return r.r.map((row) => {
     const o = {}
-    r.columns.forEach((c, i) => void (o[c] = fromWire(row[i])))
+    r.c.forEach((c, i) => void (o[c] = fromWire(row[i])))
     return o
   })
 }
+const run = (sql, binds) => void sqlCall({ o: [operation(-1, String(sql), binds)] })
 const stateDb = {
   _tag: 'SqliteDb', metadata: {}, debug: { head: undefined },
   select: (sql, binds) => rows(sql, binds),
-  execute: (sql, binds) => void sqlCall({ run: [{ e: -1, sql: String(sql), binds: wireBinds(binds) }] }),
+  execute: (sql, binds) => run(sql, binds),
   prepare: (sql) => ({
-    execute: (binds) => void sqlCall({ run: [{ e: -1, sql, binds: wireBinds(binds) }] }),
+    execute: (binds) => run(sql, binds),
     select: (binds) => rows(sql, binds), finalize() {}, sql,
   }),
   export: () => { throw new Error('export is not available where headgate replays a log') },
@@ -498,11 +509,12 @@ const api = {
     }
   },
 
-  // apply([{n,a,s,p,c,x}]) -> {ops: [{e, sql, binds}], skipped: [[index, reason]], poison?: {e, …}}
+  // apply([{n,a,s,p,c,x}]) -> {o: [[e, statement, binds]], s?: [[index, reason]], p?: {e, …}}, in this order
   // Stops at the first poison event; operations of events before it are complete.
   apply: (arg) => {
     const events = JSON.parse(arg)
-    const skipped = []
+    let s
+    let p
     pending = []
     earlier = undefined
     for (let e = 0; e < events.length; e++) {
@@ -510,21 +522,27 @@ const api = {
       const { reason, def, materializer } = resolve(ev.n)
       if (reason !== undefined) {
         if (schema.unknownEventHandling.strategy === 'fail') {
-          return JSON.stringify({ ops: pending, skipped, poison: { e, stage: 'unknown', path: '$', wanted: reason } })
+          p = { e, stage: 'unknown', path: '$', wanted: reason }
+          break
         }
-        skipped.push([e, reason])
+        ;(s ??= []).push([e, reason])
         continue
       }
       try {
-        for (const s of statements(ev, def, materializer, stateDb)) pending.push({ e, sql: s.statementSql, binds: wireBinds(s.bindValues) })
+        for (const st of statements(ev, def, materializer, stateDb)) pending.push(operation(e, st.statementSql, st.bindValues))
       } catch (err) {
-        return JSON.stringify({ ops: earlier ? [] : pending, skipped, poison: earlier ?? { e, ...poison(err) } })
+        p = earlier ?? { e, ...poison(err) }
+        break
       }
-      if (earlier !== undefined) return JSON.stringify({ ops: [], skipped, poison: earlier })
+      if (earlier !== undefined) {
+        p = earlier
+        pending = []
+        break
+      }
     }
-    const ops = pending
+    const o = pending
     pending = []
-    return JSON.stringify({ ops, skipped })
+    return JSON.stringify({ o, s, p })
   },
 
   // materialize(event) -> {ops, queried} | {skipped: reason} | {poison}: one event, nothing executed

@@ -2,7 +2,10 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/script"
@@ -29,6 +32,11 @@ type Engine struct {
 	// DB is the state database; the caller of Open owns it.
 	DB *DB
 	vm *script.VM
+
+	texts   []string // statements that the driver names by number
+	binds   Binds    // of the operation at hand; its memory is used again
+	answer  []byte   // likewise
+	trouble error    // the machine's, met during the running call
 }
 
 // Open evaluates p in a VM of the session. A throw is a *script.Failure, a missing schema a *ChooseProblem.
@@ -125,27 +133,35 @@ type Skip struct {
 	Reason string // event-definition-missing or materializer-missing
 }
 
+// MarshalJSON encodes [index, reason].
+func (s Skip) MarshalJSON() ([]byte, error) { return json.Marshal([]any{s.Event, s.Reason}) }
+
 // UnmarshalJSON decodes the driver's [index, reason].
 func (s *Skip) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&s.Event, &s.Reason})
 }
 
-// wireEvent is how an event goes to the driver.
-type wireEvent struct {
-	Name      string          `json:"n"`
-	Args      json.RawMessage `json:"a"`
-	Seq       [3]int64        `json:"s"`
-	Parent    [3]int64        `json:"p"`
-	ClientID  string          `json:"c"`
-	SessionID string          `json:"x"`
+// AppendEvent appends an event in the form that the driver takes, which is its arguments as they are stored in a
+// frame of the other fields.
+func AppendEvent(b []byte, e livestore.Event) []byte {
+	b = append(b, `{"n":`...)
+	b = appendString(b, e.Name)
+	b = append(b, `,"a":`...)
+	if len(e.Args) == 0 {
+		b = append(b, "null"...)
+	}
+	b = append(b, e.Args...)
+	b = appendSeq(append(b, `,"s":[`...), e.Seq)
+	b = appendSeq(append(b, `],"p":[`...), e.Parent)
+	b = appendString(append(b, `],"c":`...), e.ClientID)
+	b = appendString(append(b, `,"x":`...), e.SessionID)
+	return append(b, '}')
 }
 
-func toWireEvent(e livestore.Event) wireEvent {
-	return wireEvent{
-		Name: e.Name, Args: e.Args, ClientID: e.ClientID, SessionID: e.SessionID,
-		Seq:    [3]int64{int64(e.Seq.Global), e.Seq.Client, e.Seq.Rebase},
-		Parent: [3]int64{int64(e.Parent.Global), e.Parent.Client, e.Parent.Rebase},
-	}
+func appendSeq(b []byte, s livestore.ClientSeq) []byte {
+	b = append(strconv.AppendInt(b, int64(s.Global), 10), ',')
+	b = append(strconv.AppendInt(b, s.Client, 10), ',')
+	return strconv.AppendInt(b, s.Rebase, 10)
 }
 
 // Applied is the outcome of a batch.
@@ -156,39 +172,133 @@ type Applied struct {
 }
 
 // Apply materializes a batch of events, in order, into the database. It stops at the first poison event, as a
-// rebuild in LiveStore does. The caller decides about transactions.
+// rebuild in LiveStore does. The caller decides about transactions. An error is the machine's or headgate's own
+// trouble (a full disk), not the events'.
 func (e *Engine) Apply(events []livestore.Event) (Applied, error) {
-	in := make([]wireEvent, len(events))
+	b := []byte{'['}
 	for i, ev := range events {
-		in[i] = toWireEvent(ev)
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = AppendEvent(b, ev)
 	}
-	var out struct {
-		Ops     []Operation `json:"ops"`
-		Skipped []Skip      `json:"skipped"`
-		Poison  *Poison     `json:"poison"`
-	}
-	if err := e.call("apply", in, &out); err != nil {
+	return e.ApplyText(string(append(b, ']')))
+}
+
+// ApplyText is [Engine.Apply] for a JSON array of what [AppendEvent] wrote.
+func (e *Engine) ApplyText(events string) (Applied, error) {
+	e.trouble = nil
+	text, err := e.vm.Call("__headgate_apply", events)
+	if err != nil {
 		return Applied{}, err
 	}
-	if i, err := e.run(out.Ops); err != nil {
-		// An operation runs only after its whole batch went through the materializers, or before a query of a later
-		// event; either way its own event is the one to blame.
-		return Applied{Skipped: out.Skipped, Poison: sqlPoison(out.Ops[i], err)}, nil
+	if e.trouble != nil {
+		return Applied{}, e.trouble
 	}
-	return Applied{Skipped: out.Skipped, Poison: out.Poison}, nil
-}
-
-func (e *Engine) run(ops []Operation) (int, error) {
-	for i, op := range ops {
-		if err := e.DB.Exec(op.SQL, op.Binds); err != nil {
-			return i, err
+	s := scanner{s: text}
+	if err := s.expect(`{"o":`); err != nil {
+		return Applied{}, err
+	}
+	failed, err := e.operations(&s)
+	if e.trouble != nil {
+		return Applied{}, e.trouble
+	}
+	if err != nil && failed == nil {
+		return Applied{}, err
+	}
+	var rest struct {
+		Skipped []Skip  `json:"s"`
+		Poison  *Poison `json:"p"`
+	}
+	if s.accept(',') {
+		if err := json.Unmarshal([]byte("{"+s.s[s.i:]), &rest); err != nil {
+			return Applied{}, fmt.Errorf("decode what apply returned: %w", err)
 		}
 	}
-	return 0, nil
+	if failed != nil {
+		// An operation runs only after its whole batch went through the materializers, or before a query of a later
+		// event; either way its own event is the one to blame.
+		skipped := rest.Skipped[:0]
+		for _, k := range rest.Skipped {
+			if k.Event < failed.Event {
+				skipped = append(skipped, k)
+			}
+		}
+		return Applied{Skipped: skipped, Poison: failed}, nil
+	}
+	return Applied{Skipped: rest.Skipped, Poison: rest.Poison}, nil
 }
 
-func sqlPoison(op Operation, err error) *Poison {
-	return &Poison{Event: op.Event, Stage: StageSQL, Name: "SqliteError", Message: err.Error(), SQL: op.SQL}
+// maxTexts is how many statements the driver names by number; it knows the same limit.
+const maxTexts = 4096
+
+// operations reads [[event, statement, binds], …] and executes it. A statement is its text the first time, its
+// number afterwards. After one that SQLite refuses the rest is only read; failed says which and why.
+func (e *Engine) operations(s *scanner) (failed *Poison, err error) {
+	if err := s.expect("["); err != nil {
+		return nil, err
+	}
+	if s.accept(']') {
+		return nil, nil
+	}
+	for {
+		if err := s.expect("["); err != nil {
+			return nil, err
+		}
+		event, err := s.int()
+		if err != nil {
+			return nil, err
+		}
+		if err := s.expect(","); err != nil {
+			return nil, err
+		}
+		text, err := e.statement(s)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.expect(","); err != nil {
+			return nil, err
+		}
+		if err := s.binds(&e.binds); err != nil {
+			return nil, err
+		}
+		if err := s.expect("]"); err != nil {
+			return nil, err
+		}
+		if failed == nil {
+			if err := e.DB.Exec(text, e.binds); err != nil {
+				e.machine(err)
+				failed = &Poison{Event: event, Stage: StageSQL, Name: "SqliteError", Message: err.Error(), SQL: text}
+			}
+		}
+		if !s.accept(',') {
+			return failed, s.expect("]")
+		}
+	}
+}
+
+func (e *Engine) statement(s *scanner) (string, error) {
+	if s.next() != '"' {
+		n, err := s.int()
+		if err != nil || n < 0 || n >= len(e.texts) {
+			return "", s.bad("a statement's number")
+		}
+		return e.texts[n], nil
+	}
+	text, err := s.string()
+	if err == nil && len(e.texts) < maxTexts {
+		text = strings.Clone(text) // the answer that it is cut from is large
+		e.texts = append(e.texts, text)
+	}
+	return text, err
+}
+
+// machine keeps an error that no event is to blame for.
+func (e *Engine) machine(err error) {
+	var se *SQLError
+	if errors.As(err, &se) && se.Machine() {
+		e.trouble = err
+	}
 }
 
 // Materialized is what one event makes, with nothing executed.
@@ -202,7 +312,14 @@ type Materialized struct {
 // Materialize asks for the statements of one event; queries see the database as it is.
 func (e *Engine) Materialize(ev livestore.Event) (Materialized, error) {
 	var out Materialized
-	return out, e.call("materialize", toWireEvent(ev), &out)
+	text, err := e.vm.Call("__headgate_materialize", string(AppendEvent(nil, ev)))
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		return out, fmt.Errorf("decode what materialize returned: %w", err)
+	}
+	return out, nil
 }
 
 // A DecodeIssue says why a payload does not decode. A nil issue means that it does.
@@ -239,42 +356,78 @@ func (e *Engine) Hook(name string) (HookRun, error) {
 	return out, e.call("hook", name, &out)
 }
 
-// sql serves the driver: it runs the operations that are still pending, then a query.
+// sql serves the driver: it runs the operations that are still pending, then a query. The request is
+// {"o":[…],"q":[text, binds]} or {"o":[…]}, the answer {"c":[…],"r":[[…]]} or {"error", "failed"}.
 func (e *Engine) sql(request string) (string, error) {
-	var in struct {
-		Run    []Operation `json:"run"`
-		Select *struct {
-			SQL   string `json:"sql"`
-			Binds Binds  `json:"binds"`
-		} `json:"select"`
-	}
-	if err := json.Unmarshal([]byte(request), &in); err != nil {
+	s := scanner{s: request}
+	if err := s.expect(`{"o":`); err != nil {
 		return "", err
 	}
-	var out struct {
-		Columns []string `json:"columns"`
-		Rows    [][]any  `json:"rows"`
-		Error   string   `json:"error,omitempty"`
-		Failed  *int     `json:"failed,omitempty"` // the event whose operation failed
-	}
-	out.Rows = [][]any{}
-	i, err := e.run(in.Run)
+	failed, err := e.operations(&s)
 	if err != nil {
-		out.Failed = &in.Run[i].Event
-	} else if in.Select != nil {
-		err = e.DB.Query(in.Select.SQL, in.Select.Binds, func(columns []string, values []any) error {
-			out.Columns = columns
-			row := make([]any, len(values))
-			for i, v := range values {
-				row[i] = encodeValue(v)
+		return "", err
+	}
+	if failed != nil {
+		return e.sqlError(failed.Message, failed.Event)
+	}
+	if !s.accept(',') {
+		return "{}", nil
+	}
+	if err := s.expect(`"q":[`); err != nil {
+		return "", err
+	}
+	text, err := s.string()
+	if err != nil {
+		return "", err
+	}
+	if err := s.expect(","); err != nil {
+		return "", err
+	}
+	if err := s.binds(&e.binds); err != nil {
+		return "", err
+	}
+	b := append(e.answer[:0], '{')
+	err = e.DB.Query(text, e.binds, func(columns []string, values []any) error {
+		if len(b) == 1 {
+			b = append(b, `"c":[`...)
+			for i, c := range columns {
+				if i > 0 {
+					b = append(b, ',')
+				}
+				b = appendString(b, c)
 			}
-			out.Rows = append(out.Rows, row)
-			return nil
-		})
-	}
+			b = append(b, `],"r":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
+		for i, v := range values {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendValue(b, v)
+		}
+		b = append(b, ']')
+		return nil
+	})
 	if err != nil {
-		out.Error = err.Error()
+		e.machine(err)
+		return e.sqlError(err.Error(), -1)
 	}
-	b, err := json.Marshal(out)
+	if len(b) > 1 {
+		b = append(b, ']')
+	}
+	b = append(b, '}')
+	if cap(b) <= 1<<20 {
+		e.answer = b
+	}
+	return string(b), nil
+}
+
+func (e *Engine) sqlError(message string, event int) (string, error) {
+	b, err := json.Marshal(struct {
+		Error  string `json:"error"`
+		Failed int    `json:"failed"` // the event whose operation failed, -1 for the query
+	}{message, event})
 	return string(b), err
 }

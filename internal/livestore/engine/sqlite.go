@@ -2,7 +2,11 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -19,7 +23,9 @@ type DB struct {
 	tls   *libc.TLS
 	db    uintptr
 	cache map[string]*prepared
-	out   *[2]uintptr // where SQLite puts handles; on the heap, so that its address holds
+	// volatile are the words met in statements that make them depend on the clock, on chance or on what ran before.
+	volatile map[string]bool
+	out      *[2]uintptr // where SQLite puts handles; on the heap, so that its address holds
 }
 
 type prepared struct {
@@ -29,11 +35,24 @@ type prepared struct {
 
 // A SQLError is an error that SQLite reported.
 type SQLError struct {
-	Code int // the extended result code
-	Msg  string
+	Code int    `json:"code"` // the extended result code
+	Msg  string `json:"message"`
 }
 
 func (e *SQLError) Error() string { return fmt.Sprintf("%s (SQLite code %d)", e.Msg, e.Code) }
+
+// Machine reports whether the machine failed (a full disk, an I/O error), and not the statement.
+func (e *SQLError) Machine() bool {
+	switch e.Code & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CORRUPT,
+		sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+// Full reports whether the disk is full.
+func (e *SQLError) Full() bool { return e.Code&0xff == sqlite3.SQLITE_FULL }
 
 // maxCached bounds the prepared statements that a DB keeps; apps build few distinct statements.
 const maxCached = 512
@@ -43,14 +62,20 @@ func OpenDB(path string) (*DB, error) {
 	if path == "" {
 		path = ":memory:"
 	}
-	d := &DB{tls: libc.NewTLS(), cache: map[string]*prepared{}, out: new([2]uintptr)}
+	return open(path, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE)
+}
+
+// OpenDBReadOnly opens the database file for reading.
+func OpenDBReadOnly(path string) (*DB, error) { return open(path, sqlite3.SQLITE_OPEN_READONLY) }
+
+func open(path string, mode int32) (*DB, error) {
+	d := &DB{tls: libc.NewTLS(), cache: map[string]*prepared{}, volatile: map[string]bool{}, out: new([2]uintptr)}
 	name, err := libc.CString(path)
 	if err != nil {
 		return nil, err
 	}
 	defer libc.Xfree(d.tls, name)
-	flags := int32(sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_CREATE | sqlite3.SQLITE_OPEN_NOMUTEX)
-	rc := sqlite3.Xsqlite3_open_v2(d.tls, name, uintptr(unsafe.Pointer(&d.out[0])), flags, 0)
+	rc := sqlite3.Xsqlite3_open_v2(d.tls, name, uintptr(unsafe.Pointer(&d.out[0])), mode|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
 	d.db = d.out[0]
 	if rc != sqlite3.SQLITE_OK {
 		err := d.err(rc)
@@ -88,11 +113,21 @@ func (p *prepared) finalize(d *DB) {
 // Autocommit reports whether no transaction is open.
 func (d *DB) Autocommit() bool { return sqlite3.Xsqlite3_get_autocommit(d.tls, d.db) != 0 }
 
+// volatileRE finds what makes a statement's outcome depend on more than the tables. It may find too much (inside a
+// literal), never too little.
+var volatileRE = regexp.MustCompile(`(?i)\b(random|randomblob|changes|total_changes|last_insert_rowid|sqlite_version|sqlite_source_id)\s*\(|\bcurrent_(time|date|timestamp)\b|'now'|\b(date|time|datetime|julianday|unixepoch)\s*\(\s*\)|\bstrftime\s*\(\s*'[^']*'\s*\)`)
+
+// Volatile lists the words (random, 'now', changes…) that make statements run so far depend on the clock, on chance
+// or on LiveStore's own statements, so that their outcome may differ from a client's. It is sorted.
+func (d *DB) Volatile() []string { return slices.Sorted(maps.Keys(d.volatile)) }
+
 // Changes returns how many rows the last statement wrote.
 func (d *DB) Changes() int64 { return int64(sqlite3.Xsqlite3_changes64(d.tls, d.db)) }
 
 // Exec runs every statement of text with the same parameters.
 func (d *DB) Exec(text string, binds Binds) error {
+	defer runtime.KeepAlive(binds.list) // SQLite reads strings where they are
+	defer runtime.KeepAlive(binds.named)
 	p, err := d.prepare(text)
 	if err != nil {
 		return err
@@ -115,6 +150,8 @@ func (d *DB) Exec(text string, binds Binds) error {
 // Query runs a text of exactly one statement and calls row with each row's values: nil, int64, float64, string
 // or []byte. The slice is reused.
 func (d *DB) Query(text string, binds Binds, row func(columns []string, values []any) error) error {
+	defer runtime.KeepAlive(binds.list) // as in Exec
+	defer runtime.KeepAlive(binds.named)
 	p, err := d.prepare(text)
 	if err != nil {
 		return err
@@ -214,6 +251,9 @@ func (d *DB) prepare(text string) (*prepared, error) {
 		p.params = append(p.params, names)
 		tail = d.out[1]
 	}
+	for _, word := range volatileRE.FindAllString(text, -1) {
+		d.volatile[strings.ToLower(strings.TrimRight(word, "( \t\r\n"))] = true
+	}
 	if len(d.cache) >= maxCached {
 		d.forget()
 	}
@@ -244,11 +284,11 @@ func (d *DB) bind(s uintptr, params []string, binds Binds) (free []uintptr, err 
 			if n := strings.IndexByte(v, 0); n >= 0 {
 				v = v[:n]
 			}
-			p, err := libc.CString(v)
-			if err != nil {
-				return free, err
+			// SQLite reads the string where it is: it is held by binds until the statement is reset.
+			p := uintptr(unsafe.Pointer(unsafe.StringData(v)))
+			if len(v) == 0 {
+				p = uintptr(unsafe.Pointer(d.out)) // any address: NULL would bind NULL
 			}
-			free = append(free, p)
 			rc = sqlite3.Xsqlite3_bind_text(d.tls, s, at, p, int32(len(v)), 0)
 		case []byte:
 			p := libc.Xmalloc(d.tls, libc.Tsize_t(max(len(v), 1)))

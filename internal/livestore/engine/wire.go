@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Binds are a statement's parameters as the driver sends them: an array for positional ones, an object for named
@@ -61,91 +61,51 @@ func equalValue(a, b any) bool {
 // UnmarshalJSON decodes the driver's form.
 func (b *Binds) UnmarshalJSON(data []byte) error {
 	*b = Binds{}
-	data = bytes.TrimSpace(data)
-	switch {
-	case len(data) == 0 || string(data) == "null":
-		return nil
-	case data[0] == '[':
-		var raw []json.RawMessage
-		if err := json.Unmarshal(data, &raw); err != nil {
-			return err
-		}
-		b.list = make([]any, len(raw))
-		for i, r := range raw {
-			v, err := decodeValue(r)
-			if err != nil {
-				return err
-			}
-			b.list[i] = v
-		}
+	s := scanner{s: string(bytes.TrimSpace(data))}
+	if s.s == "" {
 		return nil
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return err
-	}
-	b.named = make(map[string]any, len(raw))
-	for k, r := range raw {
-		v, err := decodeValue(r)
-		if err != nil {
-			return err
-		}
-		b.named[k] = v
-	}
-	return nil
+	return s.binds(b)
 }
 
-func decodeValue(raw json.RawMessage) (any, error) {
-	switch raw[0] {
-	case 'n':
-		return nil, nil
-	case '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	case '{':
-		var v struct {
-			Kind string `json:"$"`
-			V    string `json:"v"`
-		}
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, err
-		}
-		switch v.Kind {
-		case "blob":
-			return base64.StdEncoding.DecodeString(v.V)
-		case "int":
-			return strconv.ParseInt(v.V, 10, 64)
-		case "inf":
-			if v.V == "-" {
-				return math.Inf(-1), nil
-			}
-			return math.Inf(1), nil
-		}
-		return nil, fmt.Errorf("unknown value kind %q", v.Kind)
-	}
-	return strconv.ParseFloat(string(raw), 64)
-}
-
-// encodeValue is the form in which a column's value goes to the driver.
-func encodeValue(v any) any {
+// appendValue appends the form in which a column's value goes to the driver: what LiveStore's binding reads it as.
+func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
-	case []byte:
-		return map[string]string{"$": "blob", "v": base64.StdEncoding.EncodeToString(v)}
 	case int64:
-		if v > 1<<53 || v < -(1<<53) {
-			return map[string]string{"$": "int", "v": strconv.FormatInt(v, 10)}
+		if v >= 1<<53 || v < -(1<<53) { // the binding makes a BigInt of it
+			return append(strconv.AppendInt(append(b, `{"$":"int","v":"`...), v, 10), `"}`...)
 		}
-		return v
+		return strconv.AppendInt(b, v, 10)
 	case float64:
-		if math.IsInf(v, 0) {
-			sign := "+"
-			if v < 0 {
-				sign = "-"
-			}
-			return map[string]string{"$": "inf", "v": sign}
+		switch {
+		case math.IsInf(v, 1):
+			return append(b, `{"$":"inf","v":"+"}`...)
+		case math.IsInf(v, -1):
+			return append(b, `{"$":"inf","v":"-"}`...)
 		}
-		return v
+		return strconv.AppendFloat(b, v, 'g', -1, 64)
+	case string:
+		// The binding decodes a C string with a TextDecoder: it ends at a NUL, and a byte order mark at its head is lost.
+		v, _, _ = strings.Cut(v, "\x00")
+		return appendString(b, strings.TrimPrefix(v, "\ufeff"))
+	case []byte:
+		b = append(b, `{"$":"blob","v":"`...)
+		return append(base64.StdEncoding.AppendEncode(b, v), `"}`...)
 	}
-	return v
+	return append(b, "null"...)
+}
+
+func appendString(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= 0x80 {
+			q, err := json.Marshal(s)
+			if err != nil {
+				return append(b, `""`...) // json.Marshal of a string can't fail
+			}
+			return append(b, q...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }

@@ -1,0 +1,133 @@
+package replay_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"headgate/internal/livestore/bundle"
+	"headgate/internal/livestore/engine"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/eventlog/openlog"
+	"headgate/internal/livestore/replay"
+	"headgate/internal/livestore/script"
+	"headgate/internal/testenv"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == script.ChildArg {
+		os.Exit(script.Child(context.Background(), os.Stdin, os.Stdout, script.Jobs{
+			bundle.DescribeJob: bundle.JobDescribe,
+			replay.Job:         replay.JobReplay,
+		}, os.Exit))
+	}
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func launcher(t testing.TB) script.Launcher {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return script.Launcher{Exe: exe, Limits: script.DefaultLimits()}
+}
+
+// A built is a schema module, bundled and described once per test run.
+type built struct {
+	once   sync.Once
+	target replay.Target
+	err    error
+}
+
+var builds sync.Map // of *built, by directory and entry
+
+// target builds the schema module entry of the app in dir.
+func target(t testing.TB, dir, entry string) replay.Target {
+	t.Helper()
+	v, _ := builds.LoadOrStore(dir+"\x00"+entry, &built{})
+	b := v.(*built)
+	b.once.Do(func() {
+		src := bundle.Source{Dir: dir, Entry: entry}
+		s, err := bundle.Build(src)
+		if err != nil {
+			b.err = err
+			return
+		}
+		r, err := bundle.Describe(context.Background(), launcher(t), s, src)
+		if err != nil {
+			b.err = err
+			return
+		}
+		r.App, r.Schema, r.Version = "test", "main", "1.0.0"
+		b.target = replay.Target{Release: r, Program: engine.Program{Code: s.Code, Export: s.Export}, Locate: s.LocateTrace}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return b.target
+}
+
+// todo is a release of the example app.
+func todo(t testing.TB, version string) replay.Target {
+	t.Helper()
+	return target(t, testenv.Example(t, "todo"), "history/"+version+"/livestore/schema.ts")
+}
+
+// openLog opens a log by URL or path until the test ends.
+func openLog(t testing.TB, url string) eventlog.Reader {
+	t.Helper()
+	u, err := openlog.Parse(url, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openlog.Open(t.Context(), u, openlog.Options{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func options(out string) replay.Options { return replay.Options{Out: out, Now: time.Now} }
+
+// run replays and demands success.
+func run(t testing.TB, tg replay.Target, r eventlog.Reader, o replay.Options) replay.Result {
+	t.Helper()
+	res, err := replay.Replay(t.Context(), launcher(t), tg, r, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func readJSON(t testing.TB, path string, v any) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func outFile(t testing.TB) string { return filepath.Join(t.TempDir(), "state.db") }
