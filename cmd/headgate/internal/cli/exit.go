@@ -100,7 +100,7 @@ func (a *app) end(ctx context.Context, err error) int {
 	if e := errs.As(err); e != nil {
 		f.Error.Where, f.Error.Hint = e.Where, e.Hint
 		f.NextActions = e.Next
-		if err == error(e) {
+		if e.Where != "" {
 			f.Error.Message = strings.TrimPrefix(f.Error.Message, e.Where+": ")
 		}
 	}

@@ -124,8 +124,10 @@ func (a *app) proposal(found *discover.App) (*initResult, error) {
 		}
 		schemas = chosen
 	}
-	for _, s := range found.Unused {
-		r.Notes = append(r.Notes, fmt.Sprintf("left out %s: nothing imports it", s.Path))
+	if n := len(found.Unused); n == 1 {
+		r.Notes = append(r.Notes, fmt.Sprintf("left out %s: nothing imports it", found.Unused[0].Path))
+	} else if n > 1 {
+		r.Notes = append(r.Notes, fmt.Sprintf("left out %d modules that nothing imports: %s to %s", n, found.Unused[0].Path, found.Unused[n-1].Path))
 	}
 	adapters := found.Adapters
 	if len(adapters) == 0 {
