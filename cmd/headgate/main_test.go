@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 //	makelog FILE N [SQL…]    write a client's log of N generated events, then run the statements on it
 //	truncate FILE BYTES      cut bytes off the file's end
 //
-// and the conditions [linux], [unix], … and [mounts]: small file systems can be mounted.
+// and the conditions [linux], [unix], …, [root], and [mounts]: small file systems can be mounted.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -49,6 +49,8 @@ func TestScript(t *testing.T) {
 			switch cond {
 			case "mounts":
 				return canMount(), nil
+			case "root":
+				return os.Geteuid() == 0, nil
 			}
 			return false, errors.New("unknown condition " + cond)
 		},
