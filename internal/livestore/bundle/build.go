@@ -103,7 +103,7 @@ func Build(src Source) (*Script, error) {
 		TreeShaking:      api.TreeShakingTrue,
 		MinifyWhitespace: true,
 		LegalComments:    api.LegalCommentsNone,
-		Charset:          api.CharsetUTF8,
+		Charset:          api.CharsetASCII, // so that a column is the same number in bytes and in characters
 		Sourcemap:        api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
 		Metafile:   true,
 		Define:     define,
@@ -137,15 +137,41 @@ func Build(src Source) (*Script, error) {
 		}
 	}
 	sort.Strings(s.Modules)
+	var cuts []cut
+	s.Code, cuts = cutPackagePaths(s.Code)
 	var err error
-	s.Map, err = compactMap(rawMap, s.Modules, filepath.ToSlash)
-	if err != nil {
+	if s.Map, err = compactMap(rawMap, s.Modules, cuts); err != nil {
 		return nil, err
 	}
 	if s.Own, err = ownCode(src, entry, define); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// wrapped matches the name that esbuild gives a CommonJS module, up to where its package begins.
+var wrapped = regexp.MustCompile(`\{"([^"\n]*/)node_modules/`)
+
+// A cut is a piece of the code that was taken out, by its line and column there, from 0.
+type cut struct{ line, col, length int }
+
+// cutPackagePaths makes the code independent of where the packages lie, which may be above the app or behind a link:
+// esbuild names CommonJS modules by their relative path.
+func cutPackagePaths(code string) (string, []cut) {
+	var cuts []cut
+	var out strings.Builder
+	n := 0
+	for line := range strings.Lines(code) {
+		last := 0
+		for _, m := range wrapped.FindAllStringSubmatchIndex(line, -1) {
+			out.WriteString(line[last:m[2]])
+			cuts = append(cuts, cut{n, m[2], m[3] - m[2]})
+			last = m[3]
+		}
+		out.WriteString(line[last:])
+		n++
+	}
+	return out.String(), cuts
 }
 
 // ownCode bundles the app's modules without packages, so that every declaration stands at the top level.

@@ -164,7 +164,11 @@ func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*s
 	sort.Slice(r.Events, func(i, j int) bool { return r.Events[i].Name < r.Events[j].Name })
 	sort.Slice(r.Materializers, func(i, j int) bool { return r.Materializers[i].Event < r.Materializers[j].Event })
 	sort.Slice(r.Queries, func(i, j int) bool { return r.Queries[i].Name < r.Queries[j].Name })
-	return r, nil
+	data, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return schema.Decode(data) // what is described now equals what is read from a file later
 }
 
 var versioned = regexp.MustCompile(`^v([0-9]+)\.(.+)$`)

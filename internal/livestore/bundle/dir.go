@@ -171,10 +171,8 @@ func (d Dir) Load(schemaName, version string) (*schema.Release, error) {
 		return nil, errs.New(errs.Mismatch, "the release file was edited after it was recorded").At("%s", path).
 			Hintf("restore it from version control; a changed schema is a new release")
 	}
-	r := &schema.Release{}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(r); err != nil {
+	r, err := schema.Decode(data)
+	if err != nil {
 		return nil, errs.New(errs.Mismatch, "the release file is damaged").At("%s", path).Because(err).
 			Hintf("restore it from version control")
 	}

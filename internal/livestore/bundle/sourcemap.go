@@ -3,25 +3,41 @@ package bundle
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"sort"
 	"strings"
 
 	"headgate/internal/livestore/script"
 )
 
-// A Place maps a position of the bundle to one of the app's own files. Lines and columns count from 0 here.
+// A place maps a position of the bundle to one of the app's own files. Lines and columns count from 0 here.
 type place struct {
 	line, col     int // in the bundle
 	file          int // index into Modules, -1 for code that is not the app's
 	srcLine, srcC int
 }
 
-// compactMap keeps what headgate needs of esbuild's source map: the app's own files, no packages, no text. The
-// form is one array of six-column rows [line, col, file, srcLine, srcCol…], delta-coded, as JSON.
-func compactMap(raw []byte, modules []string, resolve func(string) string) (string, error) {
-	places, err := decodeMap(raw, modules, resolve)
+// compactMap keeps what headgate needs of esbuild's source map: the app's own files, no packages, no text. cuts are
+// what was taken out of the code since. The form is one flat JSON array of rows of five, [line, col, file, srcLine,
+// srcCol], all but file as the difference to the row before.
+func compactMap(raw []byte, modules []string, cuts []cut) (string, error) {
+	places, err := decodeMap(raw, modules)
 	if err != nil {
 		return "", err
+	}
+	next, line, gone := 0, -1, 0
+	for i := range places {
+		p := &places[i]
+		if p.line != line {
+			line, gone = p.line, 0
+		}
+		for next < len(cuts) && (cuts[next].line < p.line || cuts[next].line == p.line && cuts[next].col < p.col) {
+			if cuts[next].line == p.line {
+				gone += cuts[next].length
+			}
+			next++
+		}
+		p.col -= gone
 	}
 	flat := make([]int, 0, len(places)*5)
 	var prev place
@@ -33,7 +49,7 @@ func compactMap(raw []byte, modules []string, resolve func(string) string) (stri
 	return string(b), err
 }
 
-func decodeMap(raw []byte, modules []string, resolve func(string) string) ([]place, error) {
+func decodeMap(raw []byte, modules []string) ([]place, error) {
 	var m struct {
 		Sources  []string `json:"sources"`
 		Mappings string   `json:"mappings"`
@@ -48,7 +64,7 @@ func decodeMap(raw []byte, modules []string, resolve func(string) string) ([]pla
 	file := make([]int, len(m.Sources))
 	for i, s := range m.Sources {
 		file[i] = -1
-		if at, ok := index[resolve(s)]; ok {
+		if at, ok := index[filepath.ToSlash(s)]; ok {
 			file[i] = at
 		}
 	}

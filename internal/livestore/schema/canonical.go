@@ -93,3 +93,47 @@ func (r *Release) Table(name string) (*Table, bool) {
 	}
 	return nil, false
 }
+
+// Decode reads a release from its canonical form. An unknown key is an error: releases are written by headgate only.
+// Free JSON inside is compacted, so that a release that was read equals one that was just described.
+func Decode(data []byte) (*Release, error) {
+	r := &Release{}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(r); err != nil {
+		return nil, err
+	}
+	compact := func(t *Type) {
+		t.Value = compactJSON(t.Value)
+		for i := range t.Values {
+			t.Values[i] = compactJSON(t.Values[i])
+		}
+		for i := range t.Keys {
+			t.Keys[i].Default = compactJSON(t.Keys[i].Default)
+		}
+		if t.Filter != nil {
+			t.Filter.Params = compactJSON(t.Filter.Params)
+		}
+	}
+	for i := range r.Events {
+		r.Events[i].JSONSchema = compactJSON(r.Events[i].JSONSchema)
+		r.Events[i].Args.walk(compact)
+	}
+	for i := range r.Tables {
+		for j := range r.Tables[i].Columns {
+			r.Tables[i].Columns[j].Schema.walk(compact)
+		}
+	}
+	return r, nil
+}
+
+func compactJSON(raw json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return raw
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return b.Bytes()
+}

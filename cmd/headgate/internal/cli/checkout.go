@@ -83,7 +83,7 @@ func (a *app) installPackages(ctx context.Context, top, tree, appDir string) err
 	same := sameFile(lock, filepath.Join(here, filepath.Base(lock)))
 	if modules := filepath.Join(here, "node_modules"); same && isDir(modules) {
 		if err := os.Symlink(modules, filepath.Join(filepath.Dir(lock), "node_modules")); err == nil {
-			a.log.Info("the lock file is the working tree's: using its packages")
+			a.log.Info("the lock file is the working tree's, so its packages are used")
 			return linkNested(top, tree, at)
 		}
 	}
