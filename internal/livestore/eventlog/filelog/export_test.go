@@ -1,6 +1,9 @@
 package filelog
 
 import (
+	"context"
+	"time"
+
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 )
@@ -13,3 +16,16 @@ func DecodeRow(global, client, head int64, name, args, clientID, sessionID, meta
 
 // EventsQuery is the query that streams a log.
 const EventsQuery = eventsQuery
+
+// Snapshot copies the log at path to dir, calling during while each copy is made, and returns how many were made.
+func Snapshot(ctx context.Context, path, dir string, during func(n int)) (copies int, err error) {
+	err = snapshot(ctx, path, dir, 10*time.Second, func(ctx context.Context, path, dir string, s stamp) error {
+		copies++
+		if err := copySet(ctx, path, dir, s); err != nil {
+			return err
+		}
+		during(copies)
+		return nil
+	})
+	return copies, err
+}

@@ -65,7 +65,7 @@ func Open(ctx context.Context, path string, opt Options) (_ *Reader, err error) 
 			_ = r.Close() // the error at hand says more
 		}
 	}()
-	if err := snapshot(ctx, path, dir, opt.Wait); err != nil {
+	if err := snapshot(ctx, path, dir, opt.Wait, copySet); err != nil {
 		return nil, err
 	}
 	if err := r.openCopy(ctx); err != nil {

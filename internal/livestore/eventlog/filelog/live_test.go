@@ -24,14 +24,15 @@ const insertRow = `INSERT INTO eventlog SELECT seqNumGlobal + $1, 0, 0, parentSe
 // TestBesideARunningApp reads while a writer commits as LiveStore's node adapter does: over a file layer without
 // locks. Each of its transactions adds three events, so a whole read has a multiple of three.
 func TestBesideARunningApp(t *testing.T) {
-	path := generate(t, loggen.Spec{N: 3, Seed: 1})
+	const begin = 300
+	path := generate(t, loggen.Spec{N: begin, Seed: 1})
 	stop := make(chan struct{})
 	done := make(chan error)
 	go func() {
 		db := openSQL(t, "file:"+path+"?nolock=1")
 		db.SetMaxOpenConns(1)
 		defer db.Close()
-		for n := 3; ; n += 3 {
+		for n := begin; ; n += 3 {
 			select {
 			case <-stop:
 				done <- nil
@@ -54,7 +55,7 @@ func TestBesideARunningApp(t *testing.T) {
 		}
 	}()
 	last := 0
-	for deadline := time.Now().Add(10 * time.Second); last < 300 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); last < begin+300 && time.Now().Before(deadline); {
 		r, err := filelog.Open(t.Context(), path, filelog.Options{TempDir: t.TempDir(), Wait: 10 * time.Second})
 		if err != nil {
 			t.Error(err)
@@ -73,8 +74,42 @@ func TestBesideARunningApp(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if last <= 3 {
+	if last <= begin {
 		t.Errorf("saw only %d events: the app was not running", last)
+	}
+}
+
+// TestCopyThatTheAppWroteInto has the app write while the first copy is made: that copy must not count.
+func TestCopyThatTheAppWroteInto(t *testing.T) {
+	for name, write := range map[string]func(t *testing.T, path string){
+		"a whole transaction": func(t *testing.T, path string) { exec(t, path, `DELETE FROM eventlog WHERE seqNumGlobal = 3`) },
+		"the begin of a transaction": func(t *testing.T, path string) {
+			if err := os.WriteFile(path+"-journal", []byte("begins"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a transaction within one tick of the clock": func(t *testing.T, path string) {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, path, `UPDATE eventlog SET name = 'other' WHERE seqNumGlobal = 3`)
+			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := generate(t, loggen.Spec{N: 3, Seed: 1})
+			copies, err := filelog.Snapshot(t.Context(), path, t.TempDir(), func(n int) {
+				if n == 1 {
+					write(t, path)
+				}
+			})
+			if err != nil || copies != 2 {
+				t.Errorf("%d copies, error %v; want a second copy", copies, err)
+			}
+		})
 	}
 }
 

@@ -91,7 +91,9 @@ func lookAt(path string) (fileStamp, error) {
 // does not hold its writer back, and its journal in mid-transaction looks to SQLite like one that a killed
 // process left, which SQLite would roll back into the running app's file. So the original is only ever read,
 // as bytes, and a copy counts when nothing was written while it was made.
-func snapshot(ctx context.Context, path, dir string, wait time.Duration) error {
+//
+// makeCopy is copySet; a test has the app write in its midst.
+func snapshot(ctx context.Context, path, dir string, wait time.Duration, makeCopy copier) error {
 	giveUp := time.Now().Add(wait)
 	var since time.Time // when last was seen for the first time
 	var last stamp
@@ -104,7 +106,7 @@ func snapshot(ctx context.Context, path, dir string, wait time.Duration) error {
 			last, since = before, time.Now()
 		}
 		if !before.unfinished() || time.Since(since) >= quiet {
-			if err := copySet(ctx, path, dir, before); err != nil {
+			if err := makeCopy(ctx, path, dir, before); err != nil {
 				return err
 			}
 			after, err := look(path)
@@ -126,6 +128,9 @@ func snapshot(ctx context.Context, path, dir string, wait time.Duration) error {
 		}
 	}
 }
+
+// A copier copies the database at path, and its sidecars as they are in s, to dir.
+type copier func(ctx context.Context, path, dir string, s stamp) error
 
 func copySet(ctx context.Context, path, dir string, s stamp) error {
 	target := filepath.Join(dir, copyName)
