@@ -21,14 +21,15 @@ releases and every branch that git knows, so that no client ever reopens a state
 
 func (a *app) epochCommand() *cli.Command {
 	return &cli.Command{
-		Name:     "epoch",
-		Category: plumbing,
-		Usage:    "have every client rebuild its state from its event log",
+		Name:      "epoch",
+		Category:  plumbing,
+		Usage:     "have every client rebuild its state from its event log",
+		UsageText: "headgate epoch bump --reason=todos-archived-before-1.2.0",
 		Subcommands: []*cli.Command{{
 			Name:        "bump",
 			Usage:       "raise the epoch: every client rebuilds its state at its next start",
 			Description: epochBumpHelp,
-			UsageText:   "headgate epoch bump --reason \"v1.TodoArchived was skipped before 1.2.0\"\nheadgate epoch bump --schema main --dry-run",
+			UsageText:   "headgate epoch bump --reason=todos-archived-before-1.2.0\nheadgate epoch bump --schema main --dry-run",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`"},
 				&cli.StringFlag{Name: "reason", Usage: "why, for the manifest: `TEXT`"},

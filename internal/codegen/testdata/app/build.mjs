@@ -1,4 +1,5 @@
-// node build.mjs GENERATED OUT: bundles the node client with the given headgate.generated.ts; packages stay outside.
+// node build.mjs GENERATED OUT: bundles the node client with the given headgate.generated.ts. LiveStore is bundled too,
+// since loading its hundreds of modules takes longer than a run; what finds files beside itself stays outside.
 import { build } from 'esbuild'
 
 const [generated, outdir] = process.argv.slice(2)
@@ -7,10 +8,15 @@ await build({
   outdir,
   outExtension: { '.js': '.mjs' },
   bundle: true,
-  packages: 'external',
+  external: ['@livestore/wa-sqlite', '@livestore/devtools-vite', 'vite', 'msgpackr-extract'],
+  banner: { js: "import { createRequire as requireHere } from 'node:module'; const require = requireHere(import.meta.url);" },
   platform: 'node',
   format: 'esm',
   target: 'node20',
+  mainFields: ['module', 'main'],
+  minifySyntax: true,
+  define: { 'process.env.NODE_ENV': '"production"' },
+  logLevel: 'error',
   plugins: [
     {
       name: 'generated',

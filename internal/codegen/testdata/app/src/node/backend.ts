@@ -1,16 +1,17 @@
 // A sync backend in one JSON file, so that two clients, one after the other, share a log.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { IsOfflineError, type SyncBackend } from '@livestore/common'
-import { Effect, Option, Stream, SubscriptionRef } from 'effect'
+import type { SyncBackend } from '@livestore/common'
+import { Effect, Option, Queue, Stream, SubscriptionRef } from 'effect'
 
 type Pushed = Parameters<SyncBackend.SyncBackend['push']>[0][number]
 
 export const fileBackend = (path: string, online: boolean): SyncBackend.SyncBackendConstructor => () =>
   Effect.gen(function* () {
     const read = (): Pushed[] => (existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : [])
+    const pushed = yield* Queue.unbounded<ReadonlyArray<Pushed>>()
     const isConnected = yield* SubscriptionRef.make(online)
-    const offline = new IsOfflineError({ cause: new Error('offline') })
-    const whenOnline: Effect.Effect<void, IsOfflineError> = online ? Effect.void : Effect.fail(offline)
+    // Offline, nothing ever comes back.
+    const whenOnline = online ? Effect.void : Effect.never
     return {
       isConnected,
       connect: whenOnline,
@@ -19,13 +20,13 @@ export const fileBackend = (path: string, online: boolean): SyncBackend.SyncBack
         Stream.fromEffect(whenOnline).pipe(
           Stream.map(() => {
             const since = Option.match(cursor, { onNone: () => 0, onSome: (_) => _.eventSequenceNumber })
-            const events = read().filter((event) => event.seqNum > since)
-            return {
-              batch: events.map((eventEncoded) => ({ eventEncoded, metadata: Option.none() })),
-              pageInfo: { _tag: 'NoMore' as const },
-            }
+            return read().filter((event) => event.seqNum > since)
           }),
-          Stream.concat(Stream.never),
+          Stream.concat(Stream.fromQueue(pushed)),
+          Stream.map((events) => ({
+            batch: events.map((eventEncoded) => ({ eventEncoded, metadata: Option.none() })),
+            pageInfo: { _tag: 'NoMore' as const },
+          })),
         ),
       push: (batch) =>
         whenOnline.pipe(
@@ -35,6 +36,7 @@ export const fileBackend = (path: string, online: boolean): SyncBackend.SyncBack
             writeFileSync(`${path}.new`, JSON.stringify([...events, ...batch]))
             renameSync(`${path}.new`, path)
           }),
+          Effect.andThen(() => Queue.offer(pushed, batch)),
         ),
       metadata: { name: 'file', description: 'a sync backend in one JSON file' },
       supports: { pullPageInfoKnown: true, pullLive: true },

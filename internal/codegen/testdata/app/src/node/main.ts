@@ -12,7 +12,7 @@ type Run = {
   dir: string
   clientId: string
   variant: Variant
-  check?: boolean
+  check?: 'fs' | 'other'
   /** Runs the leader in a worker thread. */
   worker?: string
   backend?: string
@@ -67,7 +67,8 @@ const inner =
       })
     : makeWorkerAdapter({ ...common, workerUrl: new URL(run.worker), workerExtraArgs: JSON.parse(JSON.stringify(run.variant)) })
 const reports: HeadgateReport[] = []
-const adapter = run.check === true ? withStartupCheck(inner, storage, (found) => reports.push(found)) : inner
+const checked = run.check === 'other' ? ({ type: 'other' } as const) : storage
+const adapter = run.check === undefined ? inner : withStartupCheck(inner, checked, (found) => reports.push(found))
 
 const started = performance.now()
 const statuses: string[] = []
