@@ -80,7 +80,7 @@ func parse(tree *cli.App, argv []string, lookupEnv func(string) (string, bool)) 
 		switch {
 		case w.flag == "format" && w.value == formatJSON:
 			in.format = formatJSON
-		case w.flag == "help" || w.flag == "h":
+		case (w.flag == "help" || w.flag == "h") && (!w.given || w.value == "true"):
 			in.help = true
 		}
 	}

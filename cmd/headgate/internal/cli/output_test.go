@@ -72,11 +72,15 @@ func TestProgress(t *testing.T) {
 		format   string
 		want     string
 	}{
-		{"a pipe", false, formatText,
-			"replay: 200 of 1000 (20 %), 100/s, 8s left\nreplay: 1000 of 1000 (100 %), 83/s\n"},
+		{
+			"a pipe", false, formatText,
+			"replay: 200 of 1000 (20 %), 100/s, 8s left\nreplay: 1000 of 1000 (100 %), 83/s\n",
+		},
 		{"a pipe and JSON", false, formatJSON, ""},
-		{"a terminal", true, formatText,
-			"\rreplay: 200 of 1000 (20 %), 100/s, 8s left\rreplay: 300 of 1000 (30 %), 143/s, 5s left\rreplay: 1000 of 1000 (100 %), 83/s" + strings.Repeat(" ", 8) + "\r" + strings.Repeat(" ", 34) + "\r"},
+		{
+			"a terminal", true, formatText,
+			"\rreplay: 200 of 1000 (20 %), 100/s, 8s left\rreplay: 300 of 1000 (30 %), 143/s, 5s left\rreplay: 1000 of 1000 (100 %), 83/s" + strings.Repeat(" ", 8) + "\r" + strings.Repeat(" ", 34) + "\r",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var stderr bytes.Buffer

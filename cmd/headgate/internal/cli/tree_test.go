@@ -153,15 +153,23 @@ func TestEnd(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"everything set", t.Context(),
+		{
+			"everything set", t.Context(),
 			errs.Refusedf("it would lose data").At("a.json:3").Hintf("look\ntwice").Then("headgate a").Then("headgate b").Because(errors.New("why")), 7,
-			"headgate: error: a.json:3: it would lose data: why\nheadgate: hint: look\nheadgate: hint: twice\nheadgate: next: headgate a\nheadgate: next: headgate b\n"},
-		{"wrapped", t.Context(), fmt.Errorf("read it: %w", errs.NotFoundf("no a")), 2,
-			"headgate: error: read it: no a\nheadgate: next: headgate --help\n"},
-		{"a foreign error", t.Context(), errors.New("boom"), 1,
-			"headgate: error: boom\nheadgate: next: headgate a 'b c' --log-level debug\n"},
-		{"interrupted", cancelled, fmt.Errorf("replay: %w", context.Canceled), 130,
-			"headgate: error: interrupted: replay: context canceled\nheadgate: next: headgate a 'b c'\n"},
+			"headgate: error: a.json:3: it would lose data: why\nheadgate: hint: look\nheadgate: hint: twice\nheadgate: next: headgate a\nheadgate: next: headgate b\n",
+		},
+		{
+			"wrapped", t.Context(), fmt.Errorf("read it: %w", errs.NotFoundf("no a")), 2,
+			"headgate: error: read it: no a\nheadgate: next: headgate --help\n",
+		},
+		{
+			"a foreign error", t.Context(), errors.New("boom"), 1,
+			"headgate: error: boom\nheadgate: next: headgate a 'b c' --log-level debug\n",
+		},
+		{
+			"interrupted", cancelled, fmt.Errorf("replay: %w", context.Canceled), 130,
+			"headgate: error: interrupted: replay: context canceled\nheadgate: next: headgate a 'b c'\n",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, stdout, stderr := testApp(t, nil)
