@@ -246,6 +246,8 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 			switch a.Path {
 			case "headgate:before":
 				return api.OnResolveResult{Path: "before.js", Namespace: "headgate"}, nil
+			case "headgate:lower":
+				return api.OnResolveResult{Path: "lower.js", Namespace: "headgate"}, nil
 			case "headgate:app":
 				return api.OnResolveResult{Path: entry}, nil
 			case "headgate:queries":
@@ -270,8 +272,11 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "headgate"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			code := ""
-			if a.Path == "before.js" {
+			switch a.Path {
+			case "before.js":
 				code = engine.Before
+			case "lower.js":
+				code = engine.Lower
 			}
 			return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
 		})

@@ -12,3 +12,8 @@ var Driver string
 //
 //go:embed before.js
 var Before string
+
+// Lower is the module headgate:lower, which the driver imports.
+//
+//go:embed lower.js
+var Lower string

@@ -3,9 +3,9 @@
 import { done as afterEvaluation } from 'headgate:before'
 import * as app from 'headgate:app'
 import * as queryModules from 'headgate:queries'
-import {
-  getExecStatementsFromMaterializer, isQueryBuilder, liveStoreStorageFormatVersion, liveStoreVersion, migrateTable,
-} from 'headgate:common'
+import { makeLowering } from 'headgate:lower'
+import * as common from 'headgate:common'
+import { getExecStatementsFromMaterializer, isQueryBuilder, liveStoreStorageFormatVersion, liveStoreVersion, migrateTable } from 'headgate:common'
 import { isLiveStoreSchema, makeSchema, SqliteAst, State } from 'headgate:common/schema'
 import { Schema as LiveStoreSchema } from 'headgate:utils/effect'
 import { Effect, JSONSchema, Option, ParseResult, Schema, SchemaAST } from 'headgate:effect'
@@ -459,6 +459,11 @@ const resolve = (name) => {
   return { def, materializer }
 }
 
+const lowering = makeLowering({
+  Schema, isQueryBuilder, getResultSchema: common.getResultSchema, prepareBindValues: common.prepareBindValues,
+})
+const query = lowering.query(rows)
+const canQuery = typeof common.getResultSchema === 'function' && typeof common.prepareBindValues === 'function'
 let inMaterializer = false
 const guarded = new Map() // materializer -> the same, noting that it is being called
 const guard = (m) => {
@@ -466,7 +471,7 @@ const guard = (m) => {
   if (g === undefined) {
     g = (args, ctx) => {
       inMaterializer = true
-      return m(args, ctx)
+      return lowering.operation(m(args, canQuery ? { ...ctx, query } : ctx))
     }
     guarded.set(m, g)
   }
