@@ -54,11 +54,11 @@ func Open(ctx context.Context, path string, opt Options) (_ *Reader, err error) 
 	if opt.TempDir == "" {
 		opt.TempDir = os.TempDir()
 	}
-	sweep(opt.TempDir, time.Now())
 	dir, err := os.MkdirTemp(opt.TempDir, copyPrefix) // 0700
 	if err != nil {
 		return nil, cantCopy(opt.TempDir, err)
 	}
+	sweep(dir)
 	r := &Reader{path: path, dir: dir}
 	defer func() {
 		if err != nil {

@@ -94,18 +94,18 @@ func lookAt(path string) (fileStamp, error) {
 //
 // makeCopy is copySet; a test has the app write in its midst.
 func snapshot(ctx context.Context, path, dir string, wait time.Duration, makeCopy copier) error {
-	giveUp := time.Now().Add(wait)
-	var since time.Time // when last was seen for the first time
+	giveUp := time.NewTimer(wait)
+	defer giveUp.Stop()
 	var last stamp
-	for {
+	for same := 0; ; same++ { // looks that found no change
 		before, err := look(path)
 		if err != nil {
 			return cantRead(path, err)
 		}
-		if since.IsZero() || before != last {
-			last, since = before, time.Now()
+		if before != last {
+			last, same = before, 0
 		}
-		if !before.unfinished() || time.Since(since) >= quiet {
+		if !before.unfinished() || same >= int(quiet/retryEvery) {
 			if err := makeCopy(ctx, path, dir, before); err != nil {
 				return err
 			}
@@ -117,13 +117,12 @@ func snapshot(ctx context.Context, path, dir string, wait time.Duration, makeCop
 				return nil
 			}
 		}
-		if time.Now().After(giveUp) {
-			return errs.New(errs.Locked, "the log is being written to all the time, no moment of rest in %s", wait).
-				At("%s", path).Hintf("try again when the app is calmer, or stop it")
-		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-giveUp.C:
+			return errs.New(errs.Locked, "the log is being written to all the time, no moment of rest in %s", wait).
+				At("%s", path).Hintf("try again when the app is calmer, or stop it")
 		case <-time.After(retryEvery):
 		}
 	}
@@ -181,10 +180,15 @@ func copyFile(ctx context.Context, from, to string) (err error) {
 	}
 }
 
-// sweep removes copies that a killed headgate left in dir. Copies are not worth an error: what can't be
-// removed now is tried again by the next run.
-func sweep(dir string, now time.Time) {
+// sweep removes copies beside own, a new one, that a killed headgate left. Copies are not worth an error: what
+// can't be removed now is tried again by the next run.
+func sweep(own string) {
+	dir := filepath.Dir(own)
 	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	made, err := os.Stat(own)
 	if err != nil {
 		return
 	}
@@ -192,7 +196,7 @@ func sweep(dir string, now time.Time) {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), copyPrefix) {
 			continue
 		}
-		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > staleAfter {
+		if info, err := e.Info(); err == nil && made.ModTime().Sub(info.ModTime()) > staleAfter {
 			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
 		}
 	}

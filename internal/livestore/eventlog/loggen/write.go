@@ -50,7 +50,7 @@ func (s Spec) WriteFile(ctx context.Context, path string) (events int64, err err
 			err = errors.Join(err, tx.Rollback())
 		}
 	}()
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO eventlog VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`)
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO eventlog VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`) //nolint:sqlclosecheck // it does not see the defer for the range over a function
 	if err != nil {
 		return 0, err
 	}
