@@ -32,6 +32,11 @@ type Facts struct {
 	MixedReplays []MixedReplay     `json:"mixedReplays,omitempty"`
 	QueryPlans   []QueryPlan       `json:"queryPlans,omitempty"`
 
+	// Checked are the codes that need code to be run or logs to be read, and for which that was done: no finding then
+	// means there is none. The checklist passes an item only by what was checked.
+	Checked []Code `json:"checked,omitempty"`
+	// UndeclaredQueries are queryDb calls in the app's source that the release does not declare.
+	UndeclaredQueries []Location `json:"undeclaredQueries,omitempty"`
 	// Unverified are checks that were asked for and could not be made ("materializers of 1.2.0 were not run: …").
 	Unverified []string `json:"unverified,omitempty"`
 }

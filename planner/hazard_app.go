@@ -112,8 +112,8 @@ func (h *hazards) adapterCall(c schema.AdapterCall) {
 	default:
 		h.add(Finding{Code: "AD102", Message: c.Call + " with a resetPersistence that depends on an expression", Location: at}, Warning, OK)
 	}
-	if !syncs(c) {
-		return
+	if !syncs(c) || c.Options["sync...."] != "" || c.Options["..."] != "" {
+		return // no backend, or options are spread in that may choose both
 	}
 	var left []string
 	if v := option(c, "onBackendIdMismatch"); v == "" || v == "reset" {

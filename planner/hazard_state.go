@@ -184,8 +184,17 @@ func hasWebCall(calls []schema.AdapterCall) bool {
 	return slices.ContainsFunc(calls, func(c schema.AdapterCall) bool { return c.Call == "makePersistedAdapter" || c.Call == "makeWorker" })
 }
 
+// fastPathOff reports whether the fast path is turned off, or options are spread into the web adapter's call, as the
+// generated helper's are.
 func fastPathOff(calls []schema.AdapterCall) bool {
-	return slices.ContainsFunc(calls, func(c schema.AdapterCall) bool { return option(c, "disableFastPath") == "true" })
+	return slices.ContainsFunc(calls, func(c schema.AdapterCall) bool {
+		return option(c, "disableFastPath") == "true" || c.Options["..."] != "" || c.Options["experimental...."] != ""
+	})
+}
+
+// recorded reports whether r is a release that the history knows, not a working tree.
+func (h *hazards) recorded(r *schema.Release) bool {
+	return slices.ContainsFunc(h.in.History, func(x *schema.Release) bool { return x.Version == r.Version })
 }
 
 // hashReturns looks for A -> B -> A: a state hash that an earlier release had, with another one in between.
@@ -197,7 +206,7 @@ func (h *hazards) hashReturns(from *schema.Release) {
 	}
 	where := "The adapters that keep old state files here: " + strings.Join(keepers, ", ") + "."
 	older := func(r *schema.Release) bool { return schema.CompareVersions(r.Version, from.Version) < 0 }
-	if r := to; older(r) {
+	if h.recorded(to) && older(to) { // a working tree has no place among the versions
 		h.add(Finding{
 			Code: "ST107", From: []string{from.Version}, Detail: where,
 			Message: fmt.Sprintf("going back from %s to %s reopens the state file that clients left when they upgraded", from.Version, to.Version),

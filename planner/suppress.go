@@ -86,7 +86,7 @@ func suppress(findings []Finding, list []Suppression, now time.Time, to string) 
 			}
 			matched++
 			if !expired && findings[i].Suppressed == nil {
-				findings[i].Suppressed = &Suppressed{Reason: s.Reason, Owner: s.Owner, Expires: s.Expires}
+				findings[i].Suppressed = &Suppressed{Reason: s.Reason, Owner: s.Owner, Expires: s.Expires.UTC()}
 			}
 		}
 		about := strings.TrimSpace(string(s.Code) + " " + s.Path)
