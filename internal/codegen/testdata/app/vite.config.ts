@@ -12,6 +12,7 @@ export default defineConfig({
 function useGenerated() {
   return {
     name: 'generated',
+    enforce: 'pre' as const,
     resolveId: (id: string) => (id.endsWith('headgate.generated.ts') ? generated : undefined),
   }
 }

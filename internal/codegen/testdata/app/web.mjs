@@ -2,6 +2,7 @@
 // Opens the built page in a real Chromium with a profile on disk, step by step, and prints what each step saw as JSON.
 //   {"start": {…}, "commit": ["v1", FIRST, COUNT], "flush": true}    boots, commits, and reports the state
 //   {"start": {…, "stopAtEvent": N}, "kill": true}                   boots, and kills the browser when the leader blocks
+// "beside": true leaves the page of the step before open, as another tab.
 import { spawn } from 'node:child_process'
 import { createReadStream, existsSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -42,14 +43,14 @@ const launch = async () => {
   }
   const [debugPort] = readFileSync(activePort, 'utf8').split('\n')
   const cdp = await chromium.connectOverCDP(`http://127.0.0.1:${debugPort}`)
-  browser = { cdp, kill, page: undefined }
+  browser = { cdp, kill }
 }
 
 const seen = []
-for (const { start, commit, flush, kill, timeout = 60_000 } of steps) {
+for (const { start, commit, flush, kill, beside, timeout = 60_000 } of steps) {
   if (browser === undefined) await launch()
-  await browser.page?.close()
-  const page = (browser.page = await browser.cdp.contexts()[0].newPage())
+  if (beside !== true) for (const open of browser.cdp.contexts()[0].pages().slice(1)) await open.close()
+  const page = await browser.cdp.contexts()[0].newPage()
   const log = []
   page.on('console', (message) => log.push(message.text().slice(0, 300)))
   page.on('pageerror', (error) => log.push(String(error).slice(0, 300)))
