@@ -460,7 +460,7 @@ const fine = { authToken: process.env.TOKEN, apiKey: 'insecure-token-change-me' 
 	want := []schema.AdapterCall{
 		{Call: "makeAdapter", File: "src/generated/x.mts", Line: 1, Options: map[string]string{"...": "(computed)", "storage.type": `"in-memory"`}},
 		{Call: "makePersistedAdapter", File: "src/main.tsx", Line: 4, Options: map[string]string{"storage.type": `"opfs"`, "resetPersistence": "true"}},
-		{Call: "makeWorker", File: "src/worker.ts", Line: 1, Options: map[string]string{"sync.onSyncError": `"shutdown"`}},
+		{Call: "makeWorker", File: "src/worker.ts", Line: 1, Options: map[string]string{"sync.backend": "(computed)", "sync.onSyncError": `"shutdown"`}},
 	}
 	if diff := cmp.Diff(want, adapters); diff != "" {
 		t.Error(diff)

@@ -27,7 +27,7 @@ var storeCalls = []string{
 // storeOptions are the options of those calls that headgate judges, by their place in the argument. Others are not
 // recorded: they may hold what is nobody's business (a sync payload).
 var storeOptions = []string{
-	"storage", "storage.type", "resetPersistence", "sync.onBackendIdMismatch", "sync.onSyncError",
+	"storage", "storage.type", "resetPersistence", "sync.backend", "sync.onBackendIdMismatch", "sync.onSyncError",
 	"experimental.disableFastPath",
 }
 
