@@ -13,6 +13,7 @@ import (
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/engine"
+	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/schema"
 	"headgate/internal/livestore/script"
 )
@@ -25,7 +26,7 @@ const DescribeJob = "describe"
 
 // JobDescribe is the sandbox's side of [Describe].
 func JobDescribe(_ context.Context, s *script.Session) (any, error) {
-	var p engine.Program
+	var p describeParams
 	if err := s.Params(&p); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func JobDescribe(_ context.Context, s *script.Session) (any, error) {
 		return nil, err
 	}
 	defer db.Close()
-	e, err := engine.Open(s, p, db, script.VMOptions{})
+	e, err := engine.Open(s, p.Program, db, script.VMOptions{})
 	var problem *engine.ChooseProblem
 	if errors.As(err, &problem) {
 		return described{Problem: problem}, nil
@@ -61,7 +62,38 @@ func JobDescribe(_ context.Context, s *script.Session) (any, error) {
 	for i := range out.Queries {
 		out.Queries[i].resolve(db)
 	}
-	return out, nil
+	app := probe.App{Tables: out.Tables, Events: out.Events, Migrations: out.Migrations}
+	for _, m := range out.Materializers {
+		app.Materializers = append(app.Materializers, schema.Materializer{Event: m.Event})
+	}
+	if out.Observed = app.Materializers; p.Unobserved != "" {
+		for i := range out.Observed {
+			out.Observed[i].Error = p.Unobserved
+		}
+		return out, nil
+	}
+	out.Observed, err = probe.Observe(e, app)
+	return out, err
+}
+
+// describeParams start the sandbox's side of [Describe].
+type describeParams struct {
+	Program engine.Program `json:"program"`
+	// Unobserved says why the materializers are not run on sample payloads; empty: they are.
+	Unobserved string `json:"unobserved,omitempty"`
+}
+
+// evaluate runs the job. Should a materializer take the sandbox down with it on a sample payload, the release is
+// described without running any: what it is does not depend on that.
+func evaluate(ctx context.Context, l script.Launcher, p engine.Program) (described, error) {
+	d, err := script.Run[described](ctx, l, DescribeJob, describeParams{Program: p})
+	var f *script.Failure
+	if errors.As(err, &f) && f.Kind != script.Threw {
+		if d, again := script.Run[described](ctx, l, DescribeJob, describeParams{p, "running the materializers failed: " + f.Error()}); again == nil {
+			return d, nil
+		}
+	}
+	return d, err
 }
 
 // described is what the driver says about a schema.
@@ -80,7 +112,9 @@ type described struct {
 	Materializers                []struct {
 		Event string `json:"event"`
 	} `json:"materializers"`
-	Queries []describedQuery `json:"queries"`
+	// Observed are the materializers with what running them showed.
+	Observed []schema.Materializer `json:"observed"`
+	Queries  []describedQuery      `json:"queries"`
 }
 
 type describedQuery struct {
@@ -114,7 +148,7 @@ func (q *describedQuery) resolve(db *engine.DB) {
 
 // Describe evaluates a script in the sandbox and returns the release that it makes, without version, names and digest.
 func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*schema.Release, error) {
-	d, err := script.Run[described](ctx, l, DescribeJob, engine.Program{Code: s.Code, Export: src.Export})
+	d, err := evaluate(ctx, l, engine.Program{Code: s.Code, Export: src.Export})
 	if err != nil {
 		return nil, s.explain(src, err)
 	}
@@ -151,12 +185,13 @@ func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*s
 		e.Family, e.FamilyVersion = SplitName(e.Name)
 		e.Source = c.event(*e)
 	}
-	for _, m := range d.Materializers {
+	for _, m := range d.Observed {
 		def := schema.Event{Name: m.Event}
 		if e, ok := r.Event(m.Event); ok {
 			def = *e
 		}
-		r.Materializers = append(r.Materializers, schema.Materializer{Event: m.Event, Source: c.materializer(def)})
+		m.Source = c.materializer(def)
+		r.Materializers = append(r.Materializers, m)
 	}
 	for _, q := range d.Queries {
 		r.Queries = append(r.Queries, schema.Query{Name: q.Name, SQL: q.SQL, Error: q.Error})

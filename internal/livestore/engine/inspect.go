@@ -157,3 +157,26 @@ func TypeOf(v any) string {
 	}
 	return fmt.Sprintf("%T", v)
 }
+
+// AppendPayload appends an event's name and encoded arguments in the form that [Engine.DecodeText] takes an array of.
+func AppendPayload(b []byte, name string, args json.RawMessage) []byte {
+	b = appendString(append(b, '['), name)
+	b = append(b, ',')
+	if len(args) == 0 {
+		b = append(b, "null"...)
+	}
+	return append(append(b, args...), ']')
+}
+
+// DecodeText is [Engine.Decode] for a JSON array of what [AppendPayload] wrote.
+func (e *Engine) DecodeText(payloads string) ([]*DecodeIssue, error) {
+	text, err := e.vm.Call("__headgate_decode", payloads)
+	if err != nil {
+		return nil, err
+	}
+	var out []*DecodeIssue
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		return nil, fmt.Errorf("decode what decode returned: %w", err)
+	}
+	return out, nil
+}

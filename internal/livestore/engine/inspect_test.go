@@ -23,12 +23,12 @@ func TestWritesAsksSQLite(t *testing.T) {
 		"insert into a values (?, 1) on conflict (id) do update set n = n + 1": {"a"},
 		"insert into b select id, id from a":                                   {"b"},
 		"update b set a = ? where id in (select id from a)":                    {"b"},
-		"delete from a":                                           {"a"},
-		"delete from a where id = $id":                            {"a"},
-		"insert into c values (?)":                                {"a", "c"}, // the trigger
+		"delete from a":                {"a"},
+		"delete from a where id = $id": {"a"},
+		"insert into c values (?)":     {"a", "c"}, // the trigger
 		"insert into a values (?, 1); delete from b where id = ?": {"a", "b"},
-		"select * from a":                                         nil,
-		"create table d (x)":                                      {"sqlite_schema"},
+		"select * from a":    nil,
+		"create table d (x)": {"sqlite_schema"},
 	} {
 		got, err := db.Writes(sql)
 		if err != nil {

@@ -18,7 +18,6 @@ func (g *Generator) alternatives(t *schema.Type, b any, p place, level level) []
 	case schema.String, schema.TemplateLiteral:
 		if n.t.Kind == schema.TemplateLiteral {
 			if re, ok := parsePattern(n.t.Pattern, ""); ok {
-				re.shaping = true
 				n.c.patterns = append(n.c.patterns, re)
 			}
 		}
@@ -209,8 +208,8 @@ func (n node) elementType(i, length int) *schema.Type {
 	return n.t.Rest[0]
 }
 
-// random returns any value for a place.
-func (g *Generator) random(t *schema.Type, p place, rng *rand.Rand) (any, bool) {
+// random returns a value for a place: any, or one about the place's entity.
+func (g *Generator) random(t *schema.Type, p place, rng *rand.Rand, wild bool) (any, bool) {
 	b, ok := g.base(t, p)
 	if !ok {
 		return nil, false
@@ -226,7 +225,7 @@ func (g *Generator) random(t *schema.Type, p place, rng *rand.Rand) (any, bool) 
 			if n.optional(f) && rng.IntN(3) == 0 {
 				continue
 			}
-			v, ok := g.random(f.Type, p.at("."+f.Name), rng)
+			v, ok := g.random(f.Type, p.at("."+f.Name), rng, wild)
 			if _, none := v.(absent); none && n.optional(f) || !ok && n.optional(f) {
 				continue
 			}
@@ -246,14 +245,17 @@ func (g *Generator) random(t *schema.Type, p place, rng *rand.Rand) (any, bool) 
 		}
 		return out, true
 	case schema.Union:
+		if !wild && allLiterals(n.t.Members) {
+			return b, true
+		}
 		if m := n.t.Members[rng.IntN(len(n.t.Members))]; m != nil {
-			if v, ok := g.random(m, p, rng); ok {
+			if v, ok := g.random(m, p, rng, wild); ok {
 				return v, true
 			}
 		}
 		return b, true
 	}
-	if rng.IntN(2) == 0 {
+	if !wild || rng.IntN(2) == 0 {
 		return b, true
 	}
 	if list := g.alternatives(t, b, p, edge); len(list) > 0 {

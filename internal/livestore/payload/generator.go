@@ -57,6 +57,11 @@ func (g *Generator) BaseAbout(key string) (v any, ok bool) {
 	return whole(g.base(g.root, place{path: "$", entity: 1, key: key}))
 }
 
+// Bare is Base without whatever can be left out.
+func (g *Generator) Bare(n int) (v any, ok bool) {
+	return whole(g.base(g.root, place{path: "$", entity: n, bare: true}))
+}
+
 // Examples are payloads that together show every part of the type: each optional part left out and given, each member
 // of a union, each literal, empty, one and many elements. The first is Base(1). There are no duplicates.
 func (g *Generator) Examples() []any { return g.variations(plain) }
@@ -71,8 +76,7 @@ func (g *Generator) variations(level level) []any {
 		return nil
 	}
 	out := []any{b}
-	bare := place{path: "$", entity: 1, bare: true}
-	if m, ok := whole(g.base(g.root, bare)); ok {
+	if m, ok := g.Bare(1); ok {
 		out = append(out, m)
 	}
 	for _, v := range g.alternatives(g.root, b, place{path: "$", entity: 1}, level) {
@@ -85,7 +89,12 @@ func (g *Generator) variations(level level) []any {
 
 // Random is any payload, often about one of the first few entities.
 func (g *Generator) Random(rng *rand.Rand) (v any, ok bool) {
-	return whole(g.random(g.root, place{path: "$", entity: 1 + rng.IntN(3)}, rng))
+	return whole(g.random(g.root, place{path: "$", entity: 1 + rng.IntN(3)}, rng, true))
+}
+
+// RandomAbout is Base(n) with a random choice of the optional parts and of what is not free to stand for n.
+func (g *Generator) RandomAbout(n int, rng *rand.Rand) (v any, ok bool) {
+	return whole(g.random(g.root, place{path: "$", entity: n}, rng, false))
 }
 
 // whole turns an absent payload into null, which is what a log holds then.

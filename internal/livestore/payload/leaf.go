@@ -65,7 +65,6 @@ func (g *Generator) stringBase(n node, p place) (any, bool) {
 			g.note(p, "a template")
 			return nil, false
 		}
-		re.shaping = true
 		n.c.patterns = append(n.c.patterns, re)
 	}
 	i := p.entity

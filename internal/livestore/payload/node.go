@@ -34,7 +34,9 @@ type limits struct {
 	patterns           []pattern
 	prefix, suffix     string
 	includes           string
-	trimmed            bool
+	trimmed            bool     // a value with blanks around it is refused
+	trims              bool     // blanks around it are cut off before its length counts
+	cased              []string // Lowercased, Uppercased, Capitalized, Uncapitalized
 	validDate          bool
 	impossible         bool // filters contradict each other, or a pattern can't be read
 }
@@ -79,6 +81,7 @@ func (g *Generator) resolve(t *schema.Type, p *place) node {
 				switch {
 				case slices.Contains(codecs, t.ID):
 					n.codec = t.ID
+					n.c.trims = n.c.trims || t.ID == "Trim"
 				case t.ID == "" && isStandard(t):
 				default:
 					g.note(*p, "a transformation of the app")
@@ -217,13 +220,14 @@ func (c *limits) apply(f *schema.Filter) bool {
 		c.trimmed = true
 	case "ValidDate":
 		c.validDate = true
-	case "Pattern", "UUID", "ULID", "Lowercased", "Uppercased", "Capitalized", "Uncapitalized":
+	case "Lowercased", "Uppercased", "Capitalized", "Uncapitalized":
+		c.cased = append(c.cased, f.ID)
+	case "Pattern", "UUID", "ULID":
 		re, ok := parsePattern(p.Pattern, p.Flags)
 		if !ok {
 			c.impossible = true
 			return false
 		}
-		re.shaping = f.ID == "Pattern" || f.ID == "UUID" || f.ID == "ULID"
 		c.patterns = append(c.patterns, re)
 	default:
 		return false

@@ -20,7 +20,7 @@ func (c limits) admitsNumber(f float64) bool {
 	if c.integer && (f != math.Trunc(f) || math.Abs(f) > maxSafe) {
 		return false
 	}
-	if c.multipleOf != 0 && math.Mod(f, c.multipleOf) != 0 {
+	if c.multipleOf != 0 && (math.Abs(f) > maxSafe || math.Mod(f, c.multipleOf) != 0) {
 		return false
 	}
 	return f > c.min && f < c.max || f == c.min && !c.exMin || f == c.max && !c.exMax

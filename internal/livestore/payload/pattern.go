@@ -11,8 +11,6 @@ import (
 type pattern struct {
 	re   *regexp.Regexp
 	tree *syntax.Regexp
-	// shaping patterns give a string its form, so that one is made from them; others (Lowercased) only restrict.
-	shaping bool
 }
 
 var jsEscapes = regexp.MustCompile(`\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]+)\}|\\cJ|\(\?<([A-Za-z_]\w*)>`)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // awkward are strings that have broken programs.
@@ -54,13 +55,13 @@ func (c limits) fit(s string) (string, bool) {
 	if c.admits(s) {
 		return s, true
 	}
-	if i := slices.IndexFunc(c.patterns, func(p pattern) bool { return p.shaping }); i >= 0 {
+	if len(c.patterns) > 0 {
 		h := fnv.New64a()
 		h.Write([]byte(s))
 		rng := rand.New(rand.NewPCG(h.Sum64(), 1))
 		for _, size := range []int{1, 0, 3, 8} {
 			for range 12 {
-				if t := c.patterns[i].make(rng, size); c.admits(t) {
+				if t := c.patterns[0].make(rng, size); c.admits(t) {
 					return t, true
 				}
 			}
@@ -94,21 +95,39 @@ func upperFirst(s string) string {
 	if s == "" {
 		return s
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
 }
 
 func lowerFirst(s string) string {
 	if s == "" {
 		return s
 	}
-	return strings.ToLower(s[:1]) + s[1:]
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(r)) + s[n:]
 }
 
 func (c limits) admits(s string) bool {
 	n := utf16Len(s)
+	if c.trims {
+		n = utf16Len(strings.TrimFunc(s, unicode.IsSpace))
+	}
 	return n >= c.minLen && n <= c.maxLen && strings.HasPrefix(s, c.prefix) && strings.HasSuffix(s, c.suffix) &&
 		strings.Contains(s, c.includes) && (!c.trimmed || strings.TrimFunc(s, unicode.IsSpace) == s) &&
-		!slices.ContainsFunc(c.patterns, func(p pattern) bool { return !p.re.MatchString(s) })
+		!slices.ContainsFunc(c.patterns, func(p pattern) bool { return !p.re.MatchString(s) }) &&
+		!slices.ContainsFunc(c.cased, func(kind string) bool { return !hasCase(s, kind) })
+}
+
+func hasCase(s, kind string) bool {
+	switch kind {
+	case "Lowercased":
+		return strings.ToLower(s) == s
+	case "Uppercased":
+		return strings.ToUpper(s) == s
+	case "Capitalized":
+		return upperFirst(s) == s
+	}
+	return lowerFirst(s) == s
 }
 
 // texts are the strings to try in place of a base value.
