@@ -17,7 +17,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 build: ## build bin/headgate
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/headgate ./cmd/headgate
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/headgate ./cmd/headgate
 
 deps: $(MODULES) ## install the npm packages that the examples and tests need
 
