@@ -133,13 +133,13 @@ func (d *DB) Exec(text string, binds Binds) error {
 		return err
 	}
 	for i, s := range p.stmts {
-		free, err := d.bind(s, p.params[i], binds)
+		err := d.bind(s, p.params[i], binds)
 		if err == nil {
 			if rc := sqlite3.Xsqlite3_step(d.tls, s); rc != sqlite3.SQLITE_DONE && rc != sqlite3.SQLITE_ROW {
 				err = d.err(rc)
 			}
 		}
-		d.reset(s, free)
+		d.reset(s)
 		if err != nil {
 			return err
 		}
@@ -160,8 +160,8 @@ func (d *DB) Query(text string, binds Binds, row func(columns []string, values [
 		return &SQLError{Code: -1, Msg: "expected only one statement in a query"}
 	}
 	s := p.stmts[0]
-	free, err := d.bind(s, p.params[0], binds)
-	defer d.reset(s, free)
+	err = d.bind(s, p.params[0], binds)
+	defer d.reset(s)
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func (d *DB) prepare(text string) (*prepared, error) {
 	return p, nil
 }
 
-func (d *DB) bind(s uintptr, params []string, binds Binds) (free []uintptr, err error) {
+func (d *DB) bind(s uintptr, params []string, binds Binds) error {
 	for i, name := range params {
 		v, ok := binds.lookup(i, name)
 		if !ok {
@@ -291,31 +291,25 @@ func (d *DB) bind(s uintptr, params []string, binds Binds) (free []uintptr, err 
 			}
 			rc = sqlite3.Xsqlite3_bind_text(d.tls, s, at, p, int32(len(v)), 0)
 		case []byte:
-			p := libc.Xmalloc(d.tls, libc.Tsize_t(max(len(v), 1)))
-			if p == 0 {
-				return free, fmt.Errorf("out of memory")
+			if len(v) == 0 {
+				// The binding asks for no memory, gets no address, and so binds NULL.
+				rc = sqlite3.Xsqlite3_bind_null(d.tls, s, at)
+				break
 			}
-			if len(v) > 0 {
-				libc.Xmemcpy(d.tls, p, uintptr(unsafe.Pointer(&v[0])), libc.Tsize_t(len(v)))
-			}
-			free = append(free, p)
-			rc = sqlite3.Xsqlite3_bind_blob(d.tls, s, at, p, int32(len(v)), 0)
+			rc = sqlite3.Xsqlite3_bind_blob(d.tls, s, at, uintptr(unsafe.Pointer(unsafe.SliceData(v))), int32(len(v)), 0)
 		default:
-			return free, fmt.Errorf("can't bind a %T", v)
+			return fmt.Errorf("can't bind a %T", v)
 		}
 		if rc != sqlite3.SQLITE_OK {
-			return free, d.err(rc)
+			return d.err(rc)
 		}
 	}
-	return free, nil
+	return nil
 }
 
-func (d *DB) reset(s uintptr, free []uintptr) {
+func (d *DB) reset(s uintptr) {
 	sqlite3.Xsqlite3_reset(d.tls, s)
 	sqlite3.Xsqlite3_clear_bindings(d.tls, s)
-	for _, p := range free {
-		libc.Xfree(d.tls, p)
-	}
 }
 
 func (d *DB) err(rc int32) error {

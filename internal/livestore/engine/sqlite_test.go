@@ -54,7 +54,8 @@ func TestBindsAsLiveStore(t *testing.T) {
 		{`[1.5]`, "real"},
 		{`["a"]`, "text"},
 		{`[null]`, "null"},
-		{`[{"$":"blob","v":""}]`, "blob"},
+		{`[{"$":"blob","v":"AA=="}]`, "blob"},
+		{`[{"$":"blob","v":""}]`, "null"}, // no bytes, no address
 		{`[{"$":"int","v":"9007199254740993"}]`, "integer"},
 		{`[]`, "null"}, // a missing parameter stays NULL
 	} {

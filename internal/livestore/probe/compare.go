@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/payload"
@@ -47,10 +46,9 @@ type Behaviour struct {
 	Witness        string          `json:"witness,omitempty"`
 	WitnessPayload json.RawMessage `json:"witnessPayload,omitempty"`
 	// Difference says what came out different, by table, column and type.
-	Difference string        `json:"difference,omitempty"`
-	Opaque     []string      `json:"opaque,omitempty"`
-	Why        string        `json:"why,omitempty"`
-	Took       time.Duration `json:"took,omitempty"`
+	Difference string   `json:"difference,omitempty"`
+	Opaque     []string `json:"opaque,omitempty"`
+	Why        string   `json:"why,omitempty"`
 }
 
 type compareParams struct {
@@ -174,11 +172,9 @@ func unsharedFirst[T comparable](old, now []T) []T {
 }
 
 func (c *comparer) event(ctx context.Context, e *schema.Event) (Behaviour, error) {
-	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.budget.PerEvent)
 	defer cancel()
 	b := Behaviour{Event: e.Name, Verdict: Same, Opaque: c.old.generator(e).Opaque()}
-	defer func() { b.Took = time.Since(start).Round(time.Millisecond) }()
 	b.SourceChanged, b.Exact = c.sourceChanged(e.Name)
 	list, _, cut, err := c.old.payloads(e.Name, c.values(e, b.SourceChanged), c.budget.Payloads)
 	if err != nil {

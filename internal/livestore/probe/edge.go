@@ -70,8 +70,7 @@ type Coverage struct {
 	// Stopped is set when there would have been more: the number of payloads or the time was spent.
 	Stopped bool `json:"stopped,omitempty"`
 	// Opaque are the places that only the app's code can judge. With Tried 0, nothing could be generated.
-	Opaque []string      `json:"opaque,omitempty"`
-	Took   time.Duration `json:"took,omitempty"`
+	Opaque []string `json:"opaque,omitempty"`
 }
 
 // EdgeCases is the outcome of [CheckEdgeCases].
@@ -126,7 +125,6 @@ func JobEdge(ctx context.Context, s *script.Session) (any, error) {
 const randomTail = 40
 
 func (r *runner) edgeCases(ctx context.Context, e *schema.Event, b Budget) ([]EdgeCase, Coverage, error) {
-	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.PerEvent)
 	defer cancel()
 	g := r.generator(e)
@@ -163,7 +161,6 @@ func (r *runner) edgeCases(ctx context.Context, e *schema.Event, b Budget) ([]Ed
 			Stage: sf.poison.Stage, Message: sf.message(), Stack: sf.poison.Stack,
 		})
 	}
-	c.Took = time.Since(start).Round(time.Millisecond)
 	return out, c, nil
 }
 

@@ -127,17 +127,3 @@ func (a *app) figures(ctx context.Context, l storeLog, speed eventlog.RebuildSpe
 	f.stats, f.forecast = collect.Stats(), collect.Forecast(speed, limit)
 	return f, nil
 }
-
-func each[T any](w io.Writer, all []T, write func(io.Writer, T) error) error {
-	for i, one := range all {
-		if i > 0 {
-			if _, err := fmt.Fprintln(w); err != nil {
-				return err
-			}
-		}
-		if err := write(w, one); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -365,6 +365,14 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// abs is a path that was typed here.
+func (a *app) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(a.dir, path)
+}
+
 // rel is a path as the user would type it here.
 func (a *app) rel(path string) string {
 	if r, err := filepath.Rel(a.dir, path); err == nil && !strings.HasPrefix(r, "..") {

@@ -22,7 +22,12 @@ const (
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		a.initCommand(),
+		a.checkCommand(),
+		a.checklistCommand(),
+		a.planCommand(),
+		a.gateCommand(),
 		a.releaseCommand(),
+		a.baselineCommand(),
 		a.logCommand(),
 		a.generateCommand(),
 		a.epochCommand(),
@@ -34,6 +39,7 @@ func (a *app) commands() []*cli.Command {
 // topics lists what `headgate help TOPIC` explains beside the commands.
 func (a *app) topics() []topic {
 	return []topic{
+		findingTopic(),
 		exitCodesTopic(),
 		configTopic(),
 	}

@@ -5,13 +5,21 @@ import (
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/bundle"
+	"headgate/internal/livestore/probe"
+	"headgate/internal/livestore/replay"
 	"headgate/internal/livestore/script"
 )
 
 // sandboxJobs are what this program does when it runs as its own sandbox, see package script.
 func sandboxJobs() script.Jobs {
 	return script.Jobs{
-		bundle.DescribeJob: bundle.JobDescribe,
+		bundle.DescribeJob:   bundle.JobDescribe,
+		replay.Job:           replay.JobReplay,
+		probe.DeterminismJob: probe.JobDeterminism,
+		probe.EdgeJob:        probe.JobEdge,
+		probe.MixedJob:       probe.JobMixed,
+		probe.CompareJob:     probe.JobCompare,
+		probe.DecodeJob:      probe.JobDecode,
 	}
 }
 

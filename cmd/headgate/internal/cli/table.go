@@ -32,3 +32,18 @@ func table(w io.Writer, rows [][]string) error {
 	}
 	return nil
 }
+
+// each writes one thing after the other, an empty line in between.
+func each[T any](w io.Writer, all []T, write func(io.Writer, T) error) error {
+	for i, one := range all {
+		if i > 0 {
+			if _, err := fmt.Fprintln(w); err != nil {
+				return err
+			}
+		}
+		if err := write(w, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}

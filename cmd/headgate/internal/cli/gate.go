@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/errs"
+	"headgate/planner"
+)
+
+func (a *app) gateCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "gate",
+		Category:  daily,
+		Usage:     "may this be deployed? the deploy step of CI",
+		UsageText: "headgate gate --env prod\nheadgate gate --env prod --format json",
+		Description: `Looks at the code as it lies here, which is what CI is about to deploy, and at the environment it goes to. The gate
+is open when that code is a recorded release whose file nobody edited, when no finding is an error for the releases alive
+there, and when no item of the checklist failed. Otherwise it prints what blocks, the next command, and exits with 3.`,
+		Flags:  comparisonFlags(),
+		Action: a.gate,
+	}
+}
+
+// A gateLine is one thing that the gate looked at.
+type gateLine struct {
+	Schema string `json:"schema"`
+	What   string `json:"what"`
+	Open   bool   `json:"open"`
+	Why    string `json:"why"`
+	next   string
+}
+
+func (a *app) gate(c *cli.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	env, err := cfg.Environment(c.String("env"))
+	if err != nil {
+		return err
+	}
+	schemas, err := schemasNamed(cfg, c.String("schema"))
+	if err != nil {
+		return err
+	}
+	var lines []gateLine
+	for _, s := range schemas {
+		l, err := a.gateSchema(c, cfg, s)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, l...)
+	}
+	var blocked []string
+	var next []string
+	for _, l := range lines {
+		if !l.Open {
+			blocked = append(blocked, l.What)
+			if l.next != "" {
+				next = append(next, l.next)
+			}
+		}
+	}
+	err = a.render(map[string]any{"environment": env.Name, "open": len(blocked) == 0, "lines": lines}, func(w io.Writer) error {
+		for _, l := range lines {
+			verdict := a.stdout.paint(good, "ok     ")
+			if !l.Open {
+				verdict = a.stdout.paint(bad, "blocked")
+			}
+			what := l.What
+			if len(schemas) > 1 {
+				what = l.Schema + " " + what
+			}
+			if _, err := fmt.Fprintf(w, "%s  %s: %s\n", verdict, what, l.Why); err != nil {
+				return err
+			}
+		}
+		word := "open"
+		if len(blocked) > 0 {
+			word = "closed"
+		}
+		_, err := fmt.Fprintf(w, "the gate to %s is %s\n", env.Name, word)
+		return err
+	})
+	if err != nil || len(blocked) == 0 {
+		return err
+	}
+	e := errs.New(errs.Findings, "the gate to %s is closed: %s", env.Name, strings.Join(blocked, ", "))
+	for _, n := range next {
+		e.Then(n)
+	}
+	return e
+}
+
+func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([]gateLine, error) {
+	cmp, err := a.compare(c, cfg, s, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	release := gateLine{Schema: s.Name, What: "release", next: "headgate release add VERSION"}
+	version, err := recordedAs(cfg, s, cmp.to)
+	switch {
+	case err != nil && errs.As(err) != nil:
+		release.Why, release.next = err.Error(), "headgate release list"
+	case err != nil:
+		return nil, err
+	case version == "":
+		release.Why = "the code that lies here is not recorded as a release"
+	default:
+		release.Open, release.Why, release.next = true, version+" is recorded, and is what lies here", ""
+		cmp.to.Version = version
+		cmp.from = without(cmp.from, version)
+	}
+	in, err := a.input(c.Context, cmp, planner.ProfileFleet)
+	if err != nil {
+		return nil, err
+	}
+	report := planner.Check(in)
+	errors, warnings, _, _ := report.Counts()
+	findings := gateLine{Schema: s.Name, What: "findings", Open: errors == 0, Why: fmt.Sprintf("%s, %s", count(errors, "error"), count(warnings, "warning"))}
+	if errors > 0 {
+		var list []string
+		for _, f := range report.Failing(planner.Error) {
+			list = append(list, strings.TrimSpace(string(f.Code)+" "+f.Place()))
+		}
+		findings.Why += ": " + strings.Join(list, "; ")
+		findings.next = "headgate check --schema " + s.Name + " --env " + cmp.env.Name
+	}
+	list, err := a.checklistOf(cmp, in, report)
+	if err != nil {
+		return nil, err
+	}
+	failed := list.Failing(planner.Failed)
+	items := gateLine{Schema: s.Name, What: "checklist", Open: len(failed) == 0, Why: fmt.Sprintf("%d failed, %d open", len(failed), list.Counts()[planner.Open])}
+	if len(failed) > 0 {
+		var ids []string
+		for _, f := range failed {
+			ids = append(ids, f.ID)
+		}
+		items.Why += ": " + strings.Join(ids, " ")
+		items.next = "headgate checklist --schema " + s.Name + " --env " + cmp.env.Name
+	}
+	return []gateLine{release, findings, items}, nil
+}
+
+// recordedAs is the version under which exactly this code is recorded, empty when it is not.
+func recordedAs(cfg *config.Config, s config.Schema, b build) (string, error) {
+	all, err := releaseDir(cfg).LoadAll(s.Name)
+	if err != nil {
+		return "", err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		same := *b.Release
+		same.Version, same.Bundle = all[i].Version, all[i].Bundle
+		mine, err := same.Digest()
+		if err != nil {
+			return "", err
+		}
+		theirs, err := all[i].Digest()
+		if err != nil {
+			return "", err
+		}
+		if mine == theirs {
+			return all[i].Version, nil
+		}
+	}
+	return "", nil
+}
+
+// without leaves a version out: a release need not get along with itself.
+func without(list []build, version string) []build {
+	var out []build
+	for _, b := range list {
+		if b.Version != version {
+			out = append(out, b)
+		}
+	}
+	return out
+}

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/atomicfile"
+	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
+	"headgate/planner"
+)
+
+func (a *app) planCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "plan",
+		Category: daily,
+		Usage:    "plan an upgrade: findings, forecast, steps",
+		UsageText: "headgate plan --env prod\n" +
+			"headgate plan --from 1.1.0 --to 1.2.0 --env prod --out plan.json",
+		Description: `Goes from the latest recorded release to the working tree, or between two recorded releases. The plan says what
+the upgrade breaks, what it costs each store (does the client rebuild, over how many events, how long), and the
+steps, each with its gate, action, verification and undo. --out writes plan.json, whose digest covers what is meant,
+not the counts, which move every second. A plan that findings block is written all the same, with exit status 3.`,
+		Flags: append(comparisonFlags(),
+			&cli.StringFlag{Name: "from", Usage: "start from `RELEASE`"},
+			&cli.StringFlag{Name: "to", Usage: "go to the recorded `RELEASE` instead of the working tree"},
+			&cli.StringFlag{Name: "out", Usage: "also write the plan to `FILE` as JSON"},
+			choice("profile", "judge as `PROFILE`", "fleet", "replay", "rollback"),
+			choice("fail-on", "findings from this `SEVERITY` on block the plan", "error", "warning", "info"),
+			&cli.StringSliceFlag{Name: "allow", Usage: "let the finding `CODE` pass; needs --reason, both stand in the plan"},
+			&cli.StringFlag{Name: "reason", Usage: "why a finding is allowed: `TEXT`"},
+			formatFlag("markdown"),
+		),
+		Action: a.plan,
+		Subcommands: []*cli.Command{{
+			Name:      "show",
+			Usage:     "show a plan that was written",
+			ArgsUsage: "FILE",
+			UsageText: "headgate plan show plan.json\nheadgate plan show plan.json --format markdown",
+			Flags:     []cli.Flag{formatFlag("markdown")},
+			Action:    a.planShow,
+		}},
+	}
+}
+
+func (a *app) plan(c *cli.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	schemas, err := schemasNamed(cfg, c.String("schema"))
+	if err != nil {
+		return err
+	}
+	out := c.String("out")
+	if out != "" && len(schemas) > 1 {
+		return errs.Invalidf("a plan file is about one schema: name it with --schema")
+	}
+	var plans []*planner.Plan
+	for _, s := range schemas {
+		p, err := a.planOf(c, cfg, s)
+		if err != nil {
+			return err
+		}
+		plans = append(plans, p)
+	}
+	if out != "" {
+		if err := atomicfile.Write(a.abs(out), plans[0].JSON(), 0o666); err != nil {
+			return err
+		}
+	}
+	if err := a.renderPlans(plans); err != nil {
+		return err
+	}
+	for _, p := range plans {
+		if p.Blocked() {
+			e := errs.New(errs.Findings, "the plan is blocked by %s", count(len(p.Evidence.Blocking), "finding"))
+			for _, next := range p.Evidence.Next {
+				e.Then(next)
+			}
+			return e
+		}
+	}
+	return nil
+}
+
+func (a *app) renderPlans(plans []*planner.Plan) error {
+	var value any = plans
+	if len(plans) == 1 {
+		value = plans[0]
+	}
+	return a.render(value,
+		func(w io.Writer) error {
+			return each(w, plans, func(w io.Writer, p *planner.Plan) error { return p.WriteText(w, a.paintSeverity) })
+		},
+		rendering{"markdown", func(w io.Writer) error {
+			return each(w, plans, func(w io.Writer, p *planner.Plan) error { return p.WriteMarkdown(w) })
+		}},
+	)
+}
+
+func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*planner.Plan, error) {
+	profile, err := planner.ParseProfile(c.String("profile"))
+	if err != nil {
+		return nil, err
+	}
+	failOn, err := planner.ParseFailOn(c.String("fail-on"))
+	if err != nil {
+		return nil, err
+	}
+	from := c.String("from")
+	if from == "" {
+		if from, err = latest(cfg, s, c.String("to")); err != nil {
+			return nil, err
+		}
+	}
+	cmp, err := a.compare(c, cfg, s, []string{from}, c.String("to"))
+	if err != nil {
+		return nil, err
+	}
+	rollback := !isWorkingTree(cmp.to.Release) && schema.CompareVersions(cmp.to.Version, from) < 0
+	if rollback {
+		profile = planner.ProfileRollback
+	}
+	in, err := a.input(c.Context, cmp, profile)
+	if err != nil {
+		return nil, err
+	}
+	p := planner.PlanInput{Input: in, Rollback: rollback, FailOn: failOn}
+	if cmp.env != nil {
+		p.Environment, p.Horizon = cmp.env.Name, cmp.env.Fleet.Horizon
+		for _, st := range cmp.env.Stores {
+			if st.Schema == s.Name {
+				p.Stores = append(p.Stores, st.ID)
+			}
+		}
+	}
+	for _, code := range c.StringSlice("allow") {
+		p.Allow = append(p.Allow, planner.Allowance{Code: planner.Code(code), Reason: c.String("reason")})
+	}
+	return planner.BuildPlan(p)
+}
+
+// latest is the last recorded release before to; an empty to is behind all of them.
+func latest(cfg *config.Config, s config.Schema, to string) (string, error) {
+	versions, err := releaseDir(cfg).Versions(s.Name)
+	if err != nil {
+		return "", err
+	}
+	out := ""
+	for _, v := range versions {
+		if to == "" || schema.CompareVersions(v, to) < 0 {
+			out = v
+		}
+	}
+	if out == "" {
+		return "", errs.NotFoundf("no earlier release of schema %s is recorded to plan from", s.Name).At("%s", cfg.Releases).
+			Hintf("record what is in the field now").Then("headgate release add 1.0.0 --git-ref v1.0.0")
+	}
+	return out, nil
+}
+
+func (a *app) planShow(c *cli.Context) error {
+	path := a.abs(c.Args().First())
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return errs.NotFoundf("can't read the plan").At("%s", path).Because(err).Then("headgate plan --out " + c.Args().First())
+	}
+	p, err := planner.DecodePlan(data)
+	if err != nil {
+		if e := errs.As(err); e != nil && e.Where == "" {
+			e.At("%s", path)
+		}
+		return err
+	}
+	return a.renderPlans([]*planner.Plan{p})
+}

@@ -1,0 +1,17 @@
+import { Schema } from '@livestore/livestore'
+import { event, local } from '../lib/factory.ts'
+
+const Attachment = Schema.Union(
+  Schema.Struct({ kind: Schema.Literal('image'), url: Schema.String, width: Schema.Int, height: Schema.Int }),
+  Schema.Struct({ kind: Schema.Literal('file'), url: Schema.String, bytes: Schema.Number, name: Schema.NonEmptyString }),
+)
+export type Attachment = typeof Attachment.Type
+export const Attachments = Schema.Array(Attachment)
+
+export const messageCreated = event('MessageCreated', { text: Schema.String, attachments: Schema.optionalWith(Attachments, { default: () => [] }), replyTo: Schema.NullOr(Schema.String) })
+export const messageEdited = event('MessageEdited', { text: Schema.String })
+export const messageDeleted = event('MessageDeleted', {})
+export const reactionAdded = event('ReactionAdded', { message: Schema.String, emoji: Schema.String })
+export const reactionRemoved = event('ReactionRemoved', { message: Schema.String, emoji: Schema.String })
+export const readMarkerMoved = event('ReadMarkerMoved', { message: Schema.String })
+export const draftChanged = local('DraftChanged', { channel: Schema.String, text: Schema.String })
