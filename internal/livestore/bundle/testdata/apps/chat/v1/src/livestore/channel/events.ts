@@ -1,12 +1,6 @@
 import { Schema } from '@livestore/livestore'
 import { event, local } from '../lib/factory.ts'
-
-const Attachment = Schema.Union(
-  Schema.Struct({ kind: Schema.Literal('image'), url: Schema.String, width: Schema.Int, height: Schema.Int }),
-  Schema.Struct({ kind: Schema.Literal('file'), url: Schema.String, bytes: Schema.Number, name: Schema.NonEmptyString }),
-)
-export type Attachment = typeof Attachment.Type
-export const Attachments = Schema.Array(Attachment)
+import { Attachments } from './attachments.ts'
 
 export const messageCreated = event('MessageCreated', { text: Schema.String, attachments: Schema.optionalWith(Attachments, { default: () => [] }), replyTo: Schema.NullOr(Schema.String) })
 export const messageEdited = event('MessageEdited', { text: Schema.String })

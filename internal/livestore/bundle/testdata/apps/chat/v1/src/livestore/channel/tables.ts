@@ -1,5 +1,5 @@
 import { Schema, State } from '@livestore/livestore'
-import { Attachments } from './events.ts'
+import { Attachments } from './attachments.ts'
 
 const { text, integer, json, datetime, boolean } = State.SQLite
 

@@ -28,7 +28,7 @@ export const tables = {
       role: State.SQLite.text({ schema: Role }),
       name: State.SQLite.text(),
       profile: State.SQLite.json({ schema: Schema.Struct({ name: Schema.String, avatar: Schema.optional(Schema.String) }) }),
-      joinedAt: State.SQLite.datetimeInteger(),
+      joinedAt: State.SQLite.integer({ schema: Schema.DateFromNumber }),
     },
   }),
 }

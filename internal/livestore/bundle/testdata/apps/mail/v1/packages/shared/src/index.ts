@@ -1,0 +1,3 @@
+export * from './ids.js'
+export { Address, Flags, Label } from '#lib/address'
+export { snippet } from './snippet.js'
