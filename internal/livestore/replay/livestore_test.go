@@ -1,0 +1,170 @@
+package replay_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/engine"
+	"headgate/internal/livestore/replay"
+	"headgate/internal/testenv"
+)
+
+// awkward copies the schemas of testdata beside the example app's packages and returns the directory.
+func awkward(t testing.TB) string {
+	t.Helper()
+	app := testenv.Example(t, "todo")
+	dir := t.TempDir()
+	files, err := filepath.Glob("testdata/*.ts")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no schemas in testdata (%v)", err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(app, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// schemaOf is a schema of testdata.
+func schemaOf(t testing.TB, entry string) replay.Target {
+	t.Helper()
+	return target(t, awkward(t), entry)
+}
+
+// An entry is one event as a test writes it into a log.
+type entry struct {
+	name   string
+	args   string // JSON
+	client int64  // above 0: a clientOnly event after the synced one before it
+}
+
+// writeLog writes a client's log as LiveStore lays it out and returns its path. The last pending synced events are
+// not confirmed.
+func writeLog(t testing.TB, entries []entry, pending int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "eventlog@6.db")
+	db, err := engine.OpenDB(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	exec := func(sql string, values ...any) {
+		t.Helper()
+		if err := db.Exec(sql, engine.Positional(values...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sql := range []string{
+		`PRAGMA page_size=8192`, `PRAGMA synchronous=OFF`,
+		`CREATE TABLE "eventlog" ("seqNumGlobal" integer not null, "seqNumClient" integer not null, "seqNumRebaseGeneration" integer not null,
+			"parentSeqNumGlobal" integer not null, "parentSeqNumClient" integer not null, "parentSeqNumRebaseGeneration" integer not null,
+			"name" text not null, "argsJson" text not null, "clientId" text not null, "sessionId" text not null, "schemaHash" integer not null,
+			"syncMetadataJson" text not null, PRIMARY KEY ("seqNumGlobal", "seqNumClient", "seqNumRebaseGeneration")) strict`,
+		`CREATE INDEX "idx_eventlog_seqNumGlobal" on "eventlog" ("seqNumGlobal")`,
+		`CREATE INDEX "idx_eventlog_seqNum" on "eventlog" ("seqNumGlobal", "seqNumClient", "seqNumRebaseGeneration")`,
+		`CREATE TABLE "__livestore_sync_status" ("head" integer primary key, "backendId" text) strict`,
+		`BEGIN`,
+	} {
+		exec(sql)
+	}
+	var at, prev livestore.ClientSeq
+	for _, e := range entries {
+		if e.client == 0 || at.Global == 0 {
+			prev = livestore.ClientSeq{Global: at.Global}
+			at = livestore.ClientSeq{Global: at.Global + 1}
+		} else {
+			prev = at
+			at.Client++
+		}
+		exec(`INSERT INTO eventlog VALUES (?, ?, 0, ?, ?, 0, ?, ?, 'alice', 'static', 1, '{"_tag":"None"}')`,
+			int64(at.Global), at.Client, int64(prev.Global), prev.Client, e.name, e.args)
+	}
+	exec(`INSERT INTO __livestore_sync_status VALUES (?, 'backend-1')`, int64(at.Global)-int64(pending))
+	exec(`COMMIT`)
+	return path
+}
+
+// A rebuild asks LiveStore to rebuild the state of a log; out is where the state file goes.
+type rebuild struct {
+	Log   string `json:"log"`
+	Entry string `json:"entry"` // absolute path of the schema module
+	Out   string `json:"out"`
+}
+
+// rebuilt is LiveStore's answer.
+type rebuilt struct {
+	OK        bool    `json:"ok"`
+	Error     string  `json:"error"`
+	RebuildMS float64 `json:"rebuildMs"`
+	CPUMS     float64 `json:"cpuMs"`
+}
+
+// liveStore rebuilds with the real LiveStore client, in one Node process.
+func liveStore(t testing.TB, plan []rebuild) []rebuilt {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		testenv.Need(t, "node", "install Node 20 or newer")
+	}
+	app := testenv.Example(t, "todo")
+	planFile := filepath.Join(t.TempDir(), "plan.json")
+	b, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(planFile, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("testdata/rematerialize-many.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), node, script, app, planFile)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("LiveStore's rebuild: %v\n%s", err, stderr.String())
+	}
+	var out []rebuilt
+	for s := bufio.NewScanner(&stdout); s.Scan(); {
+		var r rebuilt
+		if err := json.Unmarshal(s.Bytes(), &r); err != nil {
+			continue // LiveStore logs to stdout, too
+		}
+		out = append(out, r)
+	}
+	if len(out) != len(plan) {
+		t.Fatalf("LiveStore answered %d of %d rebuilds:\n%s%s", len(out), len(plan), stdout.String(), stderr.String())
+	}
+	return out
+}
+
+func describeEntry(entries []entry, at livestore.ClientSeq) string {
+	var seq livestore.ClientSeq
+	for _, e := range entries {
+		if e.client == 0 || seq.Global == 0 {
+			seq = livestore.ClientSeq{Global: seq.Global + 1}
+		} else {
+			seq.Client++
+		}
+		if seq == at {
+			return fmt.Sprintf("%s %.200s", e.name, e.args)
+		}
+	}
+	return "none"
+}

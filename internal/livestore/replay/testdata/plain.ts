@@ -1,0 +1,2 @@
+import { make } from './schema.ts'
+export const schema = make()

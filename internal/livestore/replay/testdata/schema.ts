@@ -1,0 +1,137 @@
+// A schema of what logs can hold that is hard to replay right, and of the classes of materializers that the
+// benchmarks measure. It is copied beside the example app's packages by the tests.
+import { Events, makeSchema, Schema, State } from '@livestore/livestore'
+
+const { text, integer, real, boolean, blob, json, datetime } = State.SQLite
+const Meta = Schema.Struct({ tags: Schema.Array(Schema.String), note: Schema.NullOr(Schema.String) })
+
+const tables = {
+  plain: State.SQLite.table({ name: 'plain', columns: { id: text({ primaryKey: true }), text: text(), list: text({ default: 'inbox' }) } }),
+  five: State.SQLite.table({
+    name: 'five',
+    columns: {
+      id: text({ primaryKey: true }),
+      title: text(),
+      position: real(),
+      done: boolean({ default: false }),
+      estimate: integer({ nullable: true }),
+      meta: json({ schema: Meta }),
+    },
+    indexes: [{ name: 'five_position', columns: ['position', 'title'] }],
+  }),
+  dated: State.SQLite.table({
+    name: 'dated',
+    columns: { id: text({ primaryKey: true }), at: datetime(), due: integer({ nullable: true, schema: Schema.DateFromNumber }) },
+    indexes: [{ name: 'dated_due', columns: ['due'] }],
+  }),
+  counters: State.SQLite.table({ name: 'counters', columns: { id: text({ primaryKey: true }), n: integer(), last: text({ nullable: true }) } }),
+  awkward: State.SQLite.table({
+    name: 'awkward',
+    columns: {
+      id: text({ primaryKey: true }),
+      whole: integer({ nullable: true }),
+      real: real({ nullable: true }),
+      text: text({ nullable: true }),
+      bytes: blob({ nullable: true }),
+      flag: boolean({ default: false }),
+      any: json({ nullable: true, schema: Schema.Any }),
+    },
+  }),
+  pairs: State.SQLite.table({ name: 'pairs', columns: { a: text({ primaryKey: true }), b: text({ primaryKey: true }), n: integer({ default: 0 }) } }),
+}
+
+const events = {
+  plain: Events.synced({ name: 'v1.Plain', schema: Schema.Struct({ id: Schema.String, text: Schema.String }) }),
+  plainV2: Events.synced({ name: 'v2.Plain', schema: Schema.Struct({ id: Schema.String, text: Schema.String, list: Schema.optional(Schema.String) }) }),
+  five: Events.synced({
+    name: 'v1.Five',
+    schema: Schema.Struct({
+      id: Schema.String, title: Schema.String, position: Schema.Number, done: Schema.Boolean,
+      estimate: Schema.optional(Schema.NullOr(Schema.Number)), meta: Meta,
+    }),
+  }),
+  dated: Events.synced({
+    name: 'v1.Dated',
+    schema: Schema.Struct({ id: Schema.String, at: Schema.Date, due: Schema.optional(Schema.NullOr(Schema.Date)) }),
+  }),
+  counted: Events.synced({ name: 'v1.Counted', schema: Schema.Struct({ id: Schema.String, by: Schema.Number }) }),
+  awkward: Events.synced({
+    name: 'v1.Awkward',
+    schema: Schema.Struct({
+      id: Schema.String,
+      whole: Schema.optional(Schema.NullOr(Schema.Number)),
+      real: Schema.optional(Schema.NullOr(Schema.Number)),
+      text: Schema.optional(Schema.NullOr(Schema.String)),
+      flag: Schema.optional(Schema.Boolean),
+      any: Schema.optional(Schema.Any),
+      bytes: Schema.optional(Schema.Array(Schema.Number)),
+    }),
+  }),
+  changed: Events.synced({ name: 'v1.Changed', schema: Schema.Struct({ id: Schema.String, text: Schema.NullOr(Schema.String), flag: Schema.Boolean }) }),
+  copied: Events.synced({ name: 'v1.Copied', schema: Schema.Struct({ from: Schema.String, to: Schema.String }) }),
+  removed: Events.synced({ name: 'v1.Removed', schema: Schema.Struct({ id: Schema.String }) }),
+  paired: Events.synced({ name: 'v1.Paired', schema: Schema.Struct({ a: Schema.String, b: Schema.String }) }),
+  raw: Events.synced({ name: 'v1.Raw', schema: Schema.Struct({ id: Schema.String, text: Schema.String }) }),
+  nothing: Events.synced({ name: 'v1.Nothing', schema: Schema.Struct({}) }),
+  strict: Events.synced({ name: 'v1.Strict', schema: Schema.Struct({ id: Schema.String }) }),
+  throwing: Events.synced({ name: 'v1.Throwing', schema: Schema.Struct({ id: Schema.String, secret: Schema.String }) }),
+  badQuery: Events.synced({ name: 'v1.BadQuery', schema: Schema.Struct({ id: Schema.String }) }),
+  slow: Events.synced({ name: 'v1.Slow', schema: Schema.Struct({}) }),
+}
+
+export const refuse = (id: string, secret: string): never => {
+  throw new TypeError(`no todo ${id} with ${secret}`)
+}
+
+const materializers = State.SQLite.materializers(events, {
+  'v1.Plain': ({ id, text }) => tables.plain.insert({ id, text }).onConflict('id', 'ignore'),
+  'v2.Plain': ({ id, text, list }) => tables.plain.insert({ id, text, list }).onConflict('id', 'update', { text, list: undefined }),
+  'v1.Five': ({ id, title, position, done, estimate, meta }) =>
+    tables.five.insert({ id, title, position, done, estimate, meta }).onConflict('id', 'replace'),
+  'v1.Dated': ({ id, at, due }) => tables.dated.insert({ id, at, due }).onConflict('id', 'replace'),
+  'v1.Counted': ({ id, by }, { query }) => {
+    const row = query(tables.counters.where({ id }).first({ behaviour: 'undefined' }))
+    const n = row === undefined ? 0 : row.n
+    return tables.counters.insert({ id, n: n + by, last: row?.last ?? null }).onConflict('id', 'update', { n: n + by })
+  },
+  'v1.Awkward': ({ id, whole, real, text, flag, any, bytes }) => [
+    tables.awkward
+      .insert({ id, whole, real, text, flag, any, ...(bytes === undefined ? {} : { bytes: Uint8Array.from(bytes) }) })
+      .onConflict('id', 'replace'),
+    ...(text == null ? [] : [{ sql: 'INSERT INTO pairs (a, b) VALUES ($id, $text) ON CONFLICT DO UPDATE SET n = n + 1', bindValues: { id, text } }]),
+  ],
+  'v1.Changed': ({ id, text, flag }) => [
+    tables.awkward.update({ text, flag }).where({ id }),
+    tables.five.update({ done: flag, ...(text === null ? {} : { title: text }) }).where('id', '!=', id).where({ done: !flag }),
+  ],
+  // What a client reads back is not always what was written: text ends at a NUL, whole numbers may be large.
+  'v1.Copied': ({ from, to }, { query }) => {
+    const [row] = query({ query: 'SELECT whole, real, text, bytes, flag FROM awkward WHERE id = $from', bindValues: { from } }) as any[]
+    if (row === undefined) return []
+    return {
+      sql: `INSERT OR REPLACE INTO awkward (id, whole, real, text, bytes, flag) VALUES (?, ?, ?, ?, ?, ?);
+            INSERT INTO counters (id, n, last) VALUES (?, 1, ?) ON CONFLICT DO UPDATE SET n = n + 1`,
+      bindValues: [to, row.whole, row.real, row.text, row.bytes, row.flag] as any,
+    }
+  },
+  'v1.Removed': ({ id }) => [tables.awkward.delete().where({ id }), tables.plain.delete().where({ id })],
+  'v1.Paired': ({ a, b }) => tables.pairs.insert({ a, b }).onConflict(['a', 'b'], 'ignore'),
+  'v1.Raw': ({ id, text }) => [
+    { sql: 'UPDATE plain SET text = text || $text WHERE id = $id', bindValues: { id, text } },
+    { sql: `INSERT OR IGNORE INTO plain (id, text) SELECT $id || char(0) || 'x', $text WHERE NOT EXISTS (SELECT 1 FROM plain WHERE id = $id)`, bindValues: { id, text } },
+  ],
+  'v1.Nothing': () => [],
+  'v1.Strict': ({ id }) => ({ sql: "INSERT INTO counters (id, n) VALUES (?, 'secret')", bindValues: [id] }),
+  'v1.Throwing': ({ id, secret }) => refuse(id, secret),
+  'v1.BadQuery': ({ id }, { query }) => (query({ query: 'SELECT nothing FROM nowhere', bindValues: {} }), tables.plain.insert({ id, text: '' })),
+  'v1.Slow': () => {
+    for (;;);
+  },
+})
+// An event that has a definition and no materializer.
+delete (materializers as any)['v1.Nothing']
+
+export const make = (
+  migrations?: any,
+  unknownEventHandling: any = { strategy: 'ignore' },
+) => makeSchema({ events, state: State.SQLite.makeState({ tables, materializers, ...(migrations && { migrations }) }), unknownEventHandling })
