@@ -148,25 +148,23 @@ func (w Workspace) releases(name string) ([]release, error) {
 // epochInGit looks through every version of the manifest that git can reach from any ref, stashes included.
 func (w Workspace) epochInGit(ctx context.Context, name string) Looked {
 	l := Looked{Place: "git history", Epoch: -1}
-	git := func(stdin string, args ...string) (string, error) {
-		cmd := exec.CommandContext(ctx, "git", append([]string{"-C", w.Dir}, args...)...)
-		cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
-		cmd.Stdin = strings.NewReader(stdin)
+	git := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, "git", append([]string{"-C", w.Dir, "--no-optional-locks"}, args...)...)
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), err
 	}
-	if _, err := git("", "rev-parse", "--is-inside-work-tree"); err != nil {
+	if _, err := git("rev-parse", "--is-inside-work-tree"); err != nil {
 		l.Note = "not in a git repository, or git is missing: other branches were not looked at"
 		return l
 	}
-	revisions, err := git("", "rev-list", "--all", "--", "./"+ManifestPath)
+	revisions, err := git("rev-list", "--all", "--", "./"+ManifestPath)
 	if err != nil {
 		l.Note = "git could not list the history: other branches were not looked at"
 		return l
 	}
 	seen := 0
 	for rev := range strings.FieldsSeq(revisions) {
-		text, err := git("", "show", rev+":./"+ManifestPath)
+		text, err := git("show", rev+":./"+ManifestPath)
 		if err != nil {
 			continue // the commit that deleted it
 		}
@@ -174,7 +172,7 @@ func (w Workspace) epochInGit(ctx context.Context, name string) Looked {
 		l.Epoch = max(l.Epoch, looseEpoch([]byte(text), name))
 	}
 	l.Place = fmt.Sprintf("git history (%d versions on all branches)", seen)
-	if shallow, err := git("", "rev-parse", "--is-shallow-repository"); err == nil && shallow == "true" {
+	if shallow, err := git("rev-parse", "--is-shallow-repository"); err == nil && shallow == "true" {
 		l.Note = "the clone is shallow: older history was not looked at (git fetch --unshallow)"
 	}
 	return l

@@ -21,10 +21,15 @@ import (
 	"headgate/internal/testenv"
 )
 
-// The proofs run real LiveStore clients with the rendered code, and kill them. testdata/app is the client;
-// HEADGATE_SOAK=1 runs the long forms.
+// The proofs run real LiveStore clients with the rendered code, and kill them. testdata/app is the client. The long
+// forms are the tests named Soak; they run where HEADGATE_SOAK=1.
 
-func soak() bool { return os.Getenv("HEADGATE_SOAK") != "" }
+func soak(t *testing.T) {
+	t.Helper()
+	if os.Getenv("HEADGATE_SOAK") == "" {
+		t.Skip("HEADGATE_SOAK=1 runs the long form")
+	}
+}
 
 func proofApp(t *testing.T) string {
 	t.Helper()
@@ -256,13 +261,21 @@ func rebuildKilled(t *testing.T, plain string) {
 	big.atEvent(t, big.events)
 	big.atWrite(t, whole.Writes/2)
 	big.atWrite(t, whole.Writes)
-	if soak() {
-		random := rand.New(rand.NewPCG(rand.Uint64(), 0))
-		for range 20 {
-			small.atEvent(t, 2+random.IntN(small.events-1))
-			big.atEvent(t, 2+random.IntN(big.events-1))
-			big.atWrite(t, 1+random.IntN(whole.Writes))
-		}
+}
+
+// TestSoakRebuildKilledOnNode kills 20 rebuilds at random events, of a small and of a big state, and 20 at random
+// writes of the commit.
+func TestSoakRebuildKilledOnNode(t *testing.T) {
+	soak(t)
+	b := &builds{done: map[int]string{}}
+	small := killing{plain: b.client(t, 0), seed: t.TempDir(), events: 300}
+	big := killing{plain: b.client(t, 0), seed: t.TempDir(), events: 200, pad: 20_000}
+	small.fill(t)
+	whole := big.fill(t)
+	for range 20 {
+		small.atEvent(t, 2+rand.IntN(small.events-1))
+		big.atEvent(t, 2+rand.IntN(big.events-1))
+		big.atWrite(t, 1+rand.IntN(whole.Writes))
 	}
 }
 
@@ -402,6 +415,9 @@ func appHooks(t *testing.T, plain string) {
 			if want := []string{"init tables=0", "pre tables=1", "post tables=1"}; !slices.Equal(s.Hooks, want) {
 				t.Errorf("the app's hooks saw %q, want %q", s.Hooks, want)
 			}
+			if hooks != "record" {
+				return
+			}
 			if s := boot(t, plain, client); len(s.Hooks) != 0 {
 				t.Errorf("the hooks ran again without a rebuild: %q", s.Hooks)
 			}
@@ -417,6 +433,9 @@ func appHooks(t *testing.T, plain string) {
 			client, s := rebuild(hooks)
 			if !strings.Contains(s.Failed, want) {
 				t.Errorf("the store failed with %q, want %q", s.Failed, want)
+			}
+			if hooks != "throw-post" { // the one that fails last
+				return
 			}
 			wantRows(t, "without the hook", boot(t, plain, client.with(run{"variant": variant{"column": true}})), 10, sum(10))
 		})

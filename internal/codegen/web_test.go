@@ -62,11 +62,32 @@ func (w webProof) run(t *testing.T, steps ...step) []seen {
 }
 
 // TestOnWeb drives the web adapter, persisted on OPFS, in headless Chromium, with a production build of Vite, and
-// kills the whole browser. It takes about a minute: HEADGATE_WEB=1 runs it, HEADGATE_SOAK=1 its long form.
+// kills the whole browser. It takes a minute or two: HEADGATE_WEB=1 runs it.
 func TestOnWeb(t *testing.T) {
-	if os.Getenv("HEADGATE_WEB") == "" && !soak() {
+	if os.Getenv("HEADGATE_WEB") == "" {
 		t.Skip("HEADGATE_WEB=1 runs the proofs in a browser")
 	}
+	w := buildWebProof(t)
+	t.Run("partial state", w.partialState)
+	t.Run("rebuild killed", func(t *testing.T) {
+		w.rebuildKilled(t, []int{75, 150}, []int{2, 100, 300})
+	})
+	t.Run("events that the release does not know", w.unknownAtTheEnd)
+	t.Run("two tabs", w.twoTabs)
+}
+
+// TestSoakRebuildKilledOnWeb kills 20 rebuilds at random events, and 20 at random writes of the commit.
+func TestSoakRebuildKilledOnWeb(t *testing.T) {
+	soak(t)
+	var atEvents, atWrites []int
+	for range 20 {
+		atEvents, atWrites = append(atEvents, 1+rand.IntN(150)), append(atWrites, 1+rand.IntN(300))
+	}
+	buildWebProof(t).rebuildKilled(t, atEvents, atWrites)
+}
+
+func buildWebProof(t *testing.T) webProof {
+	t.Helper()
 	w := webProof{app: proofApp(t), dist: filepath.Join(proofApp(t), ".build", "web")}
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil && w.chromium == "" {
@@ -84,11 +105,7 @@ func TestOnWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	runTool(t, w.app, []string{"GENERATED=" + generated, "OUT_DIR=" + w.dist}, filepath.Join("node_modules", ".bin", "vite"), "build")
-
-	t.Run("partial state", w.partialState)
-	t.Run("rebuild killed", w.rebuildKilled)
-	t.Run("events that the release does not know", w.unknownAtTheEnd)
-	t.Run("two tabs", w.twoTabs)
+	return w
 }
 
 // A rebuild without the hooks is killed; the profile is then partial, and what is committed is lost. The check heals it.
@@ -121,7 +138,7 @@ func (w webProof) partialState(t *testing.T) {
 
 // Rebuilds with the hooks, of a state of 3 MB that is larger than the page cache, are killed before and in the
 // commit. Each rebuild needs the state hash to move, so column goes on and off: LiveStore removes the older file.
-func (w webProof) rebuildKilled(t *testing.T) {
+func (w webProof) rebuildKilled(t *testing.T, atEvents, atWrites []int) {
 	const events = 150
 	with := func(column bool) variant { return variant{"pad": 20_000, "hooks": "record", "column": column} }
 	steps := []step{{Start: webStart{Variant: with(false)}, Commit: []any{"v1", 1, events}, Flush: true}}
@@ -131,17 +148,11 @@ func (w webProof) rebuildKilled(t *testing.T) {
 		s.Variant = with(column)
 		steps = append(steps, step{Start: s, Kill: true}, step{Start: webStart{Variant: with(column), FastPath: fastPath}})
 	}
-	kill(webStart{StopAtEvent: events / 2}, false)
-	kill(webStart{StopAtEvent: events}, true) // nothing has spilled, so that even the fast path can read the file
-	kill(webStart{StopAtWrite: 2}, false)
-	kill(webStart{StopAtWrite: 100}, false)
-	kill(webStart{StopAtWrite: 300}, false)
-	if soak() {
-		random := rand.New(rand.NewPCG(rand.Uint64(), 0))
-		for range 10 {
-			kill(webStart{StopAtEvent: 1 + random.IntN(events)}, false)
-			kill(webStart{StopAtWrite: 1 + random.IntN(300)}, false)
-		}
+	for _, n := range atEvents {
+		kill(webStart{StopAtEvent: n}, n == events) // nothing has spilled, so that even the fast path can read the file
+	}
+	for _, n := range atWrites {
+		kill(webStart{StopAtWrite: n}, false)
 	}
 	withOptions := len(steps)
 	kill(webStart{StopAtWrite: 100}, true)
