@@ -46,7 +46,7 @@ func layers() map[string][]string {
 
 		"internal/livestore/replay":                {"internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/livestore/probe":                 {"internal/livestore/replay", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs"},
-		"internal/livestore/bundle":                {"internal/livestore/engine", "internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
+		"internal/livestore/bundle":                {"internal/livestore/probe", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/livestore/engine":                {"internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs"},
 		"internal/livestore/script":                {"internal/livestore", "internal/errs"},
 		"internal/livestore/payload":               {"internal/livestore/schema", "internal/livestore", "internal/errs"},
