@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -237,8 +236,8 @@ func quote(s string) json.RawMessage {
 	return b
 }
 
-// effectTypes are the declarations and transformations that come with Effect, whose code is not the app's. The value
-// tells a transformation that decodes every value of its wire type.
+// effectTypes are the declarations and transformations that come with Effect, whose code is not the app's, and which
+// decode every value of their wire type.
 var effectTypes = map[string]bool{
 	"Trim": true, "Lowercase": true, "Uppercase": true, "Capitalize": true, "Uncapitalize": true,
 	"DateFromString": true, "DateFromNumber": true, "Date": true, "DateFromSelf": true, "ValidDateFromSelf": true,
@@ -258,12 +257,9 @@ var partialTypes = map[string]bool{
 
 func fromEffect(id string) bool { return effectTypes[id] || partialTypes[id] }
 
-// total reports whether a transformation decodes every value of its wire type, as far as can be known.
-func total(t *schema.Type) bool {
-	if t.To != nil && t.To.Kind == schema.Declaration && schema.Peel(t.From, nil).Type.Kind == schema.Struct {
-		return true // a class over its fields
-	}
-	return effectTypes[t.ID]
+// isClass reports whether a transformation makes a class of its fields. The class's name and code are not the wire's.
+func isClass(t *schema.Type) bool {
+	return t.To != nil && t.To.Kind == schema.Declaration && schema.Peel(t.From, nil).Type.Kind == schema.Struct
 }
 
 // transforms compares the transformations above two heads of the same kind: the wire looks alike, decoding differs.
@@ -274,9 +270,9 @@ func (d *typeDiff) transforms(at place, a, b schema.Head) {
 		if len(a.Transforms) > len(b.Transforms) {
 			more, kind = a.Transforms, TypeWidened
 		}
-		c.Kind, c.Note = kind, chain(a.Transforms)+" -> "+chain(b.Transforms)
-		if !slices.ContainsFunc(more, func(t *schema.Type) bool { return !total(t) }) {
-			c.Kind = TransformChanged
+		c.Kind, c.Note = TransformChanged, chain(a.Transforms)+" -> "+chain(b.Transforms)
+		if slices.ContainsFunc(more, func(t *schema.Type) bool { return partialTypes[t.ID] || t.How == "compose" }) {
+			c.Kind = kind // it refuses some of what the plain type admits; what the app's own code refuses nobody can say
 		}
 		d.add(at, c)
 		return
@@ -290,6 +286,8 @@ func (d *typeDiff) transforms(at place, a, b schema.Head) {
 		case o.How == "compose":
 			d.types(at, o.To, n.To) // its decoded side reads what the first one gave
 			continue
+		case isClass(o) && isClass(n):
+			continue // the fields are compared on their own
 		case fromEffect(o.ID) && fromEffect(n.ID) && o.ID != n.ID:
 			c.Kind = TransformChanged
 			if sameDecoded(a, b) && a.Decoded.Kind != a.Type.Kind {
@@ -297,26 +295,15 @@ func (d *typeDiff) transforms(at place, a, b schema.Head) {
 			}
 		case fromEffect(o.ID) != fromEffect(n.ID):
 			c.Kind = TransformChanged
-		case !reflect.DeepEqual(bare(o.To), bare(n.To)):
+		case len(d.try(o.To, n.To)) > 0:
 			c.Kind, c.Note = TransformChanged, "decodes to "+describe(n.To)+", before to "+describe(o.To)
-		case d.sourceChanged && !fromEffect(o.ID) && !total(o):
+		case d.sourceChanged && !fromEffect(o.ID):
 			c.Kind, c.Note = TransformChanged, "the code that defines it changed"
 		default:
 			continue
 		}
 		d.add(at, c)
 	}
-}
-
-// bare returns a decoded side without what is annotation only.
-func bare(t *schema.Type) *schema.Type {
-	for t != nil && t.Kind == schema.Refinement {
-		t = t.From
-	}
-	if t == nil || t.Kind != schema.Declaration {
-		return t
-	}
-	return &schema.Type{Kind: t.Kind, Params: t.Params}
 }
 
 func chain(transforms []*schema.Type) string {

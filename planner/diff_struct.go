@@ -3,6 +3,7 @@ package planner
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"headgate/internal/livestore/schema"
 )
@@ -19,15 +20,39 @@ type wireField struct {
 	rule schema.Key
 	// absent is true when the key may be missing: Effect reads a missing key as undefined.
 	absent bool
+	// writes is true when the key may be missing for a reader, yet the release always writes it: it has a decoding default.
+	writes bool
 }
 
 func wireFields(h schema.Head) []wireField {
 	out := make([]wireField, 0, len(h.Type.Fields))
 	for _, f := range h.Type.Fields {
 		r := h.Rule(f.Name)
-		out = append(out, wireField{Field: f, rule: r, absent: f.Optional || r.Default != nil || f.Type.AdmitsUndefined()})
+		out = append(out, wireField{
+			Field: f, rule: r, absent: f.Optional || r.Default != nil || f.Type.AdmitsUndefined(),
+			writes: r.Default != nil && !(computed(r) && decodesToOption(h, r.To)),
+		})
 	}
 	return out
+}
+
+// computed reports whether the default is known to its code alone.
+func computed(r schema.Key) bool {
+	var marker struct {
+		Opaque bool `json:"opaque"`
+	}
+	return json.Unmarshal(r.Default, &marker) == nil && marker.Opaque
+}
+
+// decodesToOption reports whether an absent key becomes a value of a type without a name, as Effect's Option is, which
+// is written as an absent key again.
+func decodesToOption(h schema.Head, name string) bool {
+	for _, f := range h.Decoded.Fields {
+		if f.Name == name {
+			return f.Type.Kind == schema.Declaration && f.Type.ID == ""
+		}
+	}
+	return false
 }
 
 func find(fields []wireField, name string) *wireField {
@@ -151,7 +176,7 @@ func (d *typeDiff) field(at place, f, g wireField) {
 	case oldMark && !g.absent:
 		d.add(at, Change{Kind: FieldRequired, Old: f.Type, New: g.Type, Required: true})
 	case newMark && !f.absent:
-		d.add(at, Change{Kind: FieldOptional, Old: f.Type, New: g.Type, Default: g.rule.Default != nil})
+		d.add(at, Change{Kind: FieldOptional, Old: f.Type, New: g.Type, Default: g.writes})
 	case f.absent && g.absent && (f.rule.Default != nil || g.rule.Default != nil):
 		d.defaults(at, f, g)
 	}
@@ -160,19 +185,13 @@ func (d *typeDiff) field(at place, f, g wireField) {
 }
 
 func (d *typeDiff) defaults(at place, f, g wireField) {
-	opaque := func(r schema.Key) bool {
-		var marker struct {
-			Opaque bool `json:"opaque"`
-		}
-		return json.Unmarshal(r.Default, &marker) == nil && marker.Opaque
-	}
 	c := Change{Kind: FieldDefault, Old: f.Type, New: g.Type}
 	switch {
 	case f.rule.Default == nil:
 		c.Note = "a default was added"
 	case g.rule.Default == nil:
 		c.Note = "the default was removed"
-	case opaque(f.rule) && opaque(g.rule):
+	case computed(f.rule) && computed(g.rule):
 		if !d.sourceChanged {
 			return
 		}
@@ -256,10 +275,10 @@ func fieldTypes(t *schema.Type, path string) []*schema.Type {
 	var visit func(t *schema.Type, at string, stack []*schema.Type)
 	visit = func(t *schema.Type, at string, stack []*schema.Type) {
 		h := schema.Peel(t, env)
-		if len(at) > len(path) || slices.Contains(stack, h.Type) {
+		if !strings.HasPrefix(path, at) || slices.Contains(stack, h.Type) {
 			return
 		}
-		stack = append(stack, h.Type)
+		stack = append(slices.Clip(stack), h.Type)
 		for _, m := range h.Type.Members {
 			visit(m, at, stack)
 		}

@@ -83,6 +83,10 @@ func (d *typeDiff) types(at place, o, n *schema.Type) {
 	}
 	d.seen[key] = true
 
+	if ho.Type.Kind != hn.Type.Kind && d.encodingDiffers(ho, hn) {
+		d.add(at, Change{Kind: EncodingChanged, Old: o, New: n, Note: describe(ho.Type) + " -> " + describe(hn.Type)})
+		return
+	}
 	if ho.Type.Kind == schema.Union || hn.Type.Kind == schema.Union {
 		// Conditions above a union hold for every member; a type that isn't a union carries its own.
 		var outerOld, outerNew schema.Head

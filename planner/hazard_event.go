@@ -145,35 +145,35 @@ func readable(head schema.Head) bool {
 	return !slices.ContainsFunc(head.Transforms, func(t *schema.Type) bool { return !fromEffect(t.ID) })
 }
 
-// visitWire calls visit for every node of the encoded side of t, with its path. Recursive types are visited once per
-// way that leads to them.
+// visitWire calls visit for every node of the encoded side of t, with the first path that leads to it.
 func visitWire(t *schema.Type, visit func(path string, head schema.Head)) {
 	env := t.Suspends()
-	var walk func(t *schema.Type, path string, stack []*schema.Type)
-	walk = func(t *schema.Type, path string, stack []*schema.Type) {
+	seen := map[*schema.Type]bool{} // recursive types end here
+	var walk func(t *schema.Type, path string)
+	walk = func(t *schema.Type, path string) {
 		head := schema.Peel(t, env)
-		if slices.Contains(stack, head.Type) {
+		if seen[head.Type] {
 			return
 		}
-		stack = append(slices.Clip(stack), head.Type)
+		seen[head.Type] = true
 		visit(path, head)
 		for _, m := range head.Type.Members {
-			walk(m, path, stack)
+			walk(m, path)
 		}
 		for _, f := range head.Type.Fields {
-			walk(f.Type, childPath(path, f.Name), stack)
+			walk(f.Type, childPath(path, f.Name))
 		}
 		for i, e := range head.Type.Elements {
-			walk(e.Type, fmt.Sprintf("%s[%d]", path, i), stack)
+			walk(e.Type, fmt.Sprintf("%s[%d]", path, i))
 		}
 		for _, r := range head.Type.Rest {
-			walk(r, path+"[*]", stack)
+			walk(r, path+"[*]")
 		}
 		for _, x := range head.Type.Index {
-			walk(x.Value, path+".*", stack)
+			walk(x.Value, path+".*")
 		}
 	}
-	walk(t, "$.args", nil)
+	walk(t, "$.args")
 }
 
 // count writes a number with thousands separators and a noun.

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == script.ChildArg {
-		os.Exit(script.Child(context.Background(), os.Stdin, os.Stdout, script.Jobs{bundle.DescribeJob: bundle.JobDescribe}, os.Exit))
+		os.Exit(script.Child(context.Background(), os.Stdin, os.Stdout, script.Jobs{bundle.DescribeJob: bundle.JobDescribe, materializeJob: jobMaterialize}, os.Exit))
 	}
 	testenv.UpdateFlag()
 	os.Exit(m.Run())
@@ -369,6 +369,9 @@ export const schema = makeSchema({
 		b.WriteString("keys " + string(keys) + "\n")
 	}
 	testenv.Golden(t, "testdata/types.golden", []byte(b.String()))
+	if whole, err := json.Marshal(e.Args); err != nil || len(whole) > 64<<10 {
+		t.Errorf("the dump has %d bytes: a decoded side unfolds a recursive type; %v", len(whole), err)
+	}
 	if e.Deprecated != "use v2" || e.Family != "All" || e.FamilyVersion != 1 {
 		t.Errorf("got %+v", e)
 	}

@@ -63,6 +63,19 @@ const keywords = {
 const makeDumper = () => {
   const suspended = new Map() // body AST -> id
   let count = 0
+  // Effect makes the decoded side of a recursive schema anew at every level, so that bodies are never identical there.
+  // On a decoded side a body that looks like one that encloses it, down to the next suspend, is taken for the same.
+  let decodedSides = 0
+  let shallow = false
+  const enclosing = [] // { look, id } of the suspends around
+  const look = (body) => {
+    shallow = true
+    try {
+      return JSON.stringify(dump(body))
+    } finally {
+      shallow = false
+    }
+  }
   const byKey = (k) => (a, b) => (a[k] < b[k] ? -1 : a[k] > b[k] ? 1 : 0)
   const dump = (ast) => {
     try {
@@ -142,12 +155,19 @@ const makeDumper = () => {
       case 'Union':
         return { kind: 'union', members: ast.types.map(dump) }
       case 'Suspend': {
+        if (shallow) return { kind: 'suspend', id: identifier(ast) ?? '' }
         const body = ast.f()
-        const known = suspended.get(body)
+        const looks = decodedSides > 0 ? look(body) : undefined
+        const known = suspended.get(body) ?? enclosing.find((e) => looks !== undefined && e.looks === looks)?.id
         if (known !== undefined) return { kind: 'ref', id: known }
         const id = identifier(ast) ?? identifier(body) ?? `T${++count}`
         suspended.set(body, id)
-        return { kind: 'suspend', id, type: dump(body) }
+        enclosing.push({ looks, id })
+        try {
+          return { kind: 'suspend', id, type: dump(body) }
+        } finally {
+          enclosing.pop()
+        }
       }
       case 'Refinement': {
         const out = { kind: 'refinement', from: dump(ast.from), filter: filter(ast) }
@@ -157,7 +177,13 @@ const makeDumper = () => {
       }
       case 'Transformation': {
         const t = ast.transformation
-        const out = { kind: 'transform', from: dump(ast.from), to: dump(ast.to) }
+        const out = { kind: 'transform', from: dump(ast.from) }
+        decodedSides++
+        try {
+          out.to = dump(ast.to)
+        } finally {
+          decodedSides--
+        }
         const id = identifier(ast) ?? (annotation(ast, SchemaAST.SchemaIdAnnotationId) === SchemaAST.ParseJsonSchemaId ? 'parseJson' : undefined)
         if (id !== undefined) out.id = id
         if (t._tag === 'ComposeTransformation') out.how = 'compose'
@@ -437,12 +463,27 @@ const wanted = (issue) => {
   if (i._tag === 'Unexpected') return 'no such key'
   return String(i.ast ?? i.actual?._tag ?? '').slice(0, 200)
 }
-const thrown = (e) => ({
+// LiveStore's and SQLite's messages hold statements, Effect's and the app's hold payloads: the first line, without
+// quoted values and without what is a value of the event's arguments.
+const thrown = (e, args) => ({
   name: String(e?.name ?? 'Error'),
-  // LiveStore's and SQLite's messages hold statements, Effect's hold payloads: the first line, without quoted values.
-  message: String(e?.message ?? e).split('\n')[0].replace(/"(?:[^"\\]|\\.)*"/g, '"…"').slice(0, 300),
+  message: redact(String(e?.message ?? e).split('\n')[0].replace(/"(?:[^"\\]|\\.)*"/g, '"…"'), args).slice(0, 300),
   stack: String(e?.stack ?? ''),
 })
+const leaves = (v, out) => {
+  if (typeof v === 'string' || typeof v === 'number') out.add(String(v))
+  else if (typeof v === 'object' && v !== null) for (const k of Object.keys(v)) leaves(v[k], out)
+  return out
+}
+const redact = (text, args) => {
+  for (const leaf of [...leaves(args, new Set())].sort((a, b) => b.length - a.length)) {
+    if (leaf === '' || !text.includes(leaf)) continue
+    // A short value may be part of a word of the message.
+    if (leaf.length > 3) text = text.replaceAll(leaf, '…')
+    else text = text.split(/([\p{L}\p{N}_]+)/u).map((w) => (w === leaf ? '…' : w)).join('')
+  }
+  return text
+}
 
 const decoders = new Map()
 const decoder = (def) => {
@@ -488,14 +529,14 @@ const statements = (ev, def, materializer, db) => {
   }
   return getExecStatementsFromMaterializer({ eventDef: def, materializer: guard(materializer), dbState: db, event: { decoded: undefined, encoded } })
 }
-const poison = (e) =>
+const poison = (e, args) =>
   e?.name === 'SqliteError' && inMaterializer
-    ? { stage: 'query', ...thrown(e) }
+    ? { stage: 'query', ...thrown(e, args) }
     : inMaterializer
-      ? { stage: 'materialize', ...thrown(e) }
+      ? { stage: 'materialize', ...thrown(e, args) }
       : ParseResult.isParseError(e)
         ? { stage: 'decode', ...issuePath(e) }
-        : { stage: 'decode', path: '$', wanted: '', ...thrown(e) }
+        : { stage: 'decode', path: '$', wanted: '', ...thrown(e, args) }
 
 const api = {
   // choose(exportName) -> null | problem
@@ -536,7 +577,7 @@ const api = {
       try {
         for (const st of statements(ev, def, materializer, stateDb)) pending.push(operation(e, st.statementSql, st.bindValues))
       } catch (err) {
-        p = earlier ?? { e, ...poison(err) }
+        p = earlier ?? { e, ...poison(err, ev.a) }
         break
       }
       if (earlier !== undefined) {
@@ -561,7 +602,7 @@ const api = {
       const ops = statements(ev, def, materializer, stateDb).map((s) => ({ e: 0, sql: s.statementSql, binds: wireBinds(s.bindValues) }))
       return JSON.stringify({ ops, queried })
     } catch (err) {
-      return JSON.stringify({ queried, poison: { e: 0, ...poison(err) } })
+      return JSON.stringify({ queried, poison: { e: 0, ...poison(err, ev.a) } })
     }
   },
 

@@ -8,7 +8,7 @@ import (
 func (t *Type) Suspends() map[string]*Type {
 	env := map[string]*Type{}
 	t.walk(func(n *Type) {
-		if n.Kind == Suspend && n.Type != nil {
+		if n.Kind == Suspend && n.Type != nil && env[n.ID] == nil { // encoded sides come first
 			env[n.ID] = n
 		}
 	})
@@ -135,7 +135,8 @@ type Head struct {
 	Type *Type
 	// Decoded is the structural node of the decoded side.
 	Decoded *Type
-	// Filters are the conditions on a value of this node, innermost first.
+	// Filters are the conditions on a value of this node, innermost first. What a transformation itself guarantees of
+	// its result (the range of a clamp) is not among them: it refuses nothing.
 	Filters []HeadFilter
 	// Transforms are the transformations passed that are not "fields", innermost first.
 	Transforms []*Type
@@ -206,14 +207,7 @@ func headOf(node *Type, layers []*Type, env map[string]*Type) Head {
 		default:
 			transformed = true
 			h.Transforms = append(h.Transforms, l)
-			to := Peel(l.To, env)
-			h.Decoded = to.Decoded
-			if l.How == "compose" {
-				continue // its decoded side is a reader of its own, which the diff descends into
-			}
-			for _, f := range to.Filters {
-				h.Filters = append(h.Filters, HeadFilter{Filter: f.Filter, OnDecoded: true})
-			}
+			h.Decoded = Peel(l.To, env).Decoded
 		}
 	}
 	return h
