@@ -13,6 +13,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
         export: schema                   # default: schema
         adapters: [web, node]            # of web, node, expo, cloudflare
         queries: src/livestore/queries.ts  # optional: a module that exports query definitions
+        gated: [v2.TodoCreated]          # optional: events that a flag holds until every reader is there
     releases: headgate/releases     # default; HEADGATE_RELEASES
     migrations: headgate/migrations # default; HEADGATE_MIGRATIONS
     environments:

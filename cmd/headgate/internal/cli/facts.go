@@ -43,6 +43,9 @@ func (a *app) gather(ctx context.Context, q question) (planner.Facts, error) {
 	for _, ad := range q.schema.Adapters {
 		g.facts.Adapters = append(g.facts.Adapters, string(ad))
 	}
+	for _, e := range q.schema.Gated {
+		g.facts.Gates = append(g.facts.Gates, planner.Gate{Event: e, By: "headgate.yaml (gated)", LateReturners: -1})
+	}
 	if q.env != nil {
 		g.facts.Horizon = q.env.Fleet.Horizon
 		for _, alive := range q.env.Fleet.Alive {

@@ -129,6 +129,7 @@ func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*plan
 	if err != nil {
 		return nil, err
 	}
+	in.Facts.Gates = append(in.Facts.Gates, opensLater(cmp)...)
 	p := planner.PlanInput{Input: in, Rollback: rollback, FailOn: failOn}
 	if cmp.env != nil {
 		p.Environment, p.Horizon = cmp.env.Name, cmp.env.Fleet.Horizon
@@ -142,6 +143,22 @@ func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*plan
 		p.Allow = append(p.Allow, planner.Allowance{Code: planner.Code(code), Reason: c.String("reason")})
 	}
 	return planner.BuildPlan(p)
+}
+
+// opensLater are the gates that the plan itself is: its steps open a new event only after its readers are there.
+func opensLater(c comparison) []planner.Gate {
+	var out []planner.Gate
+	for _, e := range c.to.Events {
+		known := false
+		for _, from := range c.from {
+			_, ok := from.Event(e.Name)
+			known = known || ok
+		}
+		if !known && !e.ClientOnly {
+			out = append(out, planner.Gate{Event: e.Name, By: "this plan", LateReturners: -1})
+		}
+	}
+	return out
 }
 
 // latest is the last recorded release before to; an empty to is behind all of them.

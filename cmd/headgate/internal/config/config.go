@@ -45,7 +45,8 @@ type Schema struct {
 	EntryAsWritten string // as in the file, for messages and reports
 	Export         string // "schema" by default
 	Adapters       []Adapter
-	Queries        string // absolute path of a module whose exports are query definitions, or ""
+	Queries        string   // absolute path of a module whose exports are query definitions, or ""
+	Gated          []string // events that the app emits only once their readers are there
 	Line           int
 }
 

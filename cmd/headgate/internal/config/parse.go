@@ -61,6 +61,7 @@ func (d decoder) schemas(n *yaml.Node, path string, c *Config) error {
 			"export":   d.textInto(&s.Export),
 			"adapters": d.required(field{read: func(n *yaml.Node, p string) error { return d.adapters(n, p, &s) }}),
 			"queries":  d.textInto(&queries),
+			"gated":    {read: func(n *yaml.Node, p string) error { return d.texts(n, p, &s.Gated) }},
 		})
 		if err != nil {
 			return err
@@ -76,6 +77,14 @@ func (d decoder) schemas(n *yaml.Node, path string, c *Config) error {
 		return d.errorf(n, "schemas is empty").Hintf("name at least one: `main: {entry: src/livestore/schema.ts, adapters: [web]}`")
 	}
 	return err
+}
+
+func (d decoder) texts(n *yaml.Node, path string, into *[]string) error {
+	return d.list(n, path, func(n *yaml.Node, path string) error {
+		v, err := d.text(n, path)
+		*into = append(*into, v)
+		return err
+	})
 }
 
 func (d decoder) adapters(n *yaml.Node, path string, s *Schema) error {
