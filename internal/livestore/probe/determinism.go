@@ -74,8 +74,6 @@ type determinismParams struct {
 	World world `json:"world"`
 	// Fill makes the filled state; nil: this run's own.
 	Fill []engine.Operation `json:"fill,omitempty"`
-	// Only are the events to run; nil: all.
-	Only []string `json:"only,omitempty"`
 }
 
 type determinismRun struct {
@@ -109,19 +107,19 @@ func JobDeterminism(_ context.Context, s *script.Session) (any, error) {
 		return nil, err
 	}
 	defer r.close()
-	if p.Fill != nil {
-		err = r.refill(p.Fill)
-	} else {
-		err = r.ensureFilled()
-	}
-	if err != nil {
+	// Every run makes the same calls in the same order, so that one that draws random numbers or counts is at the same
+	// point; then the rows are made the same.
+	if err := r.ensureFilled(); err != nil {
 		return nil, err
+	}
+	if p.Fill != nil {
+		r.filled.Close()
+		if err := r.refill(p.Fill); err != nil {
+			return nil, err
+		}
 	}
 	out.Fill = r.fill
 	for _, e := range p.App.subjects() {
-		if p.Only != nil && !slices.Contains(p.Only, e.Name) {
-			continue
-		}
 		list, _, _, err := r.payloads(e.Name, append(r.generator(e).Examples(), r.randoms(e.Name, 6)...), 40)
 		if err != nil {
 			return nil, err
@@ -166,19 +164,19 @@ func zoneOffset(s *script.Session, opts script.VMOptions) (string, error) {
 // CheckDeterminism runs every materializer twice, with another clock, random source and time zone, and where the
 // statements differ once more for each of these alone.
 func CheckDeterminism(ctx context.Context, l script.Launcher, app App) (Determinism, error) {
-	run := func(w world, fill []engine.Operation, only []string) (determinismRun, error) {
+	run := func(w world, fill []engine.Operation) (determinismRun, error) {
 		l.TimeZone = w.Zone
-		return script.Run[determinismRun](ctx, l, DeterminismJob, determinismParams{app, w, fill, only})
+		return script.Run[determinismRun](ctx, l, DeterminismJob, determinismParams{app, w, fill})
 	}
-	a, err := run(thisWorld, nil, nil)
+	a, err := run(thisWorld, nil)
 	if err != nil {
 		return Determinism{}, err
 	}
 	other := otherWorld
-	b, err := run(other, a.Fill, nil)
+	b, err := run(other, a.Fill)
 	if err == nil && b.Offset == a.Offset {
 		other.Zone = fallbackZone
-		b, err = run(other, a.Fill, nil)
+		b, err = run(other, a.Fill)
 	}
 	if err != nil {
 		return Determinism{}, err
@@ -205,7 +203,7 @@ func CheckDeterminism(ctx context.Context, l script.Launcher, app App) (Determin
 			{Random, world{thisWorld.Now, other.Seed, thisWorld.Zone}},
 			{TimeZone, world{thisWorld.Now, thisWorld.Seed, other.Zone}},
 		} {
-			c, err := run(alone.world, a.Fill, unexplained)
+			c, err := run(alone.world, a.Fill)
 			if err != nil {
 				return Determinism{}, err
 			}
@@ -227,18 +225,16 @@ func CheckDeterminism(ctx context.Context, l script.Launcher, app App) (Determin
 	return out, nil
 }
 
-// dependencies compares the trials of a with those of b, which may cover fewer events; and, if repeats is set, the second
-// call of each trial of a with the first. There is at most one per event.
+// dependencies compares the trials of two runs and, if repeats is set, the second call of each trial of a with the first.
+// There is at most one per event.
 func dependencies(a, b determinismRun, repeats bool) []Dependence {
 	others := map[string]trial{}
-	covered := map[string]bool{}
 	for _, t := range b.Trials {
 		others[t.Event+" "+string(t.Args)] = t
-		covered[t.Event] = true
 	}
 	var out []Dependence
 	for _, t := range a.Trials {
-		if !covered[t.Event] || slices.ContainsFunc(out, func(d Dependence) bool { return d.Event == t.Event }) {
+		if slices.ContainsFunc(out, func(d Dependence) bool { return d.Event == t.Event }) {
 			continue
 		}
 		d := Dependence{Event: t.Event, Payload: t.Args}

@@ -56,15 +56,19 @@ func (r *runner) observe(m *schema.Materializer, e *schema.Event) error {
 	if !m.Complete {
 		m.Error = "no payload could be made that the event's schema admits"
 	}
+	missing := map[string]bool{} // what it throws only where a row is not there
 	for _, args := range list {
-		failed, err := r.observeOne(m, step{e.Name, args})
+		failed, empty, err := r.observeOne(m, step{e.Name, args})
 		if err != nil {
 			return err
 		}
-		if failed != nil {
+		if empty != nil && failed == nil {
+			missing[empty.class()] = true
+		}
+		if failed != nil && !missing[failed.class()] {
 			m.Complete = false
 			if m.Error == "" {
-				m.Error = failed.Name + ": " + failed.Message
+				m.Error = failed.message()
 			}
 		}
 	}
@@ -72,28 +76,28 @@ func (r *runner) observe(m *schema.Materializer, e *schema.Event) error {
 	return nil
 }
 
-// observeOne collects from one payload. It returns the failure when the materializer throws in both states.
-func (r *runner) observeOne(m *schema.Materializer, s step) (*engine.Poison, error) {
-	var failed *engine.Poison
-	for i, db := range []*engine.DB{r.filled, r.empty} {
-		seen, err := r.materialize(db, s)
-		if err != nil {
-			return nil, err
-		}
-		m.UsesQuery = m.UsesQuery || seen.Queried
-		if seen.Poison == nil {
-			r.record(m, db, seen.Ops)
-			if !seen.Queried {
-				return nil, nil // the other state would change nothing
-			}
-			failed = nil
-			continue
-		}
-		if i == 0 || failed != nil {
-			failed = seen.Poison
-		}
+// observeOne collects from one payload, and returns its failures against the filled and the empty state.
+func (r *runner) observeOne(m *schema.Materializer, s step) (filled, empty *failure, err error) {
+	seen, err := r.materialize(r.filled, s)
+	if err != nil {
+		return nil, nil, err
 	}
-	return failed, nil
+	m.UsesQuery = m.UsesQuery || seen.Queried
+	if seen.Poison != nil {
+		return &failure{Filled, seen.Poison}, nil, nil
+	}
+	r.record(m, r.filled, seen.Ops)
+	if !seen.Queried {
+		return nil, nil, nil // the other state would change nothing
+	}
+	if seen, err = r.materialize(r.empty, s); err != nil {
+		return nil, nil, err
+	}
+	if seen.Poison != nil {
+		return nil, &failure{Empty, seen.Poison}, nil
+	}
+	r.record(m, r.empty, seen.Ops)
+	return nil, nil, nil
 }
 
 func (r *runner) record(m *schema.Materializer, db *engine.DB, ops []engine.Operation) {
