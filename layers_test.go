@@ -48,7 +48,7 @@ func layers() map[string][]string {
 		"internal/livestore/probe":                 {"internal/livestore/replay", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs"},
 		"internal/livestore/bundle":                {"internal/livestore/probe", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/livestore/engine":                {"internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs"},
-		"internal/livestore/script":                {"internal/livestore", "internal/errs"},
+		"internal/livestore/script":                {"internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/livestore/payload":               {"internal/livestore/schema", "internal/livestore", "internal/errs"},
 		"internal/livestore/eventlog":              {"internal/livestore", "internal/errs"},
 		"internal/livestore/eventlog/filelog":      backend,

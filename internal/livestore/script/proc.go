@@ -36,6 +36,8 @@ type Launcher struct {
 	Limits Limits
 	// TimeZone is the child's TZ; empty is UTC.
 	TimeZone string
+	// Cache keeps the results of [Run]; nil keeps none.
+	Cache *Cache
 }
 
 // A Proc is a running child, seen from the parent. One goroutine may send while another receives.
@@ -171,24 +173,45 @@ func (p *Proc) Close() {
 	p.wait()
 }
 
-// Run does a whole job that needs no conversation, and decodes its result.
+// Run does a whole job that needs no conversation, and decodes its result, which may come from the launcher's cache.
 func Run[T any](ctx context.Context, l Launcher, job string, params any) (T, error) {
 	var out T
-	p, err := l.Start(ctx, job, params)
+	path := ""
+	if l.Cache != nil {
+		data, err := json.Marshal(params)
+		if err != nil {
+			return out, fmt.Errorf("encode the job: %w", err)
+		}
+		path = l.Cache.path(l, job, data)
+		if kept := l.Cache.get(path); kept != nil && json.Unmarshal(kept, &out) == nil {
+			return out, nil
+		}
+		out = *new(T)
+	}
+	data, err := l.run(ctx, job, params)
 	if err != nil {
 		return out, err
+	}
+	if err := json.Unmarshal(data, &out); err != nil {
+		return out, fmt.Errorf("decode the sandbox's result: %w", err)
+	}
+	if l.Cache != nil {
+		l.Cache.put(path, data)
+	}
+	return out, nil
+}
+
+// run does a whole job in a child of its own.
+func (l Launcher) run(ctx context.Context, job string, params any) (json.RawMessage, error) {
+	p, err := l.Start(ctx, job, params)
+	if err != nil {
+		return nil, err
 	}
 	defer p.Close()
 	for {
 		data, done, err := p.Recv(ctx)
-		if err != nil {
-			return out, err
-		}
-		if done {
-			if err := json.Unmarshal(data, &out); err != nil {
-				return out, fmt.Errorf("decode the sandbox's result: %w", err)
-			}
-			return out, nil
+		if err != nil || done {
+			return data, err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -197,5 +198,59 @@ func TestCancelEndsTheChild(t *testing.T) {
 	cancel()
 	if _, _, err := p.Recv(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestCacheKeepsResultsByParametersAndProgram(t *testing.T) {
+	l := launcher(t)
+	now := time.Now()
+	l.Cache = &script.Cache{Dir: t.TempDir(), Program: "a", Now: func() time.Time { return now }}
+	run := func(code string) string {
+		t.Helper()
+		got, err := script.Run[string](t.Context(), l, "eval", map[string]any{"Code": code})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	files := func() []os.DirEntry {
+		e, err := os.ReadDir(l.Cache.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	one := "globalThis.main = () => 'one'"
+	if run(one) != "one" || run("globalThis.main = () => 'two'") != "two" || len(files()) != 2 {
+		t.Fatalf("after two jobs there are %d files", len(files()))
+	}
+	// A kept result is what is asked for: a changed file shows.
+	for _, f := range files() {
+		if err := os.WriteFile(filepath.Join(l.Cache.Dir, f.Name()), []byte(`"kept"`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := run(one); got != "kept" {
+		t.Errorf("the second time gives %q, not what is kept", got)
+	}
+	l.Cache.Program = "b"
+	if got := run(one); got != "one" {
+		t.Errorf("another program gives %q", got)
+	}
+	for _, f := range files() {
+		if err := os.WriteFile(filepath.Join(l.Cache.Dir, f.Name()), []byte(`"dam`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := run(one); got != "one" {
+		t.Errorf("a damaged file gives %q", got)
+	}
+	if _, err := script.Run[string](t.Context(), l, "eval", map[string]any{"Code": "throw new Error('x')"}); err == nil {
+		t.Error("a failure is gone")
+	}
+	now = now.Add(script.MaxAge + time.Hour)
+	run("globalThis.main = () => 'later'")
+	if n := len(files()); n != 1 {
+		t.Errorf("%d files are left after their time, want 1", n)
 	}
 }

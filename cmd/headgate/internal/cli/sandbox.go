@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/bundle"
@@ -23,11 +25,26 @@ func sandboxJobs() script.Jobs {
 	}
 }
 
-// launcher starts sandboxes: this same program, as a child.
+// launcher starts sandboxes: this same program, as a child. What they find out is kept in .headgate/cache beside
+// headgate.yaml, by content, so that the same question is not asked twice.
 func (a *app) launcher() (script.Launcher, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return script.Launcher{}, errs.New(errs.Internal, "can't find headgate's own program file").Because(err)
 	}
-	return script.Launcher{Exe: exe, Limits: script.DefaultLimits()}, nil
+	l := script.Launcher{Exe: exe, Limits: script.DefaultLimits()}
+	if a.loaded != nil {
+		l.Cache = &script.Cache{Dir: filepath.Join(a.loaded.Dir, ".headgate", "cache"), Program: programIdentity(exe), Now: a.now}
+	}
+	return l, nil
+}
+
+// programIdentity tells this build from others: a released one by its version, any by its file.
+func programIdentity(exe string) string {
+	v := buildVersion()
+	id := v.Version + " " + v.Commit
+	if info, err := os.Stat(exe); err == nil {
+		id += fmt.Sprintf(" %d %d", info.Size(), info.ModTime().UnixNano())
+	}
+	return id
 }
