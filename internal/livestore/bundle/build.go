@@ -65,6 +65,19 @@ const stub = `const thrower = (path) => new Proxy(function () {}, {
 module.exports = thrower(%s)
 `
 
+// reactNative is what of React Native is called at the top level of modules that also hold a view, and does nothing
+// but compute.
+const reactNative = `const known = {
+  Platform: { OS: 'ios', Version: '0', isPad: false, isTV: false, select: (o) => 'ios' in o ? o.ios : 'native' in o ? o.native : o.default },
+  StyleSheet: { create: (s) => s, flatten: (s) => Object.assign({}, ...[s].flat(Infinity).filter(Boolean)), compose: (a, b) => [a, b], hairlineWidth: 1, absoluteFill: {}, absoluteFillObject: {} },
+  Dimensions: { get: () => ({ width: 0, height: 0, scale: 1, fontScale: 1 }), addEventListener: () => ({ remove() {} }) },
+  PixelRatio: { get: () => 1, getFontScale: () => 1, roundToNearestPixel: (n) => n },
+  LogBox: { ignoreLogs() {}, ignoreAllLogs() {} },
+}
+const all = new Proxy(module.exports, { get: (t, k) => Object.hasOwn(known, k) ? known[k] : t[k], has: () => true, getPrototypeOf: () => all })
+module.exports = all
+`
+
 // nodeBuiltins are Node's modules; with the prefix node: any name is one.
 var nodeBuiltins = strings.Fields(`assert async_hooks buffer child_process cluster console constants crypto dgram
 	diagnostics_channel dns domain events fs http http2 https inspector module net os path perf_hooks process punycode
@@ -307,6 +320,9 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 				return api.OnLoadResult{}, err
 			}
 			code := fmt.Sprintf(stub, name)
+			if a.Path == "react-native" {
+				code += reactNative
+			}
 			return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
 		})
 	}}

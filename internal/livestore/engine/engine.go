@@ -63,6 +63,9 @@ func (e *Engine) load(p Program) error {
 	if err := e.vm.Load("bundle", p.Code); err != nil {
 		return err
 	}
+	if err := e.vm.Evaluated(); err != nil {
+		return err
+	}
 	var problem *ChooseProblem
 	if err := e.call("choose", p.Export, &problem); err != nil {
 		return err

@@ -91,7 +91,9 @@
   }
   g.TextDecoder = class TextDecoder {
     constructor(label = 'utf-8', options = {}) {
-      this.encoding = String(label).toLowerCase()
+      const name = String(label).trim().toLowerCase()
+      this.encoding = { utf8: 'utf-8', 'unicode-1-1-utf-8': 'utf-8', 'utf-16': 'utf-16le', latin1: 'windows-1252', ascii: 'windows-1252', 'iso-8859-1': 'windows-1252' }[name] ?? name
+      if (!['utf-8', 'utf-16le', 'windows-1252'].includes(this.encoding)) throw new RangeError(`The "${label}" encoding is not supported`)
       this.fatal = options.fatal === true
       this.ignoreBOM = options.ignoreBOM === true
     }
@@ -99,6 +101,14 @@
       if (input === undefined) return ''
       const b = input instanceof ArrayBuffer ? new Uint8Array(input) : new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
       let out = ''
+      if (this.encoding === 'windows-1252') {
+        for (const c of b) out += c >= 0x80 && c < 0xa0 ? '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ'[c - 0x80] : String.fromCharCode(c)
+        return out
+      }
+      if (this.encoding === 'utf-16le') {
+        for (let k = 0; k + 1 < b.length; k += 2) out += String.fromCharCode(b[k] | (b[k + 1] << 8))
+        return (b.length % 2 === 1 ? out + '\ufffd' : out).toWellFormed().replace(this.ignoreBOM ? /^$/ : /^\ufeff/, '')
+      }
       let i = !this.ignoreBOM && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf ? 3 : 0
       while (i < b.length) {
         const c = b[i]
@@ -150,45 +160,32 @@
     }
     return out
   }
+  g.DOMException ??= class DOMException extends Error { constructor(m, n) { super(m); Object.defineProperty(this, 'name', { value: n ?? 'Error', configurable: true }) } }
   g.structuredClone ??= (v) => {
     const seen = new Map()
     const clone = (x) => {
-      if (typeof x === 'function' || typeof x === 'symbol') throw new TypeError('structuredClone: not cloneable')
+      if (typeof x === 'function' || typeof x === 'symbol') throw new g.DOMException(`${String(x)} could not be cloned.`, 'DataCloneError')
       if (typeof x !== 'object' || x === null) return x
       if (seen.has(x)) return seen.get(x)
       if (x instanceof RealDate) return new RealDate(x.getTime())
+      if (x instanceof RegExp) return new RegExp(x.source, x.flags)
       if (x instanceof ArrayBuffer) return x.slice(0)
       if (ArrayBuffer.isView(x)) return x.slice()
-      const out = Array.isArray(x) ? [] : x instanceof Map ? new Map() : x instanceof Set ? new Set() : {}
+      const out = Array.isArray(x) ? [] : x instanceof Map ? new Map() : x instanceof Set ? new Set() : x instanceof Error ? new Error(x.message) : {}
       seen.set(x, out)
       if (x instanceof Map) for (const [k, w] of x) out.set(clone(k), clone(w))
       else if (x instanceof Set) for (const w of x) out.add(clone(w))
+      else if (x instanceof Error) Object.setPrototypeOf(out, (g[x.name]?.prototype instanceof Error ? g[x.name] : Error).prototype)
       else for (const k of Object.keys(x)) out[k] = clone(x[k])
       return out
     }
     return clone(v)
   }
 
-  // ---- events, and classes that are mentioned at module level ---------------------------------------------------------
-  g.Event ??= class Event { constructor(type, init) { this.type = type; Object.assign(this, init) } }
-  g.CustomEvent ??= class CustomEvent extends g.Event {}
-  g.EventTarget ??= class EventTarget { addEventListener() {} removeEventListener() {} dispatchEvent() { return true } }
-  g.AbortSignal ??= class AbortSignal extends g.EventTarget {
-    aborted = false
-    reason = undefined
-    throwIfAborted() { if (this.aborted) throw this.reason }
-    static abort(reason) { const a = new g.AbortSignal(); a.aborted = true; a.reason = reason; return a }
-    static timeout() { return new g.AbortSignal() }
-    static any() { return new g.AbortSignal() }
-  }
-  g.AbortController ??= class AbortController {
-    signal = new g.AbortSignal()
-    abort(reason) { this.signal.aborted = true; this.signal.reason = reason ?? new Error('aborted') }
-  }
-  g.DOMException ??= class DOMException extends Error { constructor(m, n) { super(m); this.name = n ?? 'Error' } }
-  for (const name of ['Request', 'Response', 'Headers', 'FormData', 'Blob', 'File', 'ReadableStream', 'WritableStream',
-    'TransformStream', 'CompressionStream', 'DecompressionStream', 'MessageChannel', 'MessagePort', 'BroadcastChannel', 'WebSocket',
-    'Worker', 'SharedWorker', 'EventSource', 'XMLHttpRequest', 'Notification', 'MutationObserver', 'ResizeObserver']) {
+  // ---- classes that are mentioned at module level; those that only wait for something may be made there ---------------
+  for (const name of ['Request', 'Response', 'Blob', 'File', 'ReadableStream', 'WritableStream',
+    'TransformStream', 'CompressionStream', 'DecompressionStream', 'WebSocket',
+    'Worker', 'SharedWorker', 'EventSource', 'XMLHttpRequest', 'Notification']) {
     g[name] ??= { [name]: class { constructor() { denied(name)() } } }[name]
   }
   g.fetch = denied('fetch')
@@ -198,56 +195,5 @@
   g.navigator ??= { userAgent: 'headgate', language: 'en-US', languages: ['en-US'], hardwareConcurrency: 1, onLine: false }
   g.process ??= { env: { NODE_ENV: 'production' }, argv: [], versions: {}, platform: 'linux', cwd: () => '/', nextTick: (f) => void Promise.resolve().then(f), on() {}, once() {}, off() {}, emitWarning() {} }
 
-  // ---- URL: enough to parse and print an absolute or relative one --------------------------------------------------------
-  g.URLSearchParams ??= class URLSearchParams {
-    #p = []
-    constructor(init = '') {
-      if (typeof init === 'string') {
-        for (const part of init.replace(/^\?/, '').split('&')) {
-          if (part === '') continue
-          const [k, ...v] = part.split('=')
-          this.#p.push([decodeURIComponent(k.replace(/\+/g, ' ')), decodeURIComponent(v.join('=').replace(/\+/g, ' '))])
-        }
-      } else for (const [k, v] of Symbol.iterator in init ? init : Object.entries(init)) this.#p.push([String(k), String(v)])
-    }
-    get(k) { return this.#p.find((e) => e[0] === k)?.[1] ?? null }
-    getAll(k) { return this.#p.filter((e) => e[0] === k).map((e) => e[1]) }
-    has(k) { return this.#p.some((e) => e[0] === k) }
-    set(k, v) { this.delete(k); this.append(k, v) }
-    append(k, v) { this.#p.push([String(k), String(v)]) }
-    delete(k) { this.#p = this.#p.filter((e) => e[0] !== k) }
-    entries() { return this.#p[Symbol.iterator]() }
-    keys() { return this.#p.map((e) => e[0])[Symbol.iterator]() }
-    values() { return this.#p.map((e) => e[1])[Symbol.iterator]() }
-    forEach(f) { for (const [k, v] of this.#p) f(v, k, this) }
-    [Symbol.iterator]() { return this.entries() }
-    toString() { return this.#p.map(([k, v]) => `${encodeURIComponent(k)}=${encodeURIComponent(v)}`).join('&') }
-  }
-  g.URL ??= class URL {
-    constructor(url, base) {
-      let m = /^([a-z][a-z0-9+.-]*:)(?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/:?#]*)(?::(\d+))?)?([^?#]*)(\?[^#]*)?(#.*)?$/i.exec(String(url))
-      if (!m && base !== undefined) {
-        const b = new g.URL(String(base))
-        const path = String(url).startsWith('/') ? String(url) : b.pathname.replace(/[^/]*$/, '') + String(url)
-        m = /^([a-z][a-z0-9+.-]*:)(?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/:?#]*)(?::(\d+))?)?([^?#]*)(\?[^#]*)?(#.*)?$/i.exec(b.origin + path)
-      }
-      if (!m) throw new TypeError(`Invalid URL: ${url}`)
-      this.protocol = m[1].toLowerCase()
-      this.username = m[2] ?? ''
-      this.password = m[3] ?? ''
-      this.hostname = (m[4] ?? '').toLowerCase()
-      this.port = m[5] ?? ''
-      this.pathname = m[6] || (m[4] === undefined ? '' : '/')
-      this.search = m[7] ?? ''
-      this.hash = m[8] ?? ''
-      this.searchParams = new g.URLSearchParams(this.search)
-    }
-    get host() { return this.hostname + (this.port ? `:${this.port}` : '') }
-    get origin() { return this.hostname ? `${this.protocol}//${this.host}` : 'null' }
-    get href() { return `${this.hostname ? `${this.protocol}//${this.host}` : this.protocol}${this.pathname}${this.search}${this.hash}` }
-    toString() { return this.href }
-    toJSON() { return this.href }
-    static canParse(u, b) { try { new g.URL(u, b); return true } catch { return false } }
-  }
   delete g.__headgate_conf
 })()

@@ -17,6 +17,12 @@ import (
 //go:embed prelude.js
 var prelude string
 
+//go:embed web.js
+var web string
+
+//go:embed intl.js
+var intlMore string
+
 // VMOptions are what app code could observe of its surroundings.
 type VMOptions struct {
 	// Now is what the clock shows; it stands still.
@@ -99,7 +105,7 @@ func newVM(opts VMOptions, limits Limits, guard func(time.Duration, string) func
 		v.Close()
 		return nil, err
 	}
-	if err := v.Load("prelude.js", "globalThis.__headgate_conf = "+strconv.Quote(string(conf))+";\n"+prelude); err != nil {
+	if err := v.Load("prelude.js", "globalThis.__headgate_conf = "+strconv.Quote(string(conf))+";\n"+prelude+";\n"+web+";\n"+intlMore); err != nil {
 		v.Close()
 		return nil, fmt.Errorf("load the prelude: %w", err)
 	}
@@ -147,6 +153,13 @@ func (v *VM) relax() {
 	if room := v.limits.Memory / 4; room > 0 {
 		v.vm.SetGCThreshold(uintptr(min(room, gcHeadroom)))
 	}
+}
+
+// Evaluated says that the app's modules are evaluated: what the prelude can only approximate (see intl.js) throws from
+// now on.
+func (v *VM) Evaluated() error {
+	_, err := v.Call("__headgate_evaluated", "")
+	return err
 }
 
 // Call calls a global function with one string and returns the string that it returns.

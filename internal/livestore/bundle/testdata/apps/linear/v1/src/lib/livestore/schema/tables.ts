@@ -1,7 +1,7 @@
 import { Schema, State } from '@livestore/livestore'
 import { Change, Priority, Status, StatusSchema } from './types'
 
-const { withPrimaryKey, withDefault, withUnique, withAutoIncrement, withColumnType } = State.SQLite
+const { withPrimaryKey, withDefault, withUnique, withColumnType } = State.SQLite
 
 export const issue = State.SQLite.table({
   name: 'issue',
@@ -26,7 +26,7 @@ export const issue = State.SQLite.table({
 export const activity = State.SQLite.table({
   name: 'activity',
   schema: Schema.Struct({
-    seq: Schema.Int.pipe(withPrimaryKey, withAutoIncrement),
+    key: Schema.String.pipe(withPrimaryKey),
     issueId: Schema.String,
     change: Change,
     at: Schema.DateFromNumber,

@@ -25,10 +25,10 @@ export const materializers = State.SQLite.materializers(events, {
     const i = column.findLastIndex((row) => row.id === after)
     return issue.update({ status, modified, kanbanorder: rankBetween(column.at(i)?.kanbanorder ?? null, column[i + 1]?.kanbanorder ?? null) }).where({ id })
   },
-  'v1.IssueChanged': ({ id, change, at }) => {
+  'v1.IssueChanged': ({ id, change, at }, { event: { seqNum } }) => {
     const note = describe(change)
     return [
-      activity.insert({ issueId: id, change, at, ...(note === undefined ? {} : { note }) }),
+      activity.insert({ key: `${id}/${String(seqNum.global)}`, issueId: id, change, at, ...(note === undefined ? {} : { note }) }),
       ...(change._tag === 'StatusChanged' ? [issue.update({ status: change.to, modified: at }).where({ id })] : []),
       ...(change._tag === 'Estimated' ? [issue.update({ estimate: change.points / 2 }).where({ id, status: { op: 'IN', value: [Status.Todo, Status.InProgress] } })] : []),
     ]

@@ -1,0 +1,3 @@
+export * from './store'
+export { default } from './store'
+export const version = '1'

@@ -1,0 +1,2 @@
+export { default } from './create'
+export { default as storeSchema } from './create'
