@@ -44,8 +44,9 @@ func layers() map[string][]string {
 		"internal/atomicfile":          {"internal/errs"},
 		"internal/testenv":             {},
 
-		"internal/livestore/replay":                {"internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
-		"internal/livestore/probe":                 {"internal/livestore/replay", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs"},
+		"internal/livestore/replay":                {"internal/livestore/replay/state", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
+		"internal/livestore/replay/state":          {"internal/livestore/engine", "internal/errs"},
+		"internal/livestore/probe":                 {"internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs"},
 		"internal/livestore/bundle":                {"internal/livestore/probe", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/livestore/engine":                {"internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs"},
 		"internal/livestore/script":                {"internal/livestore", "internal/errs", "internal/atomicfile"},

@@ -46,8 +46,12 @@ func (a *app) render(value any, text func(w io.Writer) error, more ...rendering)
 	if err != nil {
 		return err
 	}
+	out := b.Bytes()
+	if a.format != formatJSON {
+		out = bytes.ReplaceAll(out, []byte(workingTree), []byte("the working tree"))
+	}
 	a.rendered = true
-	_, err = a.stdout.Write(b.Bytes())
+	_, err = a.stdout.Write(out)
 	return err
 }
 

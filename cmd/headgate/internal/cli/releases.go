@@ -68,7 +68,8 @@ func (a *app) evaluate(ctx context.Context, cfg *config.Config, s config.Schema,
 	return build{r, sc}, nil
 }
 
-// workingTree is the version that code which is not recorded yet goes by.
+// workingTree is the version that code which is not recorded yet goes by, below that of every release. People read
+// "the working tree" instead, see render.
 const workingTree = "0.0.0-working-tree"
 
 // isWorkingTree reports whether a release is the code as it lies in the app's directory.
