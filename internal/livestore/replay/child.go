@@ -147,9 +147,11 @@ func (c *child) run() error {
 	}
 	if !c.db.Autocommit() {
 		// A hook began and none committed: LiveStore's client goes on inside that transaction.
-		return c.exec("COMMIT")
+		if err := c.exec("COMMIT"); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.exec(fmt.Sprintf("PRAGMA application_id=%d", applicationID))
 }
 
 func (c *child) create() error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"headgate/internal/livestore"
@@ -16,28 +17,38 @@ import (
 	"headgate/internal/testenv"
 )
 
-// awkward copies the schemas of testdata beside the example app's packages and returns the directory.
+// awkward is a directory with the schemas of testdata and the example app's packages. It is made once and shared, so
+// that each schema is bundled once; TestMain removes it.
 func awkward(t testing.TB) string {
 	t.Helper()
 	app := testenv.Example(t, "todo")
-	dir := t.TempDir()
-	files, err := filepath.Glob("testdata/*.ts")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no schemas in testdata (%v)", err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), b, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink(filepath.Join(app, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+	dir, err := awkwardDir(app)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+var (
+	awkwardOnce sync.Once
+	awkwardPath string
+	errAwkward  error
+)
+
+func awkwardDir(app string) (string, error) {
+	awkwardOnce.Do(func() {
+		errAwkward = func() error {
+			var err error
+			if awkwardPath, err = os.MkdirTemp("", "headgate-replay-test-"); err != nil {
+				return err
+			}
+			if err := os.CopyFS(awkwardPath, os.DirFS("testdata")); err != nil {
+				return err
+			}
+			return os.Symlink(filepath.Join(app, "node_modules"), filepath.Join(awkwardPath, "node_modules"))
+		}()
+	})
+	return awkwardPath, errAwkward
 }
 
 // schemaOf is a schema of testdata.

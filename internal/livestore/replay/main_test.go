@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 		}, os.Exit))
 	}
 	code := m.Run()
+	if awkwardPath != "" {
+		if err := os.RemoveAll(awkwardPath); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

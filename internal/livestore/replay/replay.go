@@ -2,8 +2,11 @@ package replay
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -181,4 +184,26 @@ func (r *run) hooks() bool {
 
 func (r *run) checkpointable() bool {
 	return r.opts.Checkpoints != nil && r.target.Release.Migrations.Strategy == "auto" && !r.hooks()
+}
+
+// applicationID marks a SQLite file as one that headgate wrote (PRAGMA application_id): "HGST".
+const applicationID = 0x48475354
+
+// Replaceable reports whether nothing is lost when a state is written to path: there is no file, an empty one, or one
+// that headgate wrote.
+func Replaceable(path string) (bool, error) {
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, errs.New(errs.Internal, "can't read the file that would be replaced").At("%s", path).Because(err)
+	}
+	defer f.Close()
+	head := make([]byte, 100)
+	n, err := io.ReadFull(f, head)
+	if n == 0 && errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return n == len(head) && binary.BigEndian.Uint32(head[68:]) == applicationID, nil
 }

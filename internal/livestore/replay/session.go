@@ -71,6 +71,7 @@ func (r *run) session(ctx context.Context, autocommit bool) (*session, error) {
 		params.DDL = append(params.DDL, t.DDL...)
 	}
 	if r.from != nil {
+		s.opts.Progress(r.from.Events)
 		s.sent = r.from.position()
 		s.tally = r.from.tally()
 	}

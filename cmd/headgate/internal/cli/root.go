@@ -29,6 +29,7 @@ func (a *app) commands() []*cli.Command {
 		a.releaseCommand(),
 		a.baselineCommand(),
 		a.logCommand(),
+		a.stateCommand(),
 		a.generateCommand(),
 		a.epochCommand(),
 		a.completionCommand(),

@@ -55,7 +55,8 @@ type TableDiff struct {
 	Rows []RowDiff `json:"rows,omitempty"`
 }
 
-func (t TableDiff) equal() bool { return t.In == "both" && t.OnlyA+t.OnlyB+t.Changed == 0 }
+// Equal reports whether both sides hold the same rows of the columns that both have.
+func (t TableDiff) Equal() bool { return t.In == "both" && t.OnlyA+t.OnlyB+t.Changed == 0 }
 
 // A RowDiff is one row that differs.
 type RowDiff struct {
@@ -166,7 +167,7 @@ func Compare(ctx context.Context, a, b *File, o Options) (Diff, error) {
 	}
 	d.Equal = len(d.Schema) == 0
 	for _, t := range d.Tables {
-		d.Equal = d.Equal && t.equal()
+		d.Equal = d.Equal && t.Equal()
 	}
 	return d, nil
 }

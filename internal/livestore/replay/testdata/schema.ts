@@ -123,7 +123,7 @@ const materializers = State.SQLite.materializers(events, {
   'v1.Nothing': () => [],
   'v1.Strict': ({ id }) => ({ sql: "INSERT INTO counters (id, n) VALUES (?, 'secret')", bindValues: [id] }),
   'v1.Throwing': ({ id, secret }) => refuse(id, secret),
-  'v1.BadQuery': ({ id }, { query }) => (query({ query: 'SELECT nothing FROM nowhere', bindValues: {} }), tables.plain.insert({ id, text: '' })),
+  'v1.BadQuery': ({ id }, { query }) => (query({ query: 'SELECT x FROM nowhere', bindValues: {} }), tables.plain.insert({ id, text: '' })),
   'v1.Slow': () => {
     for (;;);
   },
