@@ -93,6 +93,9 @@ func JobCompare(ctx context.Context, s *script.Session) (any, error) {
 			continue // that it went is another finding
 		}
 		b, err := c.event(ctx, e)
+		if endless(err) {
+			b.Verdict, b.Why, err = Unclear, "a materializer was stopped: "+err.Error(), nil
+		}
 		if err != nil {
 			return nil, err
 		}

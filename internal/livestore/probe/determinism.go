@@ -128,24 +128,37 @@ func JobDeterminism(_ context.Context, s *script.Session) (any, error) {
 			out.Untried = append(out.Untried, e.Name)
 		}
 		for _, args := range list {
-			t := trial{Event: e.Name, Args: args}
-			for i, db := range []*engine.DB{r.empty, r.filled, r.filled} {
-				r.seq = int64(len(out.Trials)) // the same numbers in every run
-				m, err := r.materialize(db, step{e.Name, args})
-				if err != nil {
-					return nil, err
-				}
-				if m.Poison != nil {
-					m.Poison.Stack = "" // it holds no more than where
-				}
-				if t.Runs[i], err = json.Marshal(m); err != nil {
-					return nil, err
-				}
+			t, err := r.trial(step{e.Name, args}, int64(len(out.Trials)))
+			if endless(err) {
+				out.Untried = append(out.Untried, e.Name)
+				break
+			}
+			if err != nil {
+				return nil, err
 			}
 			out.Trials = append(out.Trials, t)
 		}
 	}
 	return out, nil
+}
+
+// trial materializes one payload; seq is the same in every run.
+func (r *runner) trial(s step, seq int64) (trial, error) {
+	t := trial{Event: s.event, Args: s.args}
+	for i, db := range []*engine.DB{r.empty, r.filled, r.filled} {
+		r.seq = seq
+		m, err := r.materialize(db, s)
+		if err != nil {
+			return t, err
+		}
+		if m.Poison != nil {
+			m.Poison.Stack = "" // it says no more than where
+		}
+		if t.Runs[i], err = json.Marshal(m); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
 }
 
 // zoneOffset asks an engine of its own for the time zone.

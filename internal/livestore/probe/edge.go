@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"regexp"
 	"time"
 
@@ -148,6 +149,12 @@ func (r *runner) edgeCases(ctx context.Context, e *schema.Event, b Budget) ([]Ed
 		}
 		c.Tried++
 		f, err := r.survives(step{e.Name, args})
+		if endless(err) {
+			c.Stopped = true // each further payload may take as long
+			return append(out, EdgeCase{
+				Event: e.Name, State: Filled, Payload: args, Shape: payload.Shape(decodeArgs(args), e.Args), Stage: engine.StageMaterialize, Message: err.Error(),
+			}), c, nil
+		}
 		if err != nil {
 			return nil, c, err
 		}
@@ -162,6 +169,12 @@ func (r *runner) edgeCases(ctx context.Context, e *schema.Event, b Budget) ([]Ed
 		})
 	}
 	return out, c, nil
+}
+
+// endless reports whether app code was stopped because it ran too long or took too much memory.
+func endless(err error) bool {
+	var f *script.Failure
+	return errors.As(err, &f) && f.Kind != script.Threw
 }
 
 // A failure is an event that turned out to be poison against a state.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -12,7 +13,9 @@ import (
 
 func edgeCases(t *testing.T, r *release, b probe.Budget) (probe.EdgeCases, map[string]probe.EdgeCase) {
 	t.Helper()
-	got, err := probe.CheckEdgeCases(t.Context(), launcher(t), r.app(), b)
+	l := launcher(t)
+	l.Limits.Call = 5 * time.Second // a loop costs as much
+	got, err := probe.CheckEdgeCases(t.Context(), l, r.app(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +43,7 @@ func TestEdgeCasesAreFoundAndShrunk(t *testing.T) {
 		"v1.TagsTwice":         {probe.Empty, `{"id":"","tags":["a","a"]}`, "UNIQUE constraint failed"},
 		"v1.OneMember":         {probe.Filled, `{"id":"","shape":{"_tag":"box","width":0}}`, "TypeError"},
 		"v1.MissingRow":        {probe.Empty, `{"id":"e1"}`, "TypeError"},
+		"v1.Endless":           {probe.Filled, `{"id":"e1","n":2147483648}`, "it ran longer than 5s"},
 		"v1.InvalidDate":       {probe.Filled, `{"at":"","id":""}`, "RangeError"},
 	}
 	for event, w := range want {

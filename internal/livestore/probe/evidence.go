@@ -1,12 +1,16 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,7 +55,6 @@ type Evidence struct {
 	Events []Decoding          `json:"events"` // by name
 }
 
-// Names of the events to ask about; nil means all.
 type decodeParams struct {
 	Program engine.Program `json:"program"`
 }
@@ -105,19 +108,13 @@ func JobDecode(_ context.Context, s *script.Session) (any, error) {
 // Decode asks a release's own decoder about every event of the given names (nil: all) behind a place in a log; the zero
 // place is its beginning. progress, if not nil, is called now and then with how many events were read.
 func Decode(ctx context.Context, l script.Launcher, p engine.Program, r eventlog.Reader, names []string, after livestore.ClientSeq, progress func(read int64)) (Evidence, error) {
-	proc, err := l.Start(ctx, DecodeJob, decodeParams{p})
-	if err != nil {
-		return Evidence{}, err
-	}
-	defer proc.Close()
-	d := &decoding{head: after, byName: map[string]*Decoding{}, names: names, progress: progress}
-	batches := make(chan []livestore.Event, 4) // sent and not yet answered
+	d := &decoding{head: after, byName: map[string]*Decoding{}, names: names, progress: progress, batches: make(chan []livestore.Event)}
 	g, gctx := errgroup.WithContext(ctx)
+	hire := func() { g.Go(func() error { return d.work(gctx, l, p) }) }
 	g.Go(func() error {
-		defer close(batches)
-		return d.send(gctx, proc, r, after, batches)
+		defer close(d.batches)
+		return d.read(gctx, r, after, hire)
 	})
-	g.Go(func() error { return d.receive(gctx, proc, batches) })
 	if err := g.Wait(); err != nil {
 		return Evidence{}, err
 	}
@@ -131,13 +128,23 @@ func Decode(ctx context.Context, l script.Launcher, p engine.Program, r eventlog
 	return out, nil
 }
 
-// decoding is one run of Decode. head and unreadable belong to the sender, byName to the receiver until both are done.
+// decoding is one run of Decode: a reader hands batches to sandboxes, one at first, more when there is much to do.
 type decoding struct {
-	head     livestore.ClientSeq
-	byName   map[string]*Decoding
 	names    []string
 	progress func(int64)
+	batches  chan []livestore.Event
+	head     livestore.ClientSeq // the reader's
+
+	mu     sync.Mutex // guards byName
+	byName map[string]*Decoding
 }
+
+const (
+	// hireAfter is the number of batches that pay for another sandbox, which takes the time of some to start.
+	hireAfter = 8
+	// maxSandboxes bounds the memory.
+	maxSandboxes = 4
+)
 
 func (d *decoding) of(name string) *Decoding {
 	e := d.byName[name]
@@ -148,27 +155,23 @@ func (d *decoding) of(name string) *Decoding {
 	return e
 }
 
-func (d *decoding) send(ctx context.Context, proc *script.Proc, r eventlog.Reader, after livestore.ClientSeq, batches chan<- []livestore.Event) error {
+func (d *decoding) read(ctx context.Context, r eventlog.Reader, after livestore.ClientSeq, hire func()) error {
 	var batch []livestore.Event
+	sent, sandboxes := 0, 0
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		text := []byte{0, '['} // the first byte is the frame's
-		for i, e := range batch {
-			if i > 0 {
-				text = append(text, ',')
-			}
-			text = engine.AppendPayload(text, e.Name, e.Args)
-		}
-		if err := proc.SendBytes(append(text, ']')); err != nil {
-			return err
+		if sent >= sandboxes*hireAfter && sandboxes < min(maxSandboxes, runtime.GOMAXPROCS(0)) {
+			sandboxes++
+			hire()
 		}
 		select {
-		case batches <- batch:
+		case d.batches <- batch:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		sent++
 		batch = nil
 		return nil
 	}
@@ -187,7 +190,7 @@ func (d *decoding) send(ctx context.Context, proc *script.Proc, r eventlog.Reade
 			continue
 		}
 		if bad != nil {
-			e = livestore.Event{Name: e.Name, Seq: e.Seq} // without arguments: the receiver knows it by that
+			e = livestore.Event{Name: e.Name, Seq: e.Seq} // without arguments: count knows it by that
 		}
 		if batch = append(batch, e); len(batch) == batchSize {
 			if err := flush(); err != nil {
@@ -195,31 +198,63 @@ func (d *decoding) send(ctx context.Context, proc *script.Proc, r eventlog.Reade
 			}
 		}
 	}
-	if err := flush(); err != nil {
-		return err
-	}
-	return proc.End()
+	return flush()
 }
 
-func (d *decoding) receive(ctx context.Context, proc *script.Proc, batches <-chan []livestore.Event) error {
-	for batch := range batches {
-		data, _, err := proc.Recv(ctx)
+// work is one sandbox: it asks about batches until there are no more.
+func (d *decoding) work(ctx context.Context, l script.Launcher, p engine.Program) error {
+	proc, err := l.Start(ctx, DecodeJob, decodeParams{p})
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	alive := time.NewTicker(l.Limits.Silence / 3)
+	defer alive.Stop()
+	for {
+		var batch []livestore.Event
+		select {
+		case next, ok := <-d.batches:
+			if !ok {
+				return nil
+			}
+			batch = next
+		case <-alive.C: // the log is slow; an empty batch shows that the sandbox isn't
+		}
+		failing, err := ask(ctx, proc, batch)
 		if err != nil {
 			return err
 		}
-		var a decodeAnswer
-		if err := json.Unmarshal(data, &a); err != nil {
-			return err
-		}
-		failing := map[int]engine.DecodeIssue{}
-		for _, issue := range a.Issues {
-			failing[issue.I] = issue.DecodeIssue
-		}
+		d.mu.Lock()
 		for i, e := range batch {
 			d.count(e, failing, i)
 		}
+		d.mu.Unlock()
 	}
-	return nil
+}
+
+// ask returns the issues of a batch by index.
+func ask(ctx context.Context, proc *script.Proc, batch []livestore.Event) (map[int]engine.DecodeIssue, error) {
+	text := []byte{0, '['} // the first byte is the frame's
+	for i, e := range batch {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = engine.AppendPayload(text, e.Name, e.Args)
+	}
+	sent := proc.SendBytes(append(text, ']'))
+	data, _, err := proc.Recv(ctx) // when sending failed, it says why the sandbox ended
+	if err = cmp.Or(err, sent); err != nil {
+		return nil, err
+	}
+	var a decodeAnswer
+	if err := json.Unmarshal(data, &a); err != nil {
+		return nil, err
+	}
+	failing := map[int]engine.DecodeIssue{}
+	for _, issue := range a.Issues {
+		failing[issue.I] = issue.DecodeIssue
+	}
+	return failing, nil
 }
 
 func (d *decoding) count(e livestore.Event, failing map[int]engine.DecodeIssue, i int) {
@@ -235,11 +270,13 @@ func (d *decoding) count(e livestore.Event, failing map[int]engine.DecodeIssue, 
 	}
 	of.Failing++
 	of.Undefined = of.Undefined || issue.Reason != ""
-	if len(of.Offenders) < MaxOffenders {
-		wanted := issue.Wanted
-		if issue.Reason != "" {
-			wanted = "a definition of the event"
-		}
-		of.Offenders = append(of.Offenders, Offender{Seq: e.Seq, Path: issue.Path, Wanted: wanted})
+	wanted := issue.Wanted
+	if issue.Reason != "" {
+		wanted = "a definition of the event"
+	}
+	of.Offenders = append(of.Offenders, Offender{Seq: e.Seq, Path: issue.Path, Wanted: wanted})
+	if n := len(of.Offenders); n > MaxOffenders || n > 1 && of.Offenders[n-2].Seq.Compare(e.Seq) > 0 { // batches end in any order
+		slices.SortFunc(of.Offenders, func(a, b Offender) int { return a.Seq.Compare(b.Seq) })
+		of.Offenders = of.Offenders[:min(n, MaxOffenders)]
 	}
 }

@@ -131,14 +131,19 @@ func JobMixed(ctx context.Context, s *script.Session) (any, error) {
 	m := &mixer{runner: r, budget: b, ctx: ctx, cache: map[string]json.RawMessage{}, reports: map[string]bool{}}
 	m.slots, m.out.Families = slotsOf(&p.App)
 	for _, f := range []func() error{m.twos, m.randoms, m.commuting} {
-		if err := f(); err != nil {
+		err := f()
+		if endless(err) {
+			m.out.Stopped = true
+			break
+		}
+		if err != nil {
 			return nil, err
 		}
 		if err := s.Send("alive"); err != nil {
 			return nil, err
 		}
 	}
-	m.out.Stopped = ctx.Err() != nil
+	m.out.Stopped = m.out.Stopped || ctx.Err() != nil
 	return m.out, nil
 }
 

@@ -34,6 +34,7 @@ const events = {
   allMembers: event('v1.AllMembers', struct({ shape: Shape })),
   missingRow: event('v1.MissingRow', struct({})),
   invalidDate: event('v1.InvalidDate', struct({ at: Schema.DateFromString })),
+  endless: event('v1.Endless', struct({ n: Schema.Int })),
   validDate: event('v1.ValidDate', struct({ at: Schema.Date })),
   guarded: event('v1.Guarded', struct({ n: Schema.Number.pipe(Schema.filter((n) => Number.isSafeInteger(n) && n > 0)) })),
 }
@@ -57,6 +58,12 @@ const materializers = State.SQLite.materializers(events, {
     return things.update({ name: thing!.name.trim() }).where({ id })
   },
   'v1.InvalidDate': ({ id, at }) => things.update({ name: at.toISOString() }).where({ id }),
+  'v1.Endless': ({ id, n }) => {
+    while (n >= 2147483648) {
+      // waits for what never comes
+    }
+    return things.update({ count: n }).where({ id })
+  },
   'v1.ValidDate': ({ id, at }) => things.update({ name: at.toISOString() }).where({ id }),
   'v1.Guarded': ({ id, n }) => things.update({ count: n }).where({ id }),
 })
