@@ -16,6 +16,9 @@ type Forecast struct {
 	Reason  string `json:"reason"`
 	// Atomic is true when an interrupted rebuild leaves nothing behind.
 	Atomic bool `json:"atomic,omitempty"`
+	// Reopens are the adapters whose clients don't rebuild although the hash moves, because it returns to one they left
+	// a state file of (ST107).
+	Reopens []string `json:"reopens,omitempty"`
 	// Bases say where the durations come from, per adapter.
 	Bases  []Basis         `json:"bases,omitempty"`
 	Stores []StoreForecast `json:"stores"`

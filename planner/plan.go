@@ -147,6 +147,9 @@ func BuildPlan(in PlanInput) (*Plan, error) {
 		MadeAt: in.Now.UTC().Truncate(time.Second), Findings: append([]Finding{}, report.Findings...), Blocking: []string{},
 		Unverified: report.Unverified, Forecast: NewForecast(from, in.To, in.Facts),
 	}
+	if slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Code == "ST107" }) {
+		p.Evidence.Forecast.Reopens = keepOldState(in.Facts.Adapters)
+	}
 	for _, f := range report.Failing(intent.Policy.FailOn) {
 		if !slices.ContainsFunc(in.Allow, func(a Allowance) bool { return a.Code == f.Code }) {
 			p.Evidence.Blocking = append(p.Evidence.Blocking, strings.TrimSpace(string(f.Code)+" "+f.Place()))

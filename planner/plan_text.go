@@ -132,6 +132,9 @@ func (f Forecast) lines() []string {
 		return []string{"no client rebuilds: " + f.Reason}
 	}
 	out := []string{"every client rebuilds: " + f.Reason}
+	if len(f.Reopens) > 0 {
+		out = append(out, "except on "+strings.Join(f.Reopens, ", ")+": such a client reopens the state file that it left, as it was then (ST107)")
+	}
 	if !f.Atomic {
 		out = append(out, "an interrupted rebuild counts as complete (ST113)")
 	}
