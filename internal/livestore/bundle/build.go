@@ -52,7 +52,10 @@ var driverModules = map[string][]string{
 var nativeModule = regexp.MustCompile(`^(react-native|expo|@react-native|@expo)($|[-/])`)
 
 // asset matches what a web or native bundler turns into a URL or a worker.
-var asset = regexp.MustCompile(`(\?(worker|sharedworker|url|raw|inline)(&.*)?$)|(\.(png|jpe?g|gif|svg|webp|avif|ico|bmp|mp[34]|webm|ogg|wav|woff2?|ttf|otf|eot|css|scss|sass|less|wasm|pdf|txt|html|glsl|sql|md|mdx)$)`)
+var asset = regexp.MustCompile(`(\?(worker|sharedworker|url|raw|inline)(&.*)?$)|(\.(png|jpe?g|gif|svg|webp|avif|ico|bmp|mp[34]|webm|ogg|wav|woff2?|ttf|otf|eot|css|scss|sass|less|wasm|pdf|txt|html|glsl|sql|md|mdx)(\?.*)?$)`)
+
+// virtual matches modules that a bundler or a runtime makes up.
+var virtual = regexp.MustCompile(`^((virtual|cloudflare|bun|deno|astro|workbox)[:-]|\$(env|app)/)`)
 
 // stub is a module that can be imported under any name and throws when something of it is called.
 const stub = `const thrower = (path) => new Proxy(function () {}, {
@@ -65,16 +68,28 @@ const stub = `const thrower = (path) => new Proxy(function () {}, {
 module.exports = thrower(%s)
 `
 
-// reactNative is what of React Native is called at the top level of modules that also hold a view, and does nothing
-// but compute.
-const reactNative = `const known = {
+// shims follow the stub of the modules of which apps call something at the top level that does nothing but compute.
+var shims = map[string]string{
+	"react-native": `const known = {
   Platform: { OS: 'ios', Version: '0', isPad: false, isTV: false, select: (o) => 'ios' in o ? o.ios : 'native' in o ? o.native : o.default },
   StyleSheet: { create: (s) => s, flatten: (s) => Object.assign({}, ...[s].flat(Infinity).filter(Boolean)), compose: (a, b) => [a, b], hairlineWidth: 1, absoluteFill: {}, absoluteFillObject: {} },
   Dimensions: { get: () => ({ width: 0, height: 0, scale: 1, fontScale: 1 }), addEventListener: () => ({ remove() {} }) },
   PixelRatio: { get: () => 1, getFontScale: () => 1, roundToNearestPixel: (n) => n },
   LogBox: { ignoreLogs() {}, ignoreAllLogs() {} },
 }
-const all = new Proxy(module.exports, { get: (t, k) => Object.hasOwn(known, k) ? known[k] : t[k], has: () => true, getPrototypeOf: () => all })
+` + known,
+	"crypto": `const known = { randomUUID: () => crypto.randomUUID(), getRandomValues: (a) => crypto.getRandomValues(a), webcrypto: crypto }
+` + known,
+	"expo-crypto": `const known = { randomUUID: () => crypto.randomUUID(), getRandomValues: (a) => crypto.getRandomValues(a) }
+` + known,
+	"process":                        "module.exports = process\n",
+	"perf_hooks":                     "const known = { performance }\n" + known,
+	"react-native-get-random-values": "module.exports = {}\n",
+}
+
+// known lets a stub answer with what its constant known holds; the default export does so too.
+const known = `const stubbed = module.exports
+const all = new Proxy(stubbed, { get: (t, k) => Object.hasOwn(known, k) ? known[k] : k === 'default' ? all : t[k], has: () => true, getPrototypeOf: () => all })
 module.exports = all
 `
 
@@ -211,6 +226,7 @@ func ownCode(src Source, entry string, define map[string]string) (string, error)
 // ownPlugin leaves packages out: whatever resolves into a node_modules directory, or nowhere.
 func ownPlugin(entry string) api.Plugin {
 	return api.Plugin{Name: "headgate-own", Setup: func(b api.PluginBuild) {
+		referencedAliases(b)
 		b.OnResolve(api.OnResolveOptions{Filter: `.*`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			if a.PluginData == "headgate-own" {
 				return api.OnResolveResult{}, nil
@@ -255,6 +271,7 @@ func isAppFile(path string) bool {
 
 func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 	return api.Plugin{Name: "headgate", Setup: func(b api.PluginBuild) {
+		referencedAliases(b)
 		b.OnResolve(api.OnResolveOptions{Filter: `^headgate:`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			switch a.Path {
 			case "headgate:before":
@@ -305,6 +322,9 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 			}
 			return api.OnResolveResult{Path: a.Path, Namespace: "headgate-stub"}, nil
 		})
+		b.OnResolve(api.OnResolveOptions{Filter: virtual.String()}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: a.Path, Namespace: "headgate-stub"}, nil
+		})
 		b.OnResolve(api.OnResolveOptions{Filter: nativeModule.String()}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			return api.OnResolveResult{Path: a.Path, Namespace: "headgate-stub"}, nil
 		})
@@ -320,13 +340,17 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 				return api.OnLoadResult{}, err
 			}
 			code := fmt.Sprintf(stub, name)
-			if a.Path == "react-native" {
-				code += reactNative
-			}
+			code += shims[strings.TrimPrefix(a.Path, "node:")]
 			return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
 		})
 	}}
 }
+
+var (
+	quoted = regexp.MustCompile(`"([^"]*)"`)
+	// aliasLike matches names that no package can have, or hardly any has.
+	aliasLike = regexp.MustCompile(`^(@/|~|#|\$|src/|app/)`)
+)
 
 // A missingPackage marks the message that a package which the driver needs is not there.
 type missingPackage string
@@ -345,10 +369,22 @@ func buildError(src Source, msgs []api.Message) error {
 		where = fmt.Sprintf("%s:%d:%d", filepath.ToSlash(m.Location.File), m.Location.Line, m.Location.Column+1)
 	}
 	e := errs.Invalidf("%s", m.Text).At("%s", where)
-	if strings.HasPrefix(m.Text, "Could not resolve") {
-		e.Hintf("is the package installed, and the path right?").Then(installCommand(src.Dir))
-	} else {
+	switch name := quoted.FindStringSubmatch(m.Text); {
+	case strings.HasPrefix(m.Text, "Top-level await"):
+		e.Msg = "top-level await: the schema must be there as soon as its modules are evaluated"
+		e.Hintf("headgate evaluates modules without waiting; move what waits into a function that the running app calls, and export a schema that is made at once")
+	case strings.HasPrefix(m.Text, "Cannot read file"): // it found the name in another case, or a link that leads nowhere
+		e.Msg = "can't read a file that is imported here"
+		e.Hintf("is its name written as the file is, upper and lower case included?")
+	case !strings.HasPrefix(m.Text, "Could not resolve"):
 		e.Hintf("this is how esbuild reads the file: mend the TypeScript there")
+	case name != nil && strings.HasPrefix(name[1], "."):
+		e.Hintf("there is no such file; names are case-sensitive here")
+	case name != nil && aliasLike.MatchString(name[1]):
+		e.Hintf("it looks like a path alias: headgate reads compilerOptions.paths of the tsconfig.json above the file and of the ones that it extends or references, not a bundler's own aliases")
+	default:
+		e.Hintf("is the package installed, and named in the package.json of the module that imports it? A strict node_modules shows a package only what it names").
+			Then(installCommand(src.Dir))
 	}
 	if n := len(msgs) - 1; n > 0 {
 		e.Msg += fmt.Sprintf(" (and %d more errors)", n)

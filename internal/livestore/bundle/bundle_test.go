@@ -49,7 +49,7 @@ func write(t *testing.T, files map[string]string) string {
 			t.Fatal(err)
 		}
 	}
-	if _, ok := files["node_modules"]; !ok {
+	if _, err := os.Lstat(filepath.Join(dir, "node_modules")); err != nil {
 		if err := os.Symlink(filepath.Join(testenv.Example(t, "todo"), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,9 @@ type closures struct {
 	all      schema.Source
 	named    map[string][]expression // objects { name: 'x', schema: … } by that name: events and client documents
 	handlers map[string][]expression // object properties by key, where the key is a string
+	// computed is set when an object outside functions has keys that only evaluation tells ([events.a.name]: …): what
+	// stands under an event's name elsewhere need not be its materializer then.
+	computed bool
 }
 
 // An expression is a piece of the app's code, and the file that it stands in.
@@ -64,7 +67,7 @@ func parseClosures(s *Script) *closures {
 			d.text += jsText(stmt) + "\n"
 			d.deps = append(d.deps, uses(stmt)...)
 		}
-		js.Walk(indexer{c, file}, stmt)
+		js.Walk(indexer{c, file, false}, stmt)
 	}
 	return c
 }
@@ -153,22 +156,33 @@ func uses(n js.INode) []*js.Var {
 
 // indexer notes the expressions that belong to an event name: `'v1.X': fn` and `{ name: 'v1.X', schema: … }`.
 type indexer struct {
-	c    *closures
-	file string
+	c      *closures
+	file   string
+	inside bool // a function
 }
 
 func (x indexer) Enter(n js.INode) js.IVisitor {
+	switch n.(type) {
+	case *js.FuncDecl, *js.ArrowFunc, *js.MethodDecl:
+		x.inside = true
+	}
 	o, ok := n.(*js.ObjectExpr)
 	if !ok {
 		return x
 	}
 	name, hasSchema := "", false
 	for _, p := range o.List {
-		if p.Name == nil {
+		propertyName := p.Name
+		if m, ok := p.Value.(*js.MethodDecl); ok {
+			propertyName = &m.Name.PropertyName
+		}
+		if propertyName == nil {
 			continue
 		}
-		key := propertyKey(p.Name)
+		key := propertyKey(propertyName)
 		switch {
+		case key == "" && propertyName.Computed != nil && !x.inside:
+			x.c.computed = true
 		case key == "name":
 			name = stringValue(p.Value)
 		case key == "schema":
@@ -215,6 +229,9 @@ func unquote(s string) string {
 func (c *closures) materializer(e schema.Event) schema.Source {
 	if e.Derived {
 		return c.event(e)
+	}
+	if c.computed {
+		return c.all
 	}
 	return c.source(c.handlers[e.Name])
 }

@@ -54,7 +54,10 @@ func JobDescribe(_ context.Context, s *script.Session) (any, error) {
 	}
 	for _, t := range out.Tables {
 		for _, ddl := range t.DDL {
-			if err := db.Exec(ddl, engine.Binds{}); err != nil {
+			var refused *engine.SQLError
+			if err := db.Exec(ddl, engine.Binds{}); errors.As(err, &refused) && !refused.Machine() {
+				return described{Refused: &refusedTable{Table: t.Name, DDL: ddl, Why: refused.Msg}}, nil
+			} else if err != nil {
 				return nil, fmt.Errorf("create table %s: %w", t.Name, err)
 			}
 		}
@@ -96,8 +99,12 @@ func evaluate(ctx context.Context, l script.Launcher, p engine.Program) (describ
 	return d, err
 }
 
+// A refusedTable is a table that SQLite does not create as LiveStore asks for it.
+type refusedTable struct{ Table, DDL, Why string }
+
 // described is what the driver says about a schema.
 type described struct {
+	Refused                      *refusedTable         `json:"refused,omitempty"`
 	Problem                      *engine.ChooseProblem `json:"problem,omitempty"`
 	Export                       string                `json:"export"`
 	DuplicateEvents              []string              `json:"duplicateEvents"`
@@ -154,6 +161,10 @@ func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*s
 	}
 	if d.Problem != nil {
 		return nil, chooseError(src, d.Problem)
+	}
+	if t := d.Refused; t != nil {
+		return nil, errs.Invalidf("SQLite refuses to create table %s as LiveStore asks for it: %s", t.Table, t.Why).At("%s", src.Entry).
+			Hintf("no client can boot with this schema (a quote in a column's default is a known cause); the statement is %s", t.DDL)
 	}
 	if len(d.DuplicateEvents) > 0 {
 		return nil, errs.Invalidf("two events are named %s: LiveStore keeps only the last", strings.Join(d.DuplicateEvents, " and ")).
@@ -261,11 +272,18 @@ func (s *Script) explain(src Source, err error) error {
 		e.Hintf("evaluating the schema must end: is there a loop at module level, or work that belongs into the running app?")
 	case f.Kind == script.TooLarge:
 		e.Hintf("evaluating the schema must not build large data")
+	case browserOnly.MatchString(f.Message):
+		e.Hintf("modules of a schema are evaluated in workers too, where there is no window and no document; read them when they are needed, or guard with typeof")
+	case f.Name == "ReferenceError" && strings.Contains(f.Message, "is not initialized"):
+		e.Hintf("modules import each other in a circle and one uses the other before it is evaluated; move what both need into a third module")
 	default:
-		e.Hintf("headgate evaluates %s and what it imports, without Node, network or files; code that needs those must run only when it is called", src.Entry)
+		e.Hintf("headgate evaluates %s and what it imports, without Node, network, files and environment variables; code that needs those must run only when it is called, or have a default", src.Entry)
 	}
 	return e
 }
+
+// browserOnly matches what an engine says about names that only a page has.
+var browserOnly = regexp.MustCompile(`^'?(window|document|location|navigator|screen|history|HTMLElement|matchMedia|alert)'? is not defined`)
 
 func chooseError(src Source, p *engine.ChooseProblem) error {
 	switch p.Kind {

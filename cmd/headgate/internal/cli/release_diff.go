@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -53,9 +54,9 @@ func (a *app) releaseDiff(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	changes := planner.Diff(old, now, earlier)
-	return a.render(map[string]any{"from": old.Version, "to": now.Version, "changes": changes}, func(w io.Writer) error {
-		if len(changes) == 0 {
+	changes, code := planner.Diff(old, now, earlier), changedCode(old, now)
+	return a.render(map[string]any{"from": old.Version, "to": now.Version, "changes": changes, "code": code}, func(w io.Writer) error {
+		if len(changes)+len(code) == 0 {
 			fmt.Fprintf(w, "nothing changed between %s and %s\n", nameOf(old), nameOf(now))
 			return nil
 		}
@@ -67,8 +68,34 @@ func (a *app) releaseDiff(c *cli.Context) error {
 			}
 			rows = append(rows, []string{where, string(ch.Kind), ch.Note})
 		}
+		for _, m := range code {
+			detail := "in " + strings.Join(m.Files, " ")
+			if m.Scope == "modules" {
+				detail = "perhaps: its own code could not be told apart, some module of the schema changed"
+			}
+			rows = append(rows, []string{m.Event, "materializer's code changed", detail})
+		}
 		return table(w, rows)
 	})
+}
+
+// A codeChange is a materializer whose code, imported helpers included, is another one.
+type codeChange struct {
+	Event string   `json:"event"`
+	Scope string   `json:"scope"` // as in a release's source
+	Files []string `json:"files"`
+}
+
+// changedCode lists the materializers of both releases whose code changed. Whether they do something else is what
+// check finds out by running them.
+func changedCode(old, now *schema.Release) []codeChange {
+	out := []codeChange{}
+	for _, n := range now.Materializers {
+		if o, ok := old.Materializer(n.Event); ok && o.Source.Digest != n.Source.Digest {
+			out = append(out, codeChange{n.Event, n.Source.Scope, n.Source.Files})
+		}
+	}
+	return out
 }
 
 func (a *app) secondRelease(ctx context.Context, cfg *config.Config, s config.Schema, version string) (*schema.Release, error) {
