@@ -237,13 +237,16 @@ func (s *search) matches(from, spec, stem string) bool {
 	if tail == "" || tail == trimExt(spec) {
 		return false
 	}
+	tails := []string{tail} // "@stores/thread/schema" may be src/stores/thread/schema,
 	if _, after, ok := strings.Cut(tail, "/"); ok && strings.HasPrefix(spec, "@") && !strings.HasPrefix(spec, "@/") {
-		tail = after // "@app/livestore/schema"
+		tails = append(tails, after) // and "@app/livestore/schema" src/livestore/schema
 	}
 	home := s.packageOf(from)
 	for _, base := range []string{home, path.Join(home, "src"), path.Join(home, "app")} {
-		if target := path.Join(base, tail); target == stem || target == index {
-			return true
+		for _, tail := range tails {
+			if target := path.Join(base, tail); target == stem || target == index {
+				return true
+			}
 		}
 	}
 	return false
@@ -259,18 +262,25 @@ func (s *search) packageOf(p string) string {
 	return "."
 }
 
-// queriesBeside returns the one module in p's directory that defines queries.
+// queriesBeside returns the one module in p's directory that defines queries; where p is its directory's index, and
+// there is none in it, the one beside the directory.
 func (s *search) queriesBeside(p string) string {
-	var found []string
-	for other, m := range s.modules {
-		if m.definesQueries && path.Dir(other) == path.Dir(p) && other != p {
-			found = append(found, other)
+	dir := path.Dir(p)
+	for {
+		var found []string
+		for other, m := range s.modules {
+			if m.definesQueries && path.Dir(other) == dir && other != p {
+				found = append(found, other)
+			}
 		}
+		switch {
+		case len(found) == 1:
+			return found[0]
+		case len(found) > 1 || dir != path.Dir(p) || path.Base(trimExt(p)) != "index" || dir == ".":
+			return ""
+		}
+		dir = path.Dir(dir)
 	}
-	if len(found) != 1 {
-		return ""
-	}
-	return found[0]
 }
 
 // adapters returns the adapters that modules import, or where none does, those that packages depend on.

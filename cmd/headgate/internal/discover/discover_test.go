@@ -141,6 +141,48 @@ func TestExports(t *testing.T) {
 	}
 }
 
+// What apps do besides: a factory, aliases of their own, an index module.
+func TestStyles(t *testing.T) {
+	got, err := app(t, manifest+`-- src/stores/thread/index.ts --
+import { makeSchema } from '@livestore/livestore'
+const helper = (x) => x
+export const threadSchema = makeSchema({})
+export const not = helper(1)
+-- src/stores/queries.ts --
+import { queryDb } from '@livestore/livestore'
+export const all$ = queryDb(tables.threads)
+-- src/stores/mailbox.ts --
+import { makeSchema } from '@livestore/livestore'
+export function createSchema(options = {}) {
+  return makeSchema({ events, ...options })
+}
+const schema = createSchema()
+export default schema
+-- src/stores/arrow.ts --
+import { makeSchema } from '@livestore/livestore'
+const create = (state) => makeSchema({ state })
+export const cacheSchema = create(1)
+-- src/main.ts --
+import { threadSchema } from '@stores/thread'
+import mailbox from '@stores/mailbox'
+import { cacheSchema } from './stores/arrow'
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []discover.Schema{
+		{Path: "src/stores/arrow.ts", Export: "cacheSchema", Queries: "src/stores/queries.ts"},
+		{Path: "src/stores/mailbox.ts", Export: "default", Queries: "src/stores/queries.ts"},
+		{Path: "src/stores/thread/index.ts", Export: "threadSchema", Queries: "src/stores/queries.ts"},
+	}
+	if diff := cmp.Diff(want, got.Schemas); diff != "" {
+		t.Error(diff)
+	}
+	if len(got.Unused) > 0 {
+		t.Errorf("unused: %v", got.Unused)
+	}
+}
+
 func TestOtherMakeSchema(t *testing.T) {
 	got, err := app(t, manifest+`-- a.ts --
 import { makeSchema } from 'nexus'

@@ -32,7 +32,15 @@ func readModule(source string) module {
 		return m
 	}
 	call := local + `\s*(?:<[^(]*>)?\s*\(`
-	m.callsMakeSchema = regexp.MustCompile(call).MatchString(bare)
+	first := regexp.MustCompile(call).FindStringIndex(bare)
+	m.callsMakeSchema = first != nil
+	if first != nil && regexp.MustCompile(`(\breturn|=>)\s*$`).MatchString(bare[:first[0]]) {
+		// A function makes the schema: const schema = createSchema(…) is meant then.
+		names := regexp.MustCompile(`(?m)^(?:export\s+)?(?:default\s+)?(?:function\s+([\w$]+)|const\s+([\w$]+)\s*=\s*(?:function\b|\([^=]*=>|[\w$]+\s*=>))`).FindAllStringSubmatch(bare[:first[0]], -1)
+		if n := len(names); n > 0 {
+			call = `(?:` + call + `|\b` + regexp.QuoteMeta(names[n-1][1]+names[n-1][2]) + `\s*\()`
+		}
+	}
 	if regexp.MustCompile(`\bexport\s+default\s+` + call).MatchString(bare) {
 		m.schemaExports = append(m.schemaExports, "default")
 	}
