@@ -109,7 +109,7 @@ func process(text string, r runner) (out string, ran int, differences []string, 
 			if gotStatus != status {
 				return "", 0, nil, fmt.Errorf("line %d: %s: exit status %d, want %d:\n%s", at, command, gotStatus, status, got)
 			}
-			gotLines := splitOutput(got)
+			gotLines := splitOutput(progressLine.ReplaceAllString(got, ""))
 			if matchLines(want, gotLines) {
 				b = append(b, want...)
 				continue
@@ -132,6 +132,9 @@ func isSession(line string) bool {
 	info, ok := strings.CutPrefix(line, "```console")
 	return ok && strings.Contains(" "+info+" ", " run ")
 }
+
+// progressLine matches what a command that takes long says on stderr. Whether it does depends on the machine.
+var progressLine = regexp.MustCompile(`(?m)^[a-z][^\n]*: \d+( of \d+ \(\d+ %\))?, \d+/s(, [^\n]* left)?\n`)
 
 func wantedStatus(command string) (string, int) {
 	if m := regexp.MustCompile(`^(.*\S)\s+# exit (\d+)$`).FindStringSubmatch(command); m != nil {
