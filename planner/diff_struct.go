@@ -211,12 +211,16 @@ func (d *typeDiff) indexes(at place, old, now []schema.Index) {
 		case i >= len(old):
 			d.add(at, Change{Kind: KeysChanged, New: now[i].Value, Note: "further keys are read as " + describe(now[i].Value)})
 		case i >= len(now):
-			d.add(at, Change{Kind: KeysChanged, Old: old[i].Value, Note: "keys that the struct does not name are dropped now",
-				ReplayBreaks: at.newStrict})
+			d.add(at, Change{
+				Kind: KeysChanged, Old: old[i].Value, Note: "keys that the struct does not name are dropped now",
+				ReplayBreaks: at.newStrict,
+			})
 		default:
 			if keys := d.try(old[i].Key, now[i].Key); len(keys) > 0 {
-				d.add(at, Change{Kind: KeysChanged, Old: old[i].Key, New: now[i].Key, Note: "key pattern: " + keys[0].Note,
-					ReplayBreaks: at.newStrict, FleetBreaks: at.oldStrict})
+				d.add(at, Change{
+					Kind: KeysChanged, Old: old[i].Key, New: now[i].Key, Note: "key pattern: " + keys[0].Note,
+					ReplayBreaks: at.newStrict, FleetBreaks: at.oldStrict,
+				})
 			}
 			d.types(at.suffix(".*"), old[i].Value, now[i].Value)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/script"
@@ -32,6 +33,9 @@ type Engine struct {
 	// DB is the state database; the caller of Open owns it.
 	DB *DB
 	vm *script.VM
+
+	// SQLTime is how long SQLite has worked for the events so far; the rest of their time is the app's code.
+	SQLTime time.Duration
 
 	texts   []string // statements that the driver names by number
 	binds   Binds    // of the operation at hand; its memory is used again
@@ -202,7 +206,9 @@ func (e *Engine) ApplyText(events string) (Applied, error) {
 	if err := s.expect(`{"o":`); err != nil {
 		return Applied{}, err
 	}
+	start := time.Now()
 	failed, err := e.operations(&s)
+	e.SQLTime += time.Since(start)
 	if e.trouble != nil {
 		return Applied{}, e.trouble
 	}
@@ -362,6 +368,8 @@ func (e *Engine) Hook(name string) (HookRun, error) {
 // sql serves the driver: it runs the operations that are still pending, then a query. The request is
 // {"o":[…],"q":[text, binds]} or {"o":[…]}, the answer {"c":[…],"r":[[…]]} or {"error", "failed"}.
 func (e *Engine) sql(request string) (string, error) {
+	start := time.Now()
+	defer func() { e.SQLTime += time.Since(start) }()
 	s := scanner{s: request}
 	if err := s.expect(`{"o":`); err != nil {
 		return "", err

@@ -267,7 +267,7 @@ func (d *DB) bind(s uintptr, params []string, binds Binds) error {
 		if !ok {
 			continue // stays NULL
 		}
-		rc := int32(sqlite3.SQLITE_OK)
+		var rc int32
 		at := int32(i + 1)
 		switch v := v.(type) {
 		case nil:

@@ -170,7 +170,7 @@ func Peel(t *Type, env map[string]*Type) Head {
 	seen := map[*Type]bool{}
 	for t != nil && !seen[t] {
 		seen[t] = true
-		next := t
+		var next *Type
 		switch t.Kind {
 		case Refinement, Transform:
 			layers = append(layers, t)

@@ -124,7 +124,7 @@ func (a *app) baseline(c *cli.Context) error {
 		}
 		stock = append(stock, one)
 	}
-	facts, err := a.gather(c.Context, question{cfg: cfg, schema: s, env: &env, to: to})
+	facts, err := a.gather(c.Context, comparison{cfg: cfg, schema: s, env: &env, to: to})
 	if err != nil {
 		return err
 	}

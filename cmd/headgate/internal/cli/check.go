@@ -114,12 +114,12 @@ func (a *app) paintSeverity(s planner.Severity, text string) string {
 	return a.stdout.paint(good, text)
 }
 
-// A comparison is what lies on both sides of a check.
+// A comparison is what lies on both sides of a check, and where to look for facts about it.
 type comparison struct {
 	cfg    *config.Config
 	schema config.Schema
-	env    *config.Environment
-	from   []build
+	env    *config.Environment // nil: no logs, no fleet
+	from   []build             // compared against
 	to     build
 }
 
@@ -189,7 +189,7 @@ func alive(cfg *config.Config, s config.Schema, env *config.Environment, to stri
 
 // input gathers what a check of the comparison looks at.
 func (a *app) input(ctx context.Context, c comparison, profile planner.Profile) (planner.Input, error) {
-	facts, err := a.gather(ctx, question{cfg: c.cfg, schema: c.schema, env: c.env, from: c.from, to: c.to})
+	facts, err := a.gather(ctx, c)
 	if err != nil {
 		return planner.Input{}, err
 	}

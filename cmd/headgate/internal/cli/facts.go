@@ -23,18 +23,9 @@ import (
 // samplesPerEvent bounds the real payloads that two materializers are compared on.
 const samplesPerEvent = 40
 
-// A question is what a check, a checklist or a plan wants to know beyond the releases themselves.
-type question struct {
-	cfg    *config.Config
-	schema config.Schema
-	env    *config.Environment // nil: no logs, no fleet
-	from   []build             // compared against
-	to     build
-}
-
 // gather finds the facts: it reads the environment's logs once, and runs the app's materializers in the sandbox.
 // What could not be found out is in Facts.Unverified; only a broken log or an interrupt is an error.
-func (a *app) gather(ctx context.Context, q question) (planner.Facts, error) {
+func (a *app) gather(ctx context.Context, q comparison) (planner.Facts, error) {
 	l, err := a.launcher()
 	if err != nil {
 		return planner.Facts{}, err
@@ -65,7 +56,7 @@ func (a *app) gather(ctx context.Context, q question) (planner.Facts, error) {
 
 type gatherer struct {
 	app      *app
-	q        question
+	q        comparison
 	launcher script.Launcher
 	samples  map[string]probe.Sample
 

@@ -59,7 +59,9 @@ func TestFollow(t *testing.T) {
 		{"two more commits", []args{{add, 8, 0, 0}, {add, 9, 0, 0}}, "e8 e9"},
 		{"a rebase: another's e8 comes first", []args{
 			{`DELETE FROM eventlog WHERE seqNumGlobal > 7`},
-			{add, 8, 0, 0}, {add, 9, 0, 1}, {add, 10, 0, 1},
+			{add, 8, 0, 0},
+			{add, 9, 0, 1},
+			{add, 10, 0, 1},
 			{`UPDATE eventlog SET clientId = 'somebody else' WHERE seqNumGlobal = 8`},
 			{`UPDATE __livestore_sync_status SET head = 8`},
 		}, "e8 e9r1 e10r1"},
