@@ -34,7 +34,7 @@ func (g *Generator) alternatives(t *schema.Type, b any, p place, level level) []
 		return out
 	case schema.Number:
 		if n.codec == "DateFromNumber" || n.codec == "DateTimeUtcFromNumber" {
-			list := dateNumbers(n.c.validDate, n.codec == "DateFromNumber")
+			list := dateNumbers()
 			if level == plain {
 				list = list[:2]
 			}

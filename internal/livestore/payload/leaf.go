@@ -126,7 +126,7 @@ func (g *Generator) codecEdges(n node, p place) (list []any, ok bool) {
 	case "DateFromString", "DateTimeUtc":
 		list = texts(dateTexts...)
 		if n.codec == "DateFromString" && !n.c.validDate {
-			list = append(list, "", "not a date")
+			list = append(list, "Invalid Date") // what an invalid date is encoded as
 		}
 	case "NumberFromString":
 		for _, f := range g.numbers(n.c, edge) {

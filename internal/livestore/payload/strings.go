@@ -14,6 +14,7 @@ import (
 var awkward = []string{
 	"", " ", "a", "é", "日本語 Ünïcödé 😀", "e\u0301\u200d\u202e", "O'Brien said \"no\"; -- \\", "line\nbreak\r\n\ttab", "  two  blanks  ",
 	"%_*?[a]", `{"a":1}`, "[]", "null", "undefined", "0", "-1", "1e3", "NaN", "true", "__proto__", "2024-01-01T00:00:00.000Z",
+	"https://example.org/a?b=c#d", "a@example.org", "123e4567-e89b-42d3-a456-426614174000",
 }
 
 // longText is a text of n UTF-16 units: words, so that what cuts at blanks is met too.

@@ -318,6 +318,7 @@ func keysOf(v any) []string {
 
 // against compares in one state. Rows are compared only when the statements differ.
 func (c *comparer) against(oldDB, nowDB *engine.DB, s step) (d *departure, queried bool, err error) {
+	c.now.seq = c.old.seq // a materializer may use the event's number
 	old, err := c.old.materialize(oldDB, s)
 	if err != nil {
 		return nil, false, err

@@ -27,6 +27,7 @@ func compare(t *testing.T, from, to *release, samples map[string]probe.Sample) m
 
 // The bug of 1.3.0 is in a helper that the materializer imports; the materializer's own text is unchanged.
 func TestBugInAHelperModuleIsFound(t *testing.T) {
+	t.Parallel()
 	got := compare(t, example(t, "1.2.0"), example(t, "1.3.0"), nil)
 	for event, b := range got {
 		if event == "v2.TodoCreated" {
@@ -47,7 +48,21 @@ func TestBugInAHelperModuleIsFound(t *testing.T) {
 	}
 }
 
+// The literals of the code that an event uses are known, also of a helper module, and not those of other modules.
+func TestHintsComeFromTheSourcesOfAnEvent(t *testing.T) {
+	t.Parallel()
+	r := example(t, "1.3.0")
+	hints := r.script.Hints(r.Release)
+	if h := hints["v2.TodoCreated"]; !slices.Contains(h.Numbers, 24) || !slices.Contains(h.Strings, "inbox") {
+		t.Errorf("got %+v", h)
+	}
+	if h := hints["v1.TodoRenamed"]; slices.Contains(h.Numbers, 24) {
+		t.Errorf("a literal of a module that v1.TodoRenamed does not use: %+v", h)
+	}
+}
+
 func TestComparingTheSameReleaseFindsNothing(t *testing.T) {
+	t.Parallel()
 	for event, b := range compare(t, example(t, "1.2.0"), example(t, "1.2.0"), nil) {
 		if b.Verdict != probe.Same || b.SourceChanged {
 			t.Errorf("%s: %+v", event, b)
@@ -56,6 +71,7 @@ func TestComparingTheSameReleaseFindsNothing(t *testing.T) {
 }
 
 func TestBehaviours(t *testing.T) {
+	t.Parallel()
 	from, to := fixture(t, "compare-old"), fixture(t, "compare-new")
 	got := compare(t, from, to, nil)
 	for event, want := range map[string]struct {
@@ -64,6 +80,7 @@ func TestBehaviours(t *testing.T) {
 		difference string // a part
 	}{
 		"v1.Same":       {probe.Same, false, ""},
+		"v1.Numbered":   {probe.Same, false, ""}, // it uses the event's number
 		"v1.Additive":   {probe.Same, true, ""},
 		"v1.Titled":     {probe.Same, true, ""},
 		"v1.Refactored": {probe.Same, true, ""},
@@ -89,6 +106,7 @@ func TestBehaviours(t *testing.T) {
 
 // A payload of a log can show what no generated one does; its values are not shown.
 func TestRealPayloadIsAWitness(t *testing.T) {
+	t.Parallel()
 	var log memlog
 	log.add("v1.Hidden", `{"id":"private-1","text":"plain"}`)
 	log.add("v1.Hidden", `{"id":"private-2","text":"xyzzyxx"}`)
@@ -115,6 +133,7 @@ func TestRealPayloadIsAWitness(t *testing.T) {
 }
 
 func TestCollectKeepsOneOfEachShape(t *testing.T) {
+	t.Parallel()
 	var log memlog
 	for range 5 {
 		log.add("v1.A", `{"id":"aa"}`)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestImpureMaterializersAreFound(t *testing.T) {
+	t.Parallel()
 	got, err := probe.CheckDeterminism(t.Context(), launcher(t), fixture(t, "impure").app())
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestImpureMaterializersAreFound(t *testing.T) {
 }
 
 func TestTheExampleIsDeterministic(t *testing.T) {
+	t.Parallel()
 	got, err := probe.CheckDeterminism(t.Context(), launcher(t), example(t, "1.2.0").app())
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"time"
 
 	"headgate/internal/livestore/engine"
@@ -190,12 +189,14 @@ func (f *failure) message() string {
 	return f.poison.Name + ": " + f.poison.Message
 }
 
-var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'|\d+`)
-
-// class tells kinds of failures apart: stage and message without its values. The state is left out: a payload about
-// another row than the filled state's fails there as every one does in the empty state.
+// class tells kinds of failures apart: a throw by its place in the code, a refused statement by SQLite's message. Messages
+// of throws may hold values. The state is left out: a payload about another row than the filled state's fails there as
+// every one does in the empty state.
 func (f *failure) class() string {
-	return string(f.poison.Stage) + quoted.ReplaceAllString(f.message(), "…")
+	if f.poison.Stack != "" && f.poison.Stage != engine.StageSQL {
+		return string(f.poison.Stage) + f.poison.Name + f.poison.Stack
+	}
+	return string(f.poison.Stage) + f.poison.Message
 }
 
 // survives materializes one event against both states. A row that is already there, or one that it refers to and isn't,

@@ -75,6 +75,7 @@ func TestEdgeCasesAreFoundAndShrunk(t *testing.T) {
 }
 
 func TestTheExampleHasNoEdgeCases(t *testing.T) {
+	t.Parallel()
 	got, _ := edgeCases(t, example(t, "1.2.0"), probe.Budget{})
 	if len(got.Cases) > 0 || len(got.Coverage) != 14 {
 		t.Errorf("got %+v", got)
@@ -82,6 +83,7 @@ func TestTheExampleHasNoEdgeCases(t *testing.T) {
 }
 
 func TestBudgetIsKeptAndSaid(t *testing.T) {
+	t.Parallel()
 	got, _ := edgeCases(t, example(t, "1.2.0"), probe.Budget{Payloads: 50})
 	for _, c := range got.Coverage {
 		if c.Tried > 50 || !c.Stopped {

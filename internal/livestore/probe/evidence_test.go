@@ -31,6 +31,7 @@ func demoLog(t *testing.T) eventlog.Reader {
 }
 
 func TestEvidenceFromARealLog(t *testing.T) {
+	t.Parallel()
 	log := demoLog(t)
 	head, err := log.Head(t.Context())
 	if err != nil {
@@ -83,6 +84,7 @@ func TestEvidenceFromARealLog(t *testing.T) {
 }
 
 func TestEvidenceNamesOffendersAndGoesOn(t *testing.T) {
+	t.Parallel()
 	r := example(t, "1.2.0")
 	var log memlog
 	for range 1200 { // more than one batch
@@ -120,6 +122,7 @@ func TestEvidenceNamesOffendersAndGoesOn(t *testing.T) {
 }
 
 func TestEvidenceStopsWithItsContext(t *testing.T) {
+	t.Parallel()
 	r := example(t, "1.2.0")
 	ctx, cancel := context.WithCancel(t.Context())
 	var log memlog

@@ -40,6 +40,7 @@ func (m *memlog) add(name, args string) {
 // Whatever is generated for a type that can be analysed is admitted by the app's own decoder: for the example's events,
 // and for one event per kind of schema that apps write.
 func TestGeneratedPayloadsAreAdmitted(t *testing.T) {
+	t.Parallel()
 	for _, r := range []*release{fixture(t, "types"), example(t, "1.2.0")} {
 		hints := r.script.Hints(r.Release)
 		var log memlog
@@ -79,6 +80,7 @@ func TestGeneratedPayloadsAreAdmitted(t *testing.T) {
 
 // What only code can judge is said to be so.
 func TestOpaqueTypesAreSaid(t *testing.T) {
+	t.Parallel()
 	r := fixture(t, "types")
 	for _, e := range r.Events {
 		got := len(payload.New(e.Args, payload.Hints{}).Opaque()) > 0

@@ -11,6 +11,7 @@ import (
 )
 
 func TestMixedVersionsThatGoWrong(t *testing.T) {
+	t.Parallel()
 	got, err := probe.CheckMixed(t.Context(), launcher(t), fixture(t, "mixed").app(), probe.Budget{})
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestMixedVersionsThatGoWrong(t *testing.T) {
 }
 
 func TestTheExampleMixesWell(t *testing.T) {
+	t.Parallel()
 	got, err := probe.CheckMixed(t.Context(), launcher(t), example(t, "1.2.0").app(), probe.Budget{})
 	if err != nil {
 		t.Fatal(err)

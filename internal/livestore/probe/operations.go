@@ -56,8 +56,10 @@ func (r *runner) observe(m *schema.Materializer, e *schema.Event) error {
 	if !m.Complete {
 		m.Error = "no payload could be made that the event's schema admits"
 	}
+	searched := false
 	missing := map[string]bool{} // what it throws only where a row is not there
-	for _, args := range list {
+	for i := 0; i < len(list); i++ {
+		args := list[i]
 		failed, empty, err := r.observeOne(m, step{e.Name, args})
 		if err != nil {
 			return err
@@ -70,6 +72,13 @@ func (r *runner) observe(m *schema.Materializer, e *schema.Event) error {
 			if m.Error == "" {
 				m.Error = failed.message()
 			}
+		}
+		if i == len(list)-1 && m.Error != "" && len(m.Operations) == 0 && !searched {
+			more, _, _, err := r.payloads(e.Name, r.generator(e).Edge(), 2*maxExamples)
+			if err != nil {
+				return err
+			}
+			list, searched = append(list, more...), true // one of the edges may be what it wants: a URL, a date
 		}
 	}
 	slices.SortFunc(m.Operations, func(a, b schema.Operation) int { return strings.Compare(a.SQL, b.SQL) })

@@ -10,6 +10,7 @@ import (
 )
 
 func TestScansForACondition(t *testing.T) {
+	t.Parallel()
 	r := &schema.Release{Tables: []schema.Table{
 		{
 			Name: "todos", Columns: []schema.Column{{Name: "id"}, {Name: "list"}, {Name: "text"}, {Name: "done"}},
@@ -62,6 +63,7 @@ func TestScansForACondition(t *testing.T) {
 }
 
 func TestTheExamplesQueriesUseTheirIndexes(t *testing.T) {
+	t.Parallel()
 	r := example(t, "1.2.0")
 	got, err := probe.QueryPlans(r.Release)
 	if err != nil || len(got) < 5 {

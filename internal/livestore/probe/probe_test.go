@@ -43,6 +43,7 @@ type release struct {
 	*schema.Release
 	script  *bundle.Script
 	program engine.Program
+	key     string // in described
 }
 
 func (r *release) app() probe.App {
@@ -75,7 +76,7 @@ func describe(t testing.TB, dir, entry, queries, version string) *release {
 		t.Fatal(err)
 	}
 	r.Version = version
-	out := &release{r, s, engine.Program{Code: s.Code, Export: s.Export}}
+	out := &release{r, s, engine.Program{Code: s.Code, Export: s.Export}, key}
 	described.got[key] = out
 	return out
 }

@@ -19,6 +19,7 @@ const events = {
   stricter: Events.synced({ name: 'v1.Stricter', schema: Schema.Struct({ id: Schema.String, text: Schema.NonEmptyString }) }),
   defaulted: Events.synced({ name: 'v1.Defaulted', schema: Schema.Struct({ id: Schema.String, text: Schema.optionalWith(Schema.String, { default: () => 'b' }) }) }),
   hidden: Events.synced({ name: 'v1.Hidden', schema: Args }),
+  numbered: Events.synced({ name: 'v1.Numbered', schema: Args }),
   fixed: Events.synced({ name: 'v1.Fixed', schema: Schema.Struct({ id: Schema.String, text: Schema.NullOr(Schema.String) }) }),
 }
 const put = ({ id, text }: { id: string; text: string }) => rows.insert({ id, text }).onConflict('id', 'replace')
@@ -35,6 +36,7 @@ const materializers = State.SQLite.materializers(events, {
   'v1.Stricter': ({ id, text }) => rows.insert({ id, text }).onConflict('id', 'replace'),
   'v1.Defaulted': ({ id, text }) => rows.insert({ id, text }).onConflict('id', 'replace'),
   'v1.Hidden': ({ id, text }) => rows.update({ text: text.startsWith(['xy', 'zzy'].join('')) ? '' : text }).where({ id }),
+  'v1.Numbered': ({ id, text }, { event }) => rows.insert({ id, text, n: event.seqNum.global }).onConflict('id', 'replace'),
   'v1.Fixed': ({ id, text }) => rows.insert({ id, text: (text ?? '').trim() }).onConflict('id', 'replace'),
 })
 
