@@ -5,7 +5,7 @@
 /* eslint-disable */
 // biome-ignore-all lint: generated
 import { type Adapter, type ClientSession, State } from '@livestore/livestore'
-import { Deferred, Effect, Exit, Option, Queue, Scope, Stream } from '@livestore/utils/effect'
+import { Deferred, Effect, Exit, Option, Queue, Scope, Stream } from 'effect'
 
 /** The epoch: raise it with `headgate epoch bump` to have every client rebuild its state from its own event log. */
 export const headgateEpoch: number = 1
