@@ -90,7 +90,7 @@ type Change struct {
 	// Reused is set on a FieldAdded whose name stood for another type in an earlier release.
 	Reused bool `json:"reused,omitempty"`
 	// ReplayBreaks and FleetBreaks are set on the changes whose effect their kind alone does not tell (KeysChanged,
-	// ElementAdded, ElementRemoved, ExcessRejected).
+	// ElementAdded, ElementRemoved, ExcessRejected, TableChanged, HashSame).
 	ReplayBreaks bool `json:"replayBreaks,omitempty"`
 	FleetBreaks  bool `json:"fleetBreaks,omitempty"`
 	// Item is set on a change of the item type of an array itself, not of something inside the item.

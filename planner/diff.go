@@ -178,7 +178,11 @@ func (d *releaseDiff) state() {
 	switch {
 	case !moved && len(tables) > 0:
 		for _, c := range tables {
-			d.add(Change{Kind: HashSame, Table: c.Table, Path: c.Path, Note: c.Note})
+			if t := tableNamed(d.now, c.Table); t != nil && t.ClientDocument {
+				continue // it reads old values tolerantly; ST108 speaks of it
+			}
+			c.Kind = HashSame
+			d.add(c)
 		}
 	case !moved:
 	case len(tables) > 0:
@@ -248,7 +252,7 @@ func columnNamed(t *schema.Table, name string) *schema.Column {
 func diffTable(o, n *schema.Table) []Change {
 	var out []Change
 	add := func(path, note string) {
-		out = append(out, Change{Kind: TableChanged, Table: n.Name, Path: path, Note: note})
+		out = append(out, Change{Kind: TableChanged, Table: n.Name, Path: path, Note: note, ReplayBreaks: true, FleetBreaks: true})
 	}
 	for _, c := range o.Columns {
 		x := columnNamed(n, c.Name)
@@ -258,6 +262,10 @@ func diffTable(o, n *schema.Table) []Change {
 		}
 		for _, note := range diffColumn(c, *x) {
 			add(c.Name, note)
+		}
+		if inside := diffCodec(c, *x); inside != nil {
+			inside.Table = n.Name
+			out = append(out, *inside)
 		}
 	}
 	for _, c := range n.Columns {
@@ -296,16 +304,36 @@ func diffColumn(o, n schema.Column) []string {
 	if o.Default != n.Default {
 		notes = append(notes, "default changed")
 	}
-	if o.Schema != nil && n.Schema != nil {
-		if inside := diffTypes("", o.Schema, n.Schema, false, nil); len(inside) > 0 {
-			what := "codec: "
-			if o.JSON && n.JSON {
-				what = "JSON schema: "
-			}
-			notes = append(notes, what+string(inside[0].Kind)+" at "+strings.Replace(inside[0].Path, "$.args", "$", 1))
-		}
-	}
 	return notes
+}
+
+// diffCodec compares how the app reads a column's values, nil when nothing changed. A side breaks unless every change
+// inside is one that it reads without harm: a row that was written stays as it is.
+func diffCodec(o, n schema.Column) *Change {
+	if o.Schema == nil || n.Schema == nil {
+		return nil
+	}
+	inside := diffTypes("", o.Schema, n.Schema, false, nil)
+	if len(inside) == 0 {
+		return nil
+	}
+	what := "codec: "
+	if o.JSON && n.JSON {
+		what = "JSON schema: "
+	}
+	out := Change{
+		Kind: TableChanged, Path: n.Name,
+		Note: what + string(inside[0].Kind) + " at " + strings.Replace(inside[0].Path, "$.args", "$", 1),
+	}
+	for _, c := range inside {
+		code, replay, fleet := judge(c)
+		if code == "FD104" {
+			continue // warns about the field's name in events; a stored value with one key more is read all the same
+		}
+		out.ReplayBreaks = out.ReplayBreaks || replay.AtLeast(Warning)
+		out.FleetBreaks = out.FleetBreaks || fleet.AtLeast(Warning)
+	}
+	return &out
 }
 
 // orderChanged reports whether the tables or the columns of a table stand in another order.

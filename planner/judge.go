@@ -137,7 +137,7 @@ func judge(c Change) (code Code, replay, fleet Severity) {
 	case DocumentChanged:
 		return "ST108", Warning, Warning
 	case HashSame:
-		return "ST109", Error, Error
+		return "ST109", broken(c.ReplayBreaks, Info), broken(c.FleetBreaks, Info)
 	}
 	return "", OK, OK // MaterializerAdded is judged with the state, ExcessLoose breaks nobody
 }

@@ -53,9 +53,9 @@ func stateRules() []Rule {
 		},
 		{
 			Code: "ST109", Title: "different schemas, same state hash", Replay: Error, Fleet: Error,
-			Breaks: "LiveStore takes the old state file for the new release, whose tables or column codecs differ: reads and writes go wrong without a rebuild.",
+			Breaks: "LiveStore takes the old state file for the new release, whose column codecs differ: rows that were written before are read as if the new release had written them, without a rebuild. A note where the new codec reads all of the old one's values, such as an optional field added to a JSON column.",
 			Who:    "Every client that upgrades.", Fix: "Make the hash move: headgate epoch bump.",
-			Example: "A text column's codec goes from ISO dates to plain text: column codecs other than JSON are not in the hash.",
+			Example: "A JSON column's field goes from text to number. LiveStore 0.4.0 means to hash JSON schemas and does not: no column codec is in the hash.",
 		},
 		{
 			Code: "ST110", Title: "query without an index", Replay: Warning, Fleet: OK,
