@@ -75,7 +75,7 @@ func JobDescribe(_ context.Context, s *script.Session) (any, error) {
 		}
 		return out, nil
 	}
-	out.Observed, err = probe.Observe(e, app)
+	out.Observed, err = probe.Observe(e, app, func() error { return s.Send("alive") })
 	return out, err
 }
 

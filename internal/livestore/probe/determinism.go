@@ -138,6 +138,9 @@ func JobDeterminism(_ context.Context, s *script.Session) (any, error) {
 			}
 			out.Trials = append(out.Trials, t)
 		}
+		if err := s.Send("alive"); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

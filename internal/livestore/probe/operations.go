@@ -20,8 +20,8 @@ const maxExamples = 60
 
 // Observe runs every materializer of an app on example payloads, against an empty and a filled state, and returns the
 // materializers with what it saw: Operations, Complete, UsesQuery and Error. It is called in the sandbox, on an engine
-// that has evaluated the app, and leaves the engine's database alone.
-func Observe(e *engine.Engine, app App) ([]schema.Materializer, error) {
+// that has evaluated the app, and leaves the engine's database alone. alive is called after each materializer.
+func Observe(e *engine.Engine, app App, alive func() error) ([]schema.Materializer, error) {
 	db := e.DB
 	defer func() { e.DB = db }()
 	r, err := newRunner(e, &app)
@@ -40,6 +40,9 @@ func Observe(e *engine.Engine, app App) ([]schema.Materializer, error) {
 			if errors.As(err, &f) {
 				out[i].Complete, out[i].Error = false, f.Error() // it loops, or needs too much memory
 			} else if err != nil {
+				return nil, err
+			}
+			if err := alive(); err != nil {
 				return nil, err
 			}
 		}
