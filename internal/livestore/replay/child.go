@@ -51,6 +51,8 @@ type jobResult struct {
 	Volatile   []string       `json:"volatile,omitempty"`
 	// NeedsAutocommit says that a statement can't run inside a transaction of ours.
 	NeedsAutocommit bool `json:"needsAutocommit,omitempty"`
+	// Spent says where the time went.
+	Spent Spent `json:"spent"`
 	// Trouble is the machine's: the database file could not be written.
 	Trouble *engine.SQLError `json:"trouble,omitempty"`
 }
@@ -68,6 +70,7 @@ func JobReplay(_ context.Context, s *script.Session) (any, error) {
 	if err := s.Params(&p); err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	db, err := engine.OpenDB(p.Path)
 	if err != nil {
 		return troubled(err)
@@ -82,10 +85,15 @@ func JobReplay(_ context.Context, s *script.Session) (any, error) {
 		return troubled(err)
 	}
 	defer c.engine.Close()
+	c.result.Spent.Start = time.Since(start)
 	if err := c.run(); err != nil {
 		return troubled(err)
 	}
 	c.result.Volatile = db.Volatile()
+	spent := &c.result.Spent
+	spent.SQLite = c.engine.SQLTime
+	spent.Code = c.applying - spent.SQLite
+	spent.Other = time.Since(start) - spent.Start - c.applying
 	return c.result, nil
 }
 
@@ -107,6 +115,7 @@ type child struct {
 
 	appTransaction bool // a hook opened it
 	uncommitted    int  // events since our last BEGIN
+	applying       time.Duration
 }
 
 func (c *child) exec(sql string) error { return c.db.Exec(sql, engine.Binds{}) }
@@ -268,6 +277,7 @@ func (c *child) frame(kind byte, text string) (answer, error) {
 		return answer{}, c.begin()
 	}
 	applied, err := c.engine.ApplyText(text)
+	c.applying += time.Since(start)
 	if err != nil {
 		return answer{}, err
 	}

@@ -3,9 +3,12 @@ package replay_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,10 +28,13 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == script.ChildArg {
 		os.Exit(script.Child(context.Background(), os.Stdin, os.Stdout, script.Jobs{
 			bundle.DescribeJob: bundle.JobDescribe,
-			replay.Job:         replay.JobReplay,
+			replay.Job:         recordPeak,
 		}, os.Exit))
 	}
 	code := m.Run()
+	if err := os.Remove(peakFile(os.Getpid())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	if awkwardPath != "" {
 		if err := os.RemoveAll(awkwardPath); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -41,6 +47,23 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// recordPeak is the replay job; it leaves the child's largest memory so far for the parent, where Linux tells.
+func recordPeak(ctx context.Context, s *script.Session) (any, error) {
+	res, err := replay.JobReplay(ctx, s)
+	if status, e := os.ReadFile("/proc/self/status"); e == nil {
+		for line := range strings.Lines(string(status)) {
+			if kb, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+				_ = os.WriteFile(peakFile(os.Getppid()), []byte(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kb), "kB"))), 0o600)
+			}
+		}
+	}
+	return res, err
+}
+
+func peakFile(parent int) string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("headgate-replay-test-peak-%d", parent))
 }
 
 func launcher(t testing.TB) script.Launcher {

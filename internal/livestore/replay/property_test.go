@@ -140,16 +140,25 @@ func soak() bool { return os.Getenv("HEADGATE_SOAK") != "" }
 
 // Random logs of events that are hard to get right give LiveStore's state, and poison where LiveStore refuses to boot.
 func TestRandomLogsAsLiveStore(t *testing.T) {
-	logs := 8
-	if soak() {
-		logs = 300
+	randomLogs(t, 1, 8)
+}
+
+func TestSoakRandomLogsAsLiveStore(t *testing.T) {
+	if !soak() {
+		t.Skip("make soak runs it")
 	}
+	for round := range 20 { // each in a Node process of its own
+		randomLogs(t, 1000*(round+1), 25)
+	}
+}
+
+func randomLogs(t *testing.T, seed, logs int) {
 	dir := awkward(t)
 	draw := rapid.Custom(drawLog)
 	var all []drawn
 	var plan []rebuild
 	for i := range logs {
-		d := draw.Example(i + 1)
+		d := draw.Example(seed + i)
 		all = append(all, d)
 		plan = append(plan, rebuild{Log: writeLog(t, d.entries, 0), Entry: filepath.Join(dir, "atomic.ts"), Out: filepath.Join(t.TempDir(), "state.db")})
 	}
@@ -187,18 +196,25 @@ func TestRandomLogsAsLiveStore(t *testing.T) {
 
 // Logs that clients of several releases of the example wrote, under every release.
 func TestMixedReleasesAsLiveStore(t *testing.T) {
+	mixedReleases(t, 0, 1)
+}
+
+func TestSoakMixedReleasesAsLiveStore(t *testing.T) {
+	if !soak() {
+		t.Skip("make soak runs it")
+	}
+	mixedReleases(t, 1, 20)
+}
+
+func mixedReleases(t *testing.T, first, seeds int) {
 	app := testenv.Example(t, "todo")
 	versions := []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0"}
-	seeds := 1
-	if soak() {
-		seeds = 20
-	}
 	var plan []rebuild
 	var of []string
 	for seed := range seeds {
 		for i, v := range versions {
 			log := filepath.Join(t.TempDir(), "eventlog@6.db")
-			spec := loggen.Spec{N: 150, Seed: uint64(100*seed + i), Level: 2, ClientOnly: true}
+			spec := loggen.Spec{N: 150, Seed: uint64(100*(first+seed) + i), Level: 2, ClientOnly: true}
 			if _, err := spec.WriteFile(t.Context(), log); err != nil {
 				t.Fatal(err)
 			}

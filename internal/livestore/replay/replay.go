@@ -67,6 +67,16 @@ type Result struct {
 	// Duration is the wall-clock time of the whole replay, Rate the events per second that were replayed in it.
 	Duration time.Duration `json:"durationNs"`
 	Rate     float64       `json:"rate"`
+	// Spent says where the sandbox's time went.
+	Spent Spent `json:"spent"`
+}
+
+// Spent is wall-clock time of the sandbox's child.
+type Spent struct {
+	Start  time.Duration `json:"startNs"`  // evaluating the release's script
+	Code   time.Duration `json:"codeNs"`   // decoders and materializers
+	SQLite time.Duration `json:"sqliteNs"` // statements and queries
+	Other  time.Duration `json:"otherNs"`  // tables, hooks, commits, waiting for events
 }
 
 // Skipped counts the events of one name that the release does not know.

@@ -127,6 +127,7 @@ func (t *tally) skip(name, reason string, at livestore.ClientSeq) {
 func (s *session) summary() Result {
 	res := Result{
 		Head: s.tally.head, Confirmed: s.head.Confirmed, Events: s.tally.events, Poison: s.poison,
+		Spent:   s.result.Spent,
 		Skipped: slices.Clone(s.tally.skipped), Unverifiable: []string{}, NotDerivable: []string{},
 	}
 	if res.Skipped == nil {
