@@ -35,6 +35,8 @@ type Script struct {
 
 	// Effect is the version of the effect package that the schema is built on.
 	Effect string `json:"-"`
+	// OtherEffects are the versions of further copies of it that went in, by way of the app's own imports.
+	OtherEffects []string `json:"-"`
 	// Own is the app's code alone, for finding what belongs to which event.
 	Own string `json:"-"`
 }
@@ -159,12 +161,21 @@ func Build(src Source) (*Script, error) {
 	if err := json.Unmarshal([]byte(result.Metafile), &meta); err != nil {
 		return nil, fmt.Errorf("read esbuild's metafile: %w", err)
 	}
+	copies := map[string]bool{packageRoot(effect): true}
 	for in := range meta.Inputs {
+		if i := strings.LastIndex(in, "node_modules/effect/"); i >= 0 {
+			root := filepath.Join(src.Dir, filepath.FromSlash(in[:i]), "node_modules", "effect")
+			if !copies[root] {
+				copies[root] = true
+				s.OtherEffects = append(s.OtherEffects, packageVersion(filepath.Join(root, "package.json")))
+			}
+		}
 		if isAppFile(in) {
 			s.Modules = append(s.Modules, filepath.ToSlash(in))
 		}
 	}
 	sort.Strings(s.Modules)
+	sort.Strings(s.OtherEffects)
 	var cuts []cut
 	s.Code, cuts = cutPackagePaths(s.Code)
 	var err error
@@ -256,6 +267,16 @@ func packageVersion(module string) string {
 		var p struct{ Name, Version string }
 		if json.Unmarshal(b, &p) == nil && p.Version != "" {
 			return p.Version
+		}
+	}
+	return ""
+}
+
+// packageRoot is the directory of the package that a module's file belongs to.
+func packageRoot(module string) string {
+	for d := filepath.Dir(module); d != filepath.Dir(d); d = filepath.Dir(d) {
+		if filepath.Base(filepath.Dir(d)) == "node_modules" {
+			return d
 		}
 	}
 	return ""

@@ -29,10 +29,6 @@ func TestErrorsOfSurroundings(t *testing.T) {
 			map[string]string{"src/schema.ts": small("import './page'\n", plainEvent), "src/page.ts": "export const w: number = window.innerWidth\n"},
 			errs.Unverifiable, "'window' is not defined", "src/page.ts:1:", "no window and no document",
 		},
-		"document": {
-			map[string]string{"src/schema.ts": small("const root = document.getElementById('root')\n", plainEvent)},
-			errs.Unverifiable, "'document' is not defined", "src/schema.ts:1:", "no window and no document",
-		},
 		"environment": {
 			map[string]string{"src/schema.ts": small("import './env'\n", plainEvent), "src/env.ts": "const url = import.meta.env.VITE_SYNC_URL\nif (!url) throw new Error('VITE_SYNC_URL is required')\nexport { url }\n"},
 			errs.Unverifiable, "VITE_SYNC_URL is required", "src/env.ts:2:", "environment variables",
@@ -56,10 +52,6 @@ func TestErrorsOfSurroundings(t *testing.T) {
 		"a table that SQLite refuses": {
 			map[string]string{"src/schema.ts": strings.Replace(small("", plainEvent), "default: ''", `default: "it's"`, 1)},
 			errs.Invalid, "SQLite refuses to create table todos", "src/schema.ts", "default 'it's'",
-		},
-		"network": {
-			map[string]string{"src/schema.ts": small("fetch('https://example.org/flags')\n", plainEvent)},
-			errs.Unverifiable, "fetch is not available", "src/schema.ts:1:", "without Node, network",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,6 +81,32 @@ func linkPackages(t *testing.T, dir string) {
 		if err := os.Symlink(filepath.Join(shared, e.Name()), filepath.Join(dir, "node_modules", e.Name())); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A second copy of effect works, as in the app itself, but is told.
+func TestSecondEffect(t *testing.T) {
+	dir := write(t, map[string]string{
+		"src/schema.ts":                         small("import { pipe } from 'effect'\npipe()\n", plainEvent),
+		"src/node_modules/effect/package.json":  `{"name": "effect", "version": "3.19.0", "main": "./dist/index.js"}`,
+		"src/node_modules/effect/dist/index.js": "exports.pipe = () => {}\n",
+	})
+	s, err := bundle.Build(bundle.Source{Dir: dir, Entry: "src/schema.ts"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"3.19.0"}, s.OtherEffects); diff != "" {
+		t.Error(diff)
+	}
+	if s.Effect == "" || s.Effect == "3.19.0" {
+		t.Errorf("LiveStore's effect is %q", s.Effect)
+	}
+	one, err := bundle.Build(bundle.Source{Dir: write(t, map[string]string{"src/schema.ts": small("import { Schema as S } from 'effect'\nS.String\n", plainEvent)}), Entry: "src/schema.ts"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.OtherEffects != nil {
+		t.Errorf("one copy of effect, further ones: %v", one.OtherEffects)
 	}
 }
 
@@ -124,37 +142,30 @@ func TestSurroundingsThatDoNoHarm(t *testing.T) {
 	}
 }
 
-// Where keys are computed, the same name elsewhere is not taken for the materializer; a method is one.
+// A method is found by its name. Where keys are computed, the same name elsewhere is not taken for the materializer.
 func TestClosureOfMethodsAndComputedKeys(t *testing.T) {
-	app := func(materializers, helper string) map[string]string {
-		return map[string]string{
-			"src/helper.ts": "export const change = (s: string) => " + helper + "\nexport const label = (s: string) => s\n",
+	for materializers, want := range map[string]string{
+		`'v1.A'({ id }: any) { return todos.insert({ id: change(id) }) }`: "closure",
+		`[a.name]: ({ id }: any) => todos.insert({ id: change(id) })`:     "modules",
+	} {
+		dir := write(t, map[string]string{
+			"src/helper.ts": "export const change = (s: string) => s\n",
 			"src/schema.ts": `import { Events, makeSchema, Schema, State } from '@livestore/livestore'
-import { change, label } from './helper'
+import { change } from './helper'
 const todos = State.SQLite.table({ name: 'todos', columns: { id: State.SQLite.text({ primaryKey: true }) } })
 const a = Events.synced({ name: 'v1.A', schema: Schema.Struct({ id: Schema.String }) })
-export const labels = { 'v1.A': (s: string) => label(s) }
+export const labels = ` + map[string]string{"closure": "{}", "modules": "{ 'v1.A': (s: string) => s }"}[want] + `
 const materializers = { ` + materializers + ` }
 export const schema = makeSchema({ events: { a }, state: State.SQLite.makeState({ tables: { todos }, materializers: materializers as never }) })
 `,
+		})
+		r := mustDescribe(t, bundle.Source{Dir: dir, Entry: "src/schema.ts", Export: "schema"})
+		m, _ := r.Materializer("v1.A")
+		if m.Source.Scope != want {
+			t.Errorf("%s: scope %s, want %s", materializers, m.Source.Scope, want)
 		}
-	}
-	for name, materializers := range map[string]string{
-		"method":   `'v1.A'({ id }: any) { return todos.insert({ id: change(id) }) }`,
-		"computed": `[a.name]: ({ id }: any) => todos.insert({ id: change(id) })`,
-	} {
-		var digests []string
-		for _, helper := range []string{"s", "s + s"} {
-			r := mustDescribe(t, bundle.Source{Dir: write(t, app(materializers, helper)), Entry: "src/schema.ts", Export: "schema"})
-			m, _ := r.Materializer("v1.A")
-			digests = append(digests, m.Source.Digest)
-			want := map[string]string{"method": "closure", "computed": "modules"}[name]
-			if m.Source.Scope != want {
-				t.Errorf("%s: scope %s, want %s", name, m.Source.Scope, want)
-			}
-		}
-		if digests[0] == digests[1] {
-			t.Errorf("%s: a change of the helper does not show", name)
+		if diff := cmp.Diff([]string{"src/helper.ts", "src/schema.ts"}, m.Source.Files); diff != "" {
+			t.Errorf("%s: %s", materializers, diff)
 		}
 	}
 }

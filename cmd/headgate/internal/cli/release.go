@@ -142,6 +142,9 @@ func (a *app) record(cfg *config.Config, s config.Schema, b build, force, dryRun
 	if !b.LiveStore.Verified {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("LiveStore %s is not verified: headgate assumes the worst of it", b.LiveStore.Version))
 	}
+	for _, v := range b.Script.OtherEffects {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("the app imports another copy of effect (%s) than LiveStore does (%s): make them one, with an override in package.json", v, b.LiveStore.Effect))
+	}
 	if dryRun {
 		out.Outcome = bundle.Added
 	} else if out.Outcome, err = d.Add(b.Release, b.Script, force); err != nil {
