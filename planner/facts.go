@@ -155,6 +155,8 @@ type EdgeCase struct {
 	Event   string `json:"event"`
 	Shape   string `json:"shape"` // by key, type and length
 	Error   string `json:"error"` // what it threw, or SQLite refused, without values
+	// RowsMissing is true when it happens only where the rows that the event is about are not there.
+	RowsMissing bool `json:"rowsMissing,omitempty"`
 }
 
 // A MixedReplay is an interleaving of old and new versions of a family that goes wrong, shrunk.

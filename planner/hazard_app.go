@@ -45,7 +45,12 @@ func (h *hazards) materializers() {
 	}
 	for _, c := range h.in.Facts.EdgeCases {
 		if c.Release == to.Version {
-			h.add(Finding{Code: "MT103", Event: c.Event, Message: "the materializer fails on a payload that the event admits", Detail: c.Error + ", for a payload like " + c.Shape}, Error, OK)
+			severity, where := Error, ""
+			if c.RowsMissing {
+				// Only a log that lacks an earlier event gets there: one that this client skipped, or another deleted the row.
+				severity, where = Warning, ", where the rows that it is about are not there"
+			}
+			h.add(Finding{Code: "MT103", Event: c.Event, Message: "the materializer fails on a payload that the event admits", Detail: c.Error + ", for a payload like " + c.Shape + where}, severity, OK)
 		}
 	}
 	for _, m := range h.in.Facts.MixedReplays {

@@ -24,6 +24,8 @@ func (h *hazards) unknownEvent(from *schema.Release, c Change, usual Severity) (
 	switch {
 	case len(failing) == 0 && gate != nil:
 		return usual, "Held by " + gate.By + " until its readers are there" + late(gate) + "."
+	case len(failing) == 0 && slices.Contains(h.in.Facts.Adapters, "web"):
+		return usual, "On the web a client whose log ends with an event that it does not know loses what it commits after a reload, unless withStartupCheck (headgate generate) goes around its adapter."
 	case len(failing) == 0:
 		return usual, ""
 	case gate != nil:

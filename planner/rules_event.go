@@ -4,7 +4,7 @@ func eventRules() []Rule {
 	return []Rule{
 		{
 			Code: "EV101", Title: "event added", Replay: OK, Fleet: Warning,
-			Breaks:  "A release without the definition skips the event when it arrives and moves its head past it. Error when a live release uses unknownEventHandling: fail, because it then stops syncing for good; a gate on readers makes that a warning.",
+			Breaks:  "A release without the definition skips the event when it arrives and moves its head past it. Error when a live release uses unknownEventHandling: fail, because it then stops syncing for good; a gate on readers makes that a warning. On the web adapter of LiveStore 0.4.0 it is worse than a gap: a client whose log ends with an event that it does not know loses what it commits after a reload, unless headgate's start-up check goes around its adapter.",
 			Who:     "Clients still on a release without the definition.",
 			Fix:     "Ship the definition and its materializer first, and open the event once its readers are there (headgate plan lays it out).",
 			Example: "1.2.0 adds v1.TodoArchived; a client on 1.1.0 shows archived todos as open until it upgrades and rebuilds.",

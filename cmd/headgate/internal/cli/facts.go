@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
@@ -14,7 +13,6 @@ import (
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/eventlog/openlog"
-	"headgate/internal/livestore/payload"
 	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/script"
 	"headgate/planner"
@@ -170,131 +168,4 @@ func atStore(err error, cfg *config.Config, s config.Store) error {
 
 func programOf(b build) engine.Program {
 	return engine.Program{Code: b.Script.Code, Export: b.Script.Export}
-}
-
-func appOf(b build, hints map[string]payload.Hints) probe.App {
-	return probe.AppOf(b.Release, programOf(b), hints)
-}
-
-// run asks the app's code. A probe that the code does not survive is unverified, not an error.
-func (g *gatherer) run(ctx context.Context) error {
-	to := appOf(g.q.to, g.q.to.Script.Hints(g.q.to.Release))
-	version := g.q.to.Version
-	type asking struct {
-		what  string
-		codes []planner.Code
-		ask   func(ctx context.Context) error
-	}
-	probes := []asking{
-		{"determinism", []planner.Code{"MT101"}, func(ctx context.Context) error { return g.determinism(ctx, to) }},
-		{"edge cases", []planner.Code{"MT103"}, func(ctx context.Context) error { return g.edges(ctx, to) }},
-		{"mixed versions", []planner.Code{"MT104"}, func(ctx context.Context) error { return g.mixed(ctx, to) }},
-		{"query plans", []planner.Code{"ST110"}, func(context.Context) error { return g.plans() }},
-	}
-	for _, from := range g.q.from {
-		if from.StateHash != g.q.to.StateHash {
-			continue // every client rebuilds: what the old materializers made is gone
-		}
-		probes = append(probes, asking{"behaviour since " + from.Version, []planner.Code{"ST102"}, func(ctx context.Context) error { return g.compare(ctx, from, to) }})
-	}
-	if len(g.q.from) > 0 {
-		g.facts.Checked = append(g.facts.Checked, "ST102")
-	}
-	p := g.app.progress("running the app's code", int64(len(probes)))
-	defer p.Done()
-	for _, ask := range probes {
-		err := ask.ask(ctx)
-		var failed *script.Failure
-		switch {
-		case err == nil:
-			g.facts.Checked = append(g.facts.Checked, ask.codes...)
-		case errors.As(err, &failed):
-			g.facts.Unverified = append(g.facts.Unverified, fmt.Sprintf("%s of %s: %v", ask.what, version, failed))
-		default:
-			return err
-		}
-		p.Add(1)
-	}
-	return nil
-}
-
-func (g *gatherer) determinism(ctx context.Context, to probe.App) error {
-	d, err := probe.CheckDeterminism(ctx, g.launcher, to)
-	if err != nil {
-		return err
-	}
-	for _, dep := range d.Dependencies {
-		run := planner.MaterializerRun{Release: to.Version, Event: dep.Event, Differs: dep.Differs}
-		for _, c := range dep.Causes {
-			run.Uses = append(run.Uses, string(c))
-		}
-		run.Uses = append(run.Uses, dep.Uses...)
-		g.facts.Runs = append(g.facts.Runs, run)
-	}
-	for _, e := range d.Untried {
-		g.facts.Unverified = append(g.facts.Unverified, fmt.Sprintf("the materializer of %s: no payload that its schema admits could be made", e))
-	}
-	return nil
-}
-
-func (g *gatherer) edges(ctx context.Context, to probe.App) error {
-	r, err := probe.CheckEdgeCases(ctx, g.launcher, to, probe.DefaultBudget())
-	if err != nil {
-		return err
-	}
-	for _, c := range r.Cases {
-		text := c.Message
-		if c.State == probe.Empty {
-			text += " (when the rows that it is about are not there)"
-		}
-		g.facts.EdgeCases = append(g.facts.EdgeCases, planner.EdgeCase{Release: to.Version, Event: c.Event, Shape: string(c.Payload), Error: text})
-	}
-	return nil
-}
-
-func (g *gatherer) mixed(ctx context.Context, to probe.App) error {
-	m, err := probe.CheckMixed(ctx, g.launcher, to, probe.DefaultBudget())
-	if err != nil {
-		return err
-	}
-	for _, f := range m.Found {
-		out := planner.MixedReplay{Release: to.Version, Family: strings.Join(f.Families, ", "), Error: f.Message, Difference: f.Difference}
-		for _, e := range f.Events {
-			out.Order = append(out.Order, e.Event)
-		}
-		g.facts.MixedReplays = append(g.facts.MixedReplays, out)
-	}
-	return nil
-}
-
-func (g *gatherer) plans() error {
-	plans, err := probe.QueryPlans(g.q.to.Release)
-	if err != nil {
-		return err
-	}
-	for _, p := range plans {
-		out := planner.QueryPlan{Release: g.q.to.Version, Query: p.Query}
-		for _, s := range p.Scans {
-			out.Scans = append(out.Scans, s.Table)
-		}
-		g.facts.QueryPlans = append(g.facts.QueryPlans, out)
-	}
-	return nil
-}
-
-func (g *gatherer) compare(ctx context.Context, from build, to probe.App) error {
-	list, err := probe.Compare(ctx, g.launcher, appOf(from, from.Script.Hints(from.Release)), to, g.samples, probe.DefaultBudget())
-	if err != nil {
-		return err
-	}
-	for _, b := range list {
-		verdict := map[probe.Verdict]planner.Verdict{
-			probe.Same: planner.Same, probe.Statements: planner.Same, probe.Different: planner.Different, probe.Unclear: planner.Unclear,
-		}[b.Verdict]
-		g.facts.Behaviour = append(g.facts.Behaviour, planner.Behaviour{
-			From: from.Version, To: to.Version, Event: b.Event, Verdict: verdict, Payloads: b.Tried, Real: b.Real,
-			Witness: b.Witness, Difference: b.Difference, SourceChanged: b.SourceChanged, Why: b.Why,
-		})
-	}
-	return nil
 }
