@@ -111,14 +111,14 @@ func TestMalformedEventIsPoison(t *testing.T) {
 }
 
 func TestEndlessMaterializerIsNamed(t *testing.T) {
-	tg := schemaOf(t, "plain.ts")
+	tg := schemaOf(t, "slow.ts")
 	l := launcher(t)
 	l.Limits.Call = 2e9
 	out := outFile(t)
 	log := openLog(t, "file:"+writeLog(t, []entry{{name: "v1.Plain", args: `{"id":"a","text":"b"}`}, {name: "v1.Slow", args: "{}"}}, 0))
 	_, err := replay.Replay(t.Context(), l, tg, log, options(out))
 	e := errs.As(err)
-	if e == nil || e.Code != errs.Unverifiable || !strings.Contains(e.Msg, "between events e1 and e2") || !strings.HasPrefix(e.Where, "schema.ts:") {
+	if e == nil || e.Code != errs.Unverifiable || !strings.Contains(e.Msg, "between events e1 and e2") || !strings.HasPrefix(e.Where, "slow.ts:") {
 		t.Fatalf("got %v", err)
 	}
 	onlyFiles(t, filepath.Dir(out))
@@ -191,7 +191,7 @@ func TestReaderErrorIsTheError(t *testing.T) {
 
 // A child that dies by itself is an error, not a short state.
 func TestKilledChild(t *testing.T) {
-	tg := schemaOf(t, "plain.ts")
+	tg := schemaOf(t, "slow.ts")
 	out := outFile(t)
 	l := launcher(t)
 	l.Limits.Silence = 3e9

@@ -76,7 +76,6 @@ const events = {
   strict: Events.synced({ name: 'v1.Strict', schema: Schema.Struct({ id: Schema.String }) }),
   throwing: Events.synced({ name: 'v1.Throwing', schema: Schema.Struct({ id: Schema.String, secret: Schema.String }) }),
   badQuery: Events.synced({ name: 'v1.BadQuery', schema: Schema.Struct({ id: Schema.String }) }),
-  slow: Events.synced({ name: 'v1.Slow', schema: Schema.Struct({}) }),
 }
 
 export const refuse = (id: string, secret: string): never => {
@@ -124,14 +123,17 @@ const materializers = State.SQLite.materializers(events, {
   'v1.Strict': ({ id }) => ({ sql: "INSERT INTO counters (id, n) VALUES (?, 'secret')", bindValues: [id] }),
   'v1.Throwing': ({ id, secret }) => refuse(id, secret),
   'v1.BadQuery': ({ id }, { query }) => (query({ query: 'SELECT x FROM nowhere', bindValues: {} }), tables.plain.insert({ id, text: '' })),
-  'v1.Slow': () => {
-    for (;;);
-  },
 })
 // An event that has a definition and no materializer.
 delete (materializers as any)['v1.Nothing']
 
-export const make = (
-  migrations?: any,
-  unknownEventHandling: any = { strategy: 'ignore' },
-) => makeSchema({ events, state: State.SQLite.makeState({ tables, materializers, ...(migrations && { migrations }) }), unknownEventHandling })
+export const make = (migrations?: any, unknownEventHandling: any = { strategy: 'ignore' }, more: any = { events: {}, materializers: {} }) =>
+  makeSchema({
+    events: { ...events, ...more.events },
+    state: State.SQLite.makeState({
+      tables,
+      materializers: { ...materializers, ...more.materializers } as any,
+      ...(migrations && { migrations }),
+    }),
+    unknownEventHandling,
+  })
