@@ -86,6 +86,9 @@ type describeParams struct {
 	Unobserved string `json:"unobserved,omitempty"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p describeParams) Sources() []string { return p.Program.Sources() }
+
 // evaluate runs the job. Should a materializer take the sandbox down with it on a sample payload, the release is
 // described without running any: what it is does not depend on that.
 func evaluate(ctx context.Context, l script.Launcher, p engine.Program) (described, error) {

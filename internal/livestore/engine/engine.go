@@ -18,6 +18,9 @@ type Program struct {
 	Export string `json:"export"` // empty: the only export that is a LiveStore schema
 }
 
+// Sources are the scripts that evaluating p takes, see [script.Compiled].
+func (p Program) Sources() []string { return []string{p.Code} }
+
 // A ChooseProblem says why a program has no schema under the export that was asked for.
 type ChooseProblem struct {
 	Kind    string   `json:"error"`   // no-export, no-schema, several-schemas or not-a-schema

@@ -58,6 +58,11 @@ type compareParams struct {
 	Samples map[string]Sample `json:"samples,omitempty"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p compareParams) Sources() []string {
+	return append(p.From.Program.Sources(), p.To.Program.Sources()...)
+}
+
 // Compare runs the materializers of two releases on the same generated and real payloads against the same states. It makes
 // sense only between releases with one state hash: with another hash every client rebuilds. samples are real payloads
 // by event, see [Collect]; they may be nil.

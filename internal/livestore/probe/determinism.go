@@ -76,6 +76,9 @@ type determinismParams struct {
 	Fill []engine.Operation `json:"fill,omitempty"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p determinismParams) Sources() []string { return p.App.Program.Sources() }
+
 type determinismRun struct {
 	Fill    []engine.Operation `json:"fill"`
 	Offset  string             `json:"offset"` // of the time zone, as the app sees it

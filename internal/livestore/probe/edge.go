@@ -84,6 +84,9 @@ type edgeParams struct {
 	Budget Budget `json:"budget"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p edgeParams) Sources() []string { return p.App.Program.Sources() }
+
 // CheckEdgeCases runs every materializer on payloads at the edges of what its event's schema admits.
 func CheckEdgeCases(ctx context.Context, l script.Launcher, app App, b Budget) (EdgeCases, error) {
 	return script.Run[EdgeCases](ctx, l, EdgeJob, edgeParams{app, b})

@@ -59,6 +59,9 @@ type decodeParams struct {
 	Program engine.Program `json:"program"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p decodeParams) Sources() []string { return p.Program.Sources() }
+
 // batchSize is how many events go to the decoder at once.
 const batchSize = 500
 

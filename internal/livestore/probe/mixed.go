@@ -52,6 +52,9 @@ type mixedParams struct {
 	Budget Budget `json:"budget"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p mixedParams) Sources() []string { return p.App.Program.Sources() }
+
 // CheckMixed replays generated interleavings of old and new versions of the app's event families.
 //
 // What goes wrong is reported only when mixing is to blame. A sequence of events is written three times, about the same

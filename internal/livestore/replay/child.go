@@ -30,6 +30,9 @@ type jobParams struct {
 	Autocommit bool `json:"autocommit"`
 }
 
+// Sources are the scripts that the job evaluates.
+func (p jobParams) Sources() []string { return p.Program.Sources() }
+
 // The second byte of a frame says what is in it.
 const (
 	frameEvents   = 'e' // a JSON array of events

@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type Session struct {
 	limits Limits
 	params json.RawMessage
 	die    func(f *Failure)
+	// compiled is the bytecode of scripts by their digest.
+	compiled map[[sha256.Size]byte][]byte
 }
 
 // message is every frame's form. A child sends exactly one with Done or Err set, and then ends.
@@ -31,6 +34,7 @@ type message struct {
 	Job     string          `json:"job,omitempty"`
 	Limits  *Limits         `json:"limits,omitempty"`
 	Data    json.RawMessage `json:"data,omitempty"`
+	Scripts int             `json:"scripts,omitempty"` // compiled scripts that follow, a frame each
 	Done    bool            `json:"done,omitempty"`
 	End     bool            `json:"end,omitempty"` // the parent sends nothing more
 	Failure *Failure        `json:"failure,omitempty"`
@@ -79,7 +83,7 @@ func (s *Session) Send(v any) error {
 
 // NewVM makes an engine under the session's limits. The caller closes it.
 func (s *Session) NewVM(opts VMOptions) (*VM, error) {
-	return newVM(opts, s.limits, s.watch)
+	return newVM(opts, s)
 }
 
 // watch ends the process when what it guards does not end in time: the engine can't interrupt a native.
@@ -103,10 +107,24 @@ func Child(ctx context.Context, stdin io.Reader, stdout io.Writer, jobs Jobs, ex
 	if err := json.Unmarshal(b, &m); err != nil || m.Limits == nil {
 		return 1
 	}
-	s := &Session{conn: c, limits: *m.Limits, params: m.Data}
+	s := &Session{conn: c, limits: *m.Limits, params: m.Data, compiled: map[[sha256.Size]byte][]byte{}}
 	s.die = func(f *Failure) {
 		_ = c.send(message{Failure: f})
 		exit(1)
+	}
+	for range m.Scripts {
+		b, err := c.recv()
+		if err != nil || len(b) < sha256.Size {
+			return 1
+		}
+		s.compiled[[sha256.Size]byte(b)] = b[sha256.Size:]
+	}
+	if m.Job == compileJob {
+		if err := jobCompile(s); err != nil {
+			_ = c.send(message{Err: err.Error()})
+			return 1
+		}
+		return 0
 	}
 	job, ok := jobs[m.Job]
 	if !ok {

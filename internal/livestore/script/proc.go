@@ -38,6 +38,8 @@ type Launcher struct {
 	TimeZone string
 	// Cache keeps the results of [Run]; nil keeps none.
 	Cache *Cache
+	// Compiled spares children to compile what others did; nil for none.
+	Compiled *Compiled
 }
 
 // A Proc is a running child, seen from the parent. One goroutine may send while another receives.
@@ -54,6 +56,7 @@ type Proc struct {
 
 // Start starts a child that does the named job with the given parameters. The caller must call Close.
 func (l Launcher) Start(ctx context.Context, job string, params any) (*Proc, error) {
+	scripts := l.Compiled.frames(ctx, l, params)
 	ctx, stop := context.WithCancel(ctx)
 	p := &Proc{stop: stop, stderr: new(bytes.Buffer), limits: l.Limits}
 	p.cmd = exec.CommandContext(ctx, l.Exe, ChildArg)
@@ -88,7 +91,11 @@ func (l Launcher) Start(ctx context.Context, job string, params any) (*Proc, err
 		p.Close()
 		return nil, fmt.Errorf("encode the job: %w", err)
 	}
-	if err := p.conn.send(message{Job: job, Limits: &l.Limits, Data: data}); err != nil {
+	err = p.conn.send(message{Job: job, Limits: &l.Limits, Data: data, Scripts: len(scripts)})
+	for i := 0; i < len(scripts) && err == nil; i++ {
+		err = p.conn.sendBytes(scripts[i])
+	}
+	if err != nil {
 		defer p.Close()
 		return nil, p.ended(ctx, err)
 	}

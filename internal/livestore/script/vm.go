@@ -1,6 +1,7 @@
 package script
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -36,9 +37,10 @@ func FixedNow() time.Time { return time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // A VM is one JavaScript engine with the prelude loaded. It is used by one goroutine.
 type VM struct {
-	vm     *quickjs.VM
-	limits Limits
-	guard  func(d time.Duration, what string) (done func())
+	vm       *quickjs.VM
+	limits   Limits
+	guard    func(d time.Duration, what string) (done func())
+	compiled map[[sha256.Size]byte][]byte // see Compiled
 }
 
 // A FailureKind says how app code failed.
@@ -81,12 +83,13 @@ func (f *Failure) Error() string {
 const maxFrames = 10_000
 
 // newVM makes an engine with the prelude loaded.
-func newVM(opts VMOptions, limits Limits, guard func(time.Duration, string) func()) (*VM, error) {
+func newVM(opts VMOptions, s *Session) (*VM, error) {
 	q, err := quickjs.NewVM()
 	if err != nil {
 		return nil, fmt.Errorf("start the JavaScript engine: %w", err)
 	}
-	v := &VM{vm: q, limits: limits, guard: guard}
+	limits := s.limits
+	v := &VM{vm: q, limits: limits, guard: s.watch, compiled: s.compiled}
 	q.SetMemoryLimit(uintptr(limits.Memory))
 	q.SetMaxStackSize(maxFrames)
 	if err := q.SetEvalTimeout(limits.Call); err != nil {
@@ -133,7 +136,13 @@ func (v *VM) Host(name string, fn func(arg string) (string, error)) error {
 func (v *VM) Load(name, code string) error {
 	defer v.guard(v.limits.Call, name)()
 	v.relax()
-	val, err := v.vm.EvalValue(code, quickjs.EvalGlobal)
+	var val quickjs.Value
+	var err error
+	if c := v.compiled[sha256.Sum256([]byte(code))]; c != nil {
+		val, err = v.vm.EvalBytecodeValue(c)
+	} else {
+		val, err = v.vm.EvalValue(code, quickjs.EvalGlobal)
+	}
 	if err != nil {
 		return v.failure(err)
 	}

@@ -53,7 +53,9 @@ func (g *gatherer) run(ctx context.Context) error {
 	for i, f := range finders {
 		group.Go(func() error {
 			defer p.Add(1)
+			start := g.app.now()
 			facts, err := f.find(ctx)
+			g.app.log.Debug("ran the app's code", "for", f.what, "took", g.app.now().Sub(start))
 			var failed *script.Failure
 			switch {
 			case errors.As(err, &failed):

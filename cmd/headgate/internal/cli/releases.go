@@ -56,14 +56,17 @@ func (a *app) evaluate(ctx context.Context, cfg *config.Config, s config.Schema,
 	if err != nil {
 		return build{}, err
 	}
+	start := a.now()
 	sc, err := bundle.Build(src)
 	if err != nil {
 		return build{}, err
 	}
+	built := a.now()
 	r, err := bundle.Describe(ctx, l, sc, src)
 	if err != nil {
 		return build{}, err
 	}
+	a.log.Debug("evaluated the schema", "schema", s.Name, "bundled in", built.Sub(start), "described in", a.now().Sub(built))
 	r.App, r.Schema, r.Version = cfg.App, s.Name, version
 	return build{r, sc}, nil
 }

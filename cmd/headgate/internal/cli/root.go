@@ -9,6 +9,7 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/script"
 )
 
 // The two parts of the first help screen.
@@ -64,6 +65,7 @@ type app struct {
 	rendered   bool   // a result is on stdout already
 	configPath string // --config, may be empty
 	loaded     *config.Config
+	compiled   *script.Compiled // what this run's sandboxes compiled
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (string, bool), now func() time.Time) *app {

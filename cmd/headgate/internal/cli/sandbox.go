@@ -32,7 +32,7 @@ func (a *app) launcher() (script.Launcher, error) {
 	if err != nil {
 		return script.Launcher{}, errs.New(errs.Internal, "can't find headgate's own program file").Because(err)
 	}
-	l := script.Launcher{Exe: exe, Limits: script.DefaultLimits()}
+	l := script.Launcher{Exe: exe, Limits: script.DefaultLimits(), Compiled: a.compiled}
 	if a.loaded != nil {
 		l.Cache = &script.Cache{Dir: filepath.Join(a.loaded.Dir, ".headgate", "cache"), Program: programIdentity(exe), Now: a.now}
 	}
