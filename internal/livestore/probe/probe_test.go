@@ -35,7 +35,7 @@ func launcher(t testing.TB) script.Launcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return script.Launcher{Exe: exe, Limits: script.DefaultLimits()}
+	return script.Launcher{Exe: exe, Limits: script.DefaultLimits(), Compiled: compiledOnce()}
 }
 
 // A release is an evaluated fixture, with what a probe needs of it.
@@ -105,3 +105,6 @@ func fixture(t testing.TB, name string) *release {
 	}
 	return describe(t, dir, "schema.ts", "", "1.0.0")
 }
+
+// compiledOnce is shared by all tests of the package: they evaluate the same few scripts over and over.
+var compiledOnce = sync.OnceValue(script.NewCompiled)

@@ -72,7 +72,7 @@ func launcher(t testing.TB) script.Launcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return script.Launcher{Exe: exe, Limits: script.DefaultLimits()}
+	return script.Launcher{Exe: exe, Limits: script.DefaultLimits(), Compiled: compiledOnce()}
 }
 
 // A built is a schema module, bundled and described once per test run.
@@ -163,3 +163,6 @@ func readJSON(t testing.TB, path string, v any) {
 }
 
 func outFile(t testing.TB) string { return filepath.Join(t.TempDir(), "state.db") }
+
+// compiledOnce is shared by all tests of the package: they evaluate the same few scripts over and over.
+var compiledOnce = sync.OnceValue(script.NewCompiled)
