@@ -193,8 +193,10 @@ func fastPathOff(calls []schema.AdapterCall) bool {
 }
 
 // recorded reports whether r is a release that the history knows, not a working tree.
-func (h *hazards) recorded(r *schema.Release) bool {
-	return slices.ContainsFunc(h.in.History, func(x *schema.Release) bool { return x.Version == r.Version })
+func (h *hazards) recorded(r *schema.Release) bool { return isRecorded(h.in.History, r) }
+
+func isRecorded(history []*schema.Release, r *schema.Release) bool {
+	return slices.ContainsFunc(history, func(x *schema.Release) bool { return x.Version == r.Version })
 }
 
 // hashReturns looks for A -> B -> A: a state hash that an earlier release had, with another one in between.

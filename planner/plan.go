@@ -140,7 +140,7 @@ func BuildPlan(in PlanInput) (*Plan, error) {
 	if in.Rollback && from != nil {
 		intent.Steps = rollbackSteps(from, in.To, keepOldState(in.Facts.Adapters))
 	} else {
-		intent.Steps = upgradeSteps(from, in.To, days)
+		intent.Steps = upgradeSteps(from, in.To, days, isRecorded(in.History, in.To))
 	}
 	p := &Plan{FormatVersion: PlanFormat, Intent: intent, Digest: intent.digest()}
 	p.Evidence = Evidence{

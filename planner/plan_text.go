@@ -143,7 +143,7 @@ func (f Forecast) lines() []string {
 			fmt.Sprintf("events per store: %s (p50), %s (p95), %s (max), over %s", thousands(f.Fleet.Events.P50), thousands(f.Fleet.Events.P95), thousands(f.Fleet.Events.Max), count(int64(f.Fleet.Stores), "store")),
 			fmt.Sprintf("time per client, at worst: %s (p50), %s (p95), %s (max)", seconds(f.Fleet.Seconds.P50), seconds(f.Fleet.Seconds.P95), seconds(f.Fleet.Seconds.Max)))
 		if f.Fleet.PeakBytes.Max > 0 {
-			out = append(out, fmt.Sprintf("space while log, old and new state coexist: %s (p50), %s (p95), %s (max)", size(f.Fleet.PeakBytes.P50), size(f.Fleet.PeakBytes.P95), size(f.Fleet.PeakBytes.Max)))
+			out = append(out, fmt.Sprintf("space while log, old and new state coexist, LiveStore's bookkeeping not counted: %s (p50), %s (p95), %s (max)", size(f.Fleet.PeakBytes.P50), size(f.Fleet.PeakBytes.P95), size(f.Fleet.PeakBytes.Max)))
 		}
 	} else {
 		out = append(out, "over which logs is unknown: name an environment with --env")

@@ -44,7 +44,7 @@ func RuleFor(code string) (Rule, error) {
 			near = append(near, string(r.Code))
 		}
 	}
-	e := errs.NotFoundf("no finding has the code %q", code)
+	e := errs.NotFoundf("no finding has the code %q", code).Then("headgate help finding")
 	if len(near) > 0 {
 		return Rule{}, e.Hintf("codes that begin alike: %s", strings.Join(near, ", "))
 	}

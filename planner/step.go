@@ -95,18 +95,25 @@ func variant(e *schema.Event) string {
 	return fmt.Sprintf("v%d", e.FamilyVersion)
 }
 
-// upgradeSteps lays out the way from one release to the next.
-func upgradeSteps(from, to *schema.Release, horizonDays int) []Step {
+// upgradeSteps lays out the way from one release to the next, which may not be recorded yet.
+func upgradeSteps(from, to *schema.Release, horizonDays int, recorded bool) []Step {
 	var out []Step
 	rebuild := from != nil && rebuilds(from, to)
 	back := "Nothing to go back to: it is the first release."
 	if from != nil {
-		back = "Deploy " + from.Version + " again: headgate plan --from " + to.Version + " --to " + from.Version + " lays it out."
+		back = "Deploy " + from.Version + " again. Record this release first: the plan of the way back needs it."
+		if recorded {
+			back = "Deploy " + from.Version + " again: headgate plan --from " + to.Version + " --to " + from.Version + " lays it out."
+		}
 	}
 	if n := epoch(to); from != nil && n > epoch(from) {
+		committed := "The generated file is committed and its schema recorded: headgate release add."
+		if recorded {
+			committed = "The generated file is committed and its schema recorded: headgate release show " + to.Version + "."
+		}
 		out = append(out, Step{
 			ID: "epoch-bump", Kind: EpochBump, Title: fmt.Sprintf("%s carries epoch %d", to.Version, n),
-			Gate:         "The generated file is committed and its schema recorded: headgate release show " + to.Version + ".",
+			Gate:         committed,
 			Action:       "None beyond the deployment: the epoch table moves the state hash, so every client rebuilds.",
 			Verification: "Each client's state file carries the new hash.",
 			Undo:         "None: an epoch never goes down. A rollback keeps it and raises it again.",

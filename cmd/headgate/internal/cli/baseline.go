@@ -42,7 +42,7 @@ and types, never values.`,
 			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
 			&cli.StringFlag{Name: "env", Usage: "read the logs of the environment `ENV`"},
 			&cli.StringFlag{Name: "owner", Usage: "`NAME` of who answers for the debt"},
-			&cli.StringFlag{Name: "expires", Usage: "when the debt is due: a `DURATION` such as 90d", Value: "90d"},
+			&cli.StringFlag{Name: "expires", Usage: "when the debt is due: a `DATE` such as 2027-03-31, or a time from now such as 90d", Value: "90d"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be written, write nothing"},
 			&cli.BoolFlag{Name: "force", Usage: "replace a baseline that is there"},
 		},
@@ -88,7 +88,7 @@ func (a *app) baseline(c *cli.Context) error {
 	if c.String("owner") == "" {
 		return errs.Invalidf("--owner is missing").Hintf("accepted debt has someone who answers for it")
 	}
-	life, err := config.ParseDuration(c.String("expires"))
+	expires, err := expiry(c.String("expires"), a.now())
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,6 @@ func (a *app) baseline(c *cli.Context) error {
 		return err
 	}
 	report := planner.Check(planner.Input{To: to.Release, Profile: planner.ProfileFleet, Facts: facts, Now: a.now()})
-	expires := a.now().Add(life).UTC().Format(time.DateOnly)
 	debts := []debt{}
 	for _, f := range report.Findings {
 		if !f.Severity.AtLeast(planner.Warning) {
@@ -163,6 +162,21 @@ func (a *app) baseline(c *cli.Context) error {
 		_, err := fmt.Fprintf(w, "\nnext: headgate check\n")
 		return err
 	})
+}
+
+// expiry reads a date, or a duration from now on, as a date.
+func expiry(s string, now time.Time) (string, error) {
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		if !t.After(now) {
+			return "", errs.Invalidf("--expires %s is not in the future", s)
+		}
+		return s, nil
+	}
+	life, err := config.ParseDuration(s)
+	if err != nil {
+		return "", errs.Invalidf("--expires %q is neither a date nor a duration", s).Hintf("write 2027-03-31, or 90d, 12w")
+	}
+	return now.Add(life).UTC().Format(time.DateOnly), nil
 }
 
 // takeStock reads one log.

@@ -31,7 +31,7 @@ func (a *app) checkCommand() *cli.Command {
 			"headgate check --from 1.2.0 --to 1.3.0 --env prod\n" +
 			"headgate check --format github --fail-on warning",
 		Description: `Without arguments it is the check of a pull request: the working tree against every release that is alive, as
-headgate.yaml says, or against the latest recorded one. It compares the schemas on the wire, runs both releases'
+headgate.yaml says, or against the latest other one that is recorded. It compares the schemas on the wire, runs both releases'
 materializers in a sandbox, and asks the new decoder about every event of the logs at hand. Each finding has a code
 that ` + "`headgate help finding CODE`" + ` explains. Exit status 3 says that there are findings at or above --fail-on.`,
 		Flags: append(comparisonFlags(),
@@ -124,26 +124,47 @@ type comparison struct {
 }
 
 // compare loads both sides. Without from it is what is alive in the environment, or else the latest record before to;
-// without to it is the working tree.
+// without to it is the code that lies here.
 func (a *app) compare(c *cli.Context, cfg *config.Config, s config.Schema, from []string, to string) (comparison, error) {
-	out := comparison{cfg: cfg, schema: s}
-	env, err := environmentOf(cfg, c.String("env"))
+	b, err := a.target(c.Context, cfg, s, to)
 	if err != nil {
-		return out, err
-	}
-	out.env = env
-	if to == "" {
-		out.to, err = a.evaluate(c.Context, cfg, s, cfg.Dir, workingTree)
-	} else {
-		out.to, err = recorded(cfg, s, to)
-	}
-	if err != nil {
-		return out, err
+		return comparison{}, err
 	}
 	if len(from) == 0 {
-		if from, err = alive(cfg, s, env, to); err != nil {
-			return out, err
+		env, err := environmentOf(cfg, c.String("env"))
+		if err != nil {
+			return comparison{}, err
 		}
+		if from, err = alive(cfg, s, env, b, to != ""); err != nil {
+			return comparison{}, err
+		}
+	}
+	return compareWith(c, cfg, s, from, b)
+}
+
+// target is the recorded release to or, without one, the code that lies here. Where that code is recorded it goes by
+// its version: what a release breaks must not vanish from the check once the release is recorded.
+func (a *app) target(ctx context.Context, cfg *config.Config, s config.Schema, to string) (build, error) {
+	if to != "" {
+		return recorded(cfg, s, to)
+	}
+	b, err := a.evaluate(ctx, cfg, s, cfg.Dir, workingTree)
+	if err != nil {
+		return b, err
+	}
+	version, err := recordedAs(cfg, s, b)
+	if version != "" {
+		b.Version = version
+	}
+	return b, err
+}
+
+// compareWith sets to against the recorded releases from.
+func compareWith(c *cli.Context, cfg *config.Config, s config.Schema, from []string, to build) (comparison, error) {
+	env, err := environmentOf(cfg, c.String("env"))
+	out := comparison{cfg: cfg, schema: s, env: env, to: to}
+	if err != nil {
+		return out, err
 	}
 	for _, v := range from {
 		b, err := recorded(cfg, s, v)
@@ -164,8 +185,8 @@ func environmentOf(cfg *config.Config, name string) (*config.Environment, error)
 	return &e, err
 }
 
-// alive are the releases that a new one has to get along with.
-func alive(cfg *config.Config, s config.Schema, env *config.Environment, to string) ([]string, error) {
+// alive are the releases that to has to get along with, itself left out.
+func alive(cfg *config.Config, s config.Schema, env *config.Environment, to build, asked bool) ([]string, error) {
 	versions, err := releaseDir(cfg).Versions(s.Name)
 	if err != nil {
 		return nil, err
@@ -173,31 +194,41 @@ func alive(cfg *config.Config, s config.Schema, env *config.Environment, to stri
 	if env != nil && len(env.Fleet.Alive) > 0 {
 		var out []string
 		for _, v := range env.Fleet.Alive {
-			if v.Release != to && (len(cfg.Schemas) == 1 || slices.Contains(versions, v.Release)) {
+			if v.Release != to.Version && (len(cfg.Schemas) == 1 || slices.Contains(versions, v.Release)) {
 				out = append(out, v.Release)
 			}
 		}
 		return out, nil
 	}
-	for _, v := range slices.Backward(versions) {
-		if to == "" || schema.CompareVersions(v, to) < 0 {
-			return []string{v}, nil
-		}
+	if v := latest(versions, to.Version, asked); v != "" {
+		return []string{v}, nil
 	}
 	return nil, nil
 }
 
+// latest is the version to come from: the last one before to where to was asked for, and the last other one where to
+// is the code that lies here, since old code that is deployed again meets what came after it. Empty: there is none.
+func latest(versions []string, to string, asked bool) string {
+	for _, v := range slices.Backward(versions) {
+		if v != to && (!asked || schema.CompareVersions(v, to) < 0) {
+			return v
+		}
+	}
+	return ""
+}
+
 // input gathers what a check of the comparison looks at.
 func (a *app) input(ctx context.Context, c comparison, profile planner.Profile) (planner.Input, error) {
-	facts, err := a.gather(ctx, c)
-	if err != nil {
-		return planner.Input{}, err
-	}
+	// What can be wrong at once is read before what takes its time.
 	history, err := releaseDir(c.cfg).LoadAll(c.schema.Name)
 	if err != nil {
 		return planner.Input{}, err
 	}
 	suppressions, err := a.suppressions(c.cfg)
+	if err != nil {
+		return planner.Input{}, err
+	}
+	facts, err := a.gather(ctx, c)
 	if err != nil {
 		return planner.Input{}, err
 	}

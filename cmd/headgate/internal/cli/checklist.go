@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -71,6 +72,9 @@ func (a *app) checklist(c *cli.Context) error {
 		}
 		lists = append(lists, list)
 		for _, item := range list.Failing(failOn) {
+			if len(schemas) > 1 {
+				item.ID = s.Name + " " + item.ID
+			}
 			failed = append(failed, item.ID)
 		}
 	}
@@ -86,7 +90,8 @@ func (a *app) checklist(c *cli.Context) error {
 		return err
 	}
 	return errs.New(errs.Findings, "%s of the checklist: %s", count(len(failed), "item"), strings.Join(failed, ", ")).
-		Hintf("mend what failed; for what only people can know, add a line to %s", checklistFile)
+		Hintf("mend what failed, or accept its finding under suppressions in %s; for what is open, and only people can know, add a line to %s",
+			config.FileName, checklistFile).Then("headgate help checklist")
 }
 
 // checklistOf decides the checklist of a comparison whose facts were gathered.
@@ -187,8 +192,13 @@ func decodeStrict(path string, n *yaml.Node, into any) error {
 	return nil
 }
 
+// yamlError says what is wrong with a file, in the user's words: not which Go type it does not fit, and where names
+// the line of an entry better than the decoder, which sees only the entry.
 func yamlError(where string, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	msg = strings.TrimPrefix(msg, "unmarshal errors:\n  ")
+	msg = regexp.MustCompile(`(?m)^(\s*)line 1: `).ReplaceAllString(msg, "$1")
+	msg = regexp.MustCompile(`field (\S+) not found in type \S+`).ReplaceAllString(msg, `unknown key "$1"`)
+	msg = regexp.MustCompile(`cannot unmarshal \S+ (.*) into \S+`).ReplaceAllString(msg, "$1 does not fit here")
 	return errs.Invalidf("%s", strings.ReplaceAll(msg, "\n  ", "; ")).At("%s", where).Hintf("see `headgate help checklist` and `headgate help baseline` for what may stand there")
 }

@@ -41,7 +41,7 @@ const exitCodesText = `headgate ends with one of these statuses. They are stable
     1  internal error: a defect in headgate, or the machine failed it (disk full, no permission)
     2  usage or configuration: the command line, headgate.yaml, a file that is damaged or does not
        exist, or app code that can't be evaluated
-    3  findings at or above --fail-on, or a closed gate
+    3  findings at or above --fail-on, a closed gate, or problems in an event log
     4  an approval is missing, or the plan is stale
     5  partial: some stores failed, the rest are done
     6  another process holds the lock
@@ -133,6 +133,8 @@ func (a *app) fallbackNext(f failure) string {
 		return a.line
 	case f.Error.Code == errs.Internal:
 		return a.line + " --log-level debug"
+	case f.Error.Where != "" && f.Error.Hint != "":
+		return a.line // a file has to change, the command is right
 	}
 	return a.typed + " --help"
 }

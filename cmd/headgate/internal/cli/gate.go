@@ -9,6 +9,7 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
 	"headgate/planner"
 )
 
@@ -60,7 +61,11 @@ func (a *app) gate(c *cli.Context) error {
 	var next []string
 	for _, l := range lines {
 		if !l.Open {
-			blocked = append(blocked, l.What)
+			what := l.What
+			if len(schemas) > 1 {
+				what += " of " + l.Schema
+			}
+			blocked = append(blocked, what)
 			if l.next != "" {
 				next = append(next, l.next)
 			}
@@ -102,19 +107,14 @@ func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([
 	if err != nil {
 		return nil, err
 	}
-	release := gateLine{Schema: s.Name, What: "release", next: "headgate release add VERSION"}
-	version, err := recordedAs(cfg, s, cmp.to)
-	switch {
-	case err != nil && errs.As(err) != nil:
-		release.Why, release.next = err.Error(), "headgate release list"
-	case err != nil:
-		return nil, err
-	case version == "":
-		release.Why = "the code that lies here is not recorded as a release"
-	default:
-		release.Open, release.Why, release.next = true, version+" is recorded, and is what lies here", ""
-		cmp.to.Version = version
-		cmp.from = without(cmp.from, version)
+	release := gateLine{Schema: s.Name, What: "release", Open: true, Why: cmp.to.Version + " is recorded, and is what lies here"}
+	if isWorkingTree(cmp.to.Release) {
+		versions, err := releaseDir(cfg).Versions(s.Name)
+		if err != nil {
+			return nil, err
+		}
+		release.Open, release.Why = false, "the code that lies here is not recorded as a release"
+		release.next = "headgate release add " + following(versions) + onlySchema(cfg, s)
 	}
 	in, err := a.input(c.Context, cmp, planner.ProfileFleet)
 	if err != nil {
@@ -172,13 +172,25 @@ func recordedAs(cfg *config.Config, s config.Schema, b build) (string, error) {
 	return "", nil
 }
 
-// without leaves a version out: a release need not get along with itself.
-func without(list []build, version string) []build {
-	var out []build
-	for _, b := range list {
-		if b.Version != version {
-			out = append(out, b)
-		}
+// following is the version that a release after all of versions may have.
+func following(versions []string) string {
+	if len(versions) == 0 {
+		return "1.0.0"
 	}
-	return out
+	v, err := schema.ParseVersion(versions[len(versions)-1])
+	if err != nil {
+		return "VERSION"
+	}
+	if len(v.Prerelease) == 0 {
+		v.Patch++
+	}
+	return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch)
+}
+
+// onlySchema names the schema in a command, where the app has several.
+func onlySchema(cfg *config.Config, s config.Schema) string {
+	if len(cfg.Schemas) == 1 {
+		return ""
+	}
+	return " --schema " + s.Name
 }

@@ -97,7 +97,11 @@ func (a *app) firstScreen(w io.Writer, tree *cli.App) {
 			}
 			name := c.Name
 			if subs := names(c.Subcommands); len(subs) > 0 {
-				name += " " + strings.Join(subs, "|")
+				list := strings.Join(subs, "|")
+				if c.Action != nil { // it does something by itself
+					list = "[" + list + "]"
+				}
+				name += " " + list
 			}
 			rows = append(rows, [2]string{name, c.Usage})
 		}

@@ -84,7 +84,8 @@ func (a *app) logs(c *cli.Context) ([]storeLog, error) {
 	if store != "" {
 		s, ok := e.Store(store)
 		if !ok {
-			return nil, errs.NotFoundf("environment %q has no store %q", e.Name, store).At("%s", cfg.Where(e.Line))
+			return nil, errs.NotFoundf("environment %q has no store %q", e.Name, store).At("%s", cfg.Where(e.Line)).
+				Hintf("there are: %s", storeIDs(e.Stores))
 		}
 		stores = []config.Store{s}
 	}
@@ -93,9 +94,23 @@ func (a *app) logs(c *cli.Context) ([]storeLog, error) {
 		logs = append(logs, storeLog{store: s.ID, url: openlog.URL{Kind: openlog.Kind(s.Log.Kind), Path: s.Log.Path}})
 	}
 	if len(logs) == 0 {
-		return nil, errs.NotFoundf("environment %q has no stores", e.Name).At("%s", cfg.Where(e.Line))
+		return nil, errs.NotFoundf("environment %q has no stores", e.Name).At("%s", cfg.Where(e.Line)).
+			Hintf("list some there, as in `- {id: demo, schema: main, log: \"file:PATH\"}`, or name one log with --log file:PATH or --log dump:PATH").
+			Then("headgate help config")
 	}
 	return logs, nil
+}
+
+// storeIDs lists stores for a hint.
+func storeIDs(stores []config.Store) string {
+	if len(stores) == 0 {
+		return "none"
+	}
+	var ids []string
+	for _, s := range stores {
+		ids = append(ids, string(s.ID))
+	}
+	return strings.Join(ids, ", ")
 }
 
 // oneLog returns the one log of a command that reads one.

@@ -21,9 +21,10 @@ func (a *app) planCommand() *cli.Command {
 		UsageText: "headgate plan --env prod\n" +
 			"headgate plan --from 1.1.0 --to 1.2.0 --env prod --out plan.json",
 		Description: `Goes from the latest recorded release to the working tree, or between two recorded releases. The plan says what
-the upgrade breaks, what it costs each store (does the client rebuild, over how many events, how long), and the
-steps, each with its gate, action, verification and undo. --out writes plan.json, whose digest covers what is meant,
-not the counts, which move every second. A plan that findings block is written all the same, with exit status 3.`,
+the upgrade breaks, what it costs each store (does the client rebuild, over how many events, how long, how much space),
+and the steps, each with its gate, action, verification and undo. To know, each log of the environment is rebuilt once
+under both releases. --out writes plan.json, whose digest covers what is meant, not the counts, which move every second. A
+plan that findings block is written all the same, with exit status 3.`,
 		Flags: append(comparisonFlags(),
 			&cli.StringFlag{Name: "from", Usage: "start from `RELEASE`"},
 			&cli.StringFlag{Name: "to", Usage: "go to the recorded `RELEASE` instead of the working tree"},
@@ -57,7 +58,8 @@ func (a *app) plan(c *cli.Context) error {
 	}
 	out := c.String("out")
 	if out != "" && len(schemas) > 1 {
-		return errs.Invalidf("a plan file is about one schema: name it with --schema")
+		_, err := cfg.Schema("") // says which there are
+		return err
 	}
 	var plans []*planner.Plan
 	for _, s := range schemas {
@@ -111,13 +113,22 @@ func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*plan
 	if err != nil {
 		return nil, err
 	}
+	to, err := a.target(c.Context, cfg, s, c.String("to"))
+	if err != nil {
+		return nil, err
+	}
 	from := c.String("from")
 	if from == "" {
-		if from, err = latest(cfg, s, c.String("to")); err != nil {
+		versions, err := releaseDir(cfg).Versions(s.Name)
+		if err != nil {
 			return nil, err
 		}
+		if from = latest(versions, to.Version, c.String("to") != ""); from == "" {
+			return nil, errs.NotFoundf("no other release of schema %s is recorded to plan from", s.Name).At("%s", cfg.Releases).
+				Hintf("record what is in the field, from its tag or with its code lying here").Then("headgate release add 1.0.0 --git-ref v1.0.0")
+		}
 	}
-	cmp, err := a.compare(c, cfg, s, []string{from}, c.String("to"))
+	cmp, err := compareWith(c, cfg, s, []string{from}, to)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +138,9 @@ func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*plan
 	}
 	in, err := a.input(c.Context, cmp, profile)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.rebuild(c.Context, cmp, &in.Facts); err != nil {
 		return nil, err
 	}
 	in.Facts.Gates = append(in.Facts.Gates, opensLater(cmp)...)
@@ -161,25 +175,6 @@ func opensLater(c comparison) []planner.Gate {
 	return out
 }
 
-// latest is the last recorded release before to; an empty to is behind all of them.
-func latest(cfg *config.Config, s config.Schema, to string) (string, error) {
-	versions, err := releaseDir(cfg).Versions(s.Name)
-	if err != nil {
-		return "", err
-	}
-	out := ""
-	for _, v := range versions {
-		if to == "" || schema.CompareVersions(v, to) < 0 {
-			out = v
-		}
-	}
-	if out == "" {
-		return "", errs.NotFoundf("no earlier release of schema %s is recorded to plan from", s.Name).At("%s", cfg.Releases).
-			Hintf("record what is in the field now").Then("headgate release add 1.0.0 --git-ref v1.0.0")
-	}
-	return out, nil
-}
-
 func (a *app) planShow(c *cli.Context) error {
 	path := a.abs(c.Args().First())
 	data, err := os.ReadFile(path)
@@ -190,6 +185,9 @@ func (a *app) planShow(c *cli.Context) error {
 	if err != nil {
 		if e := errs.As(err); e != nil && e.Where == "" {
 			e.At("%s", path)
+		}
+		if e := errs.As(err); e != nil && len(e.Next) == 0 {
+			e.Then("headgate plan --out " + c.Args().First())
 		}
 		return err
 	}

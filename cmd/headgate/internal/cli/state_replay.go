@@ -78,7 +78,7 @@ func (a *app) stateReplay(c *cli.Context) error {
 	}
 	var checkpoints *replay.Checkpoints
 	if !c.Bool("no-checkpoint") {
-		checkpoints = &replay.Checkpoints{Dir: filepath.Join(cfg.Dir, ".headgate", "checkpoints")}
+		checkpoints = checkpointsOf(cfg)
 	}
 	jobs := c.Int("jobs")
 	if jobs == 0 {
@@ -95,6 +95,11 @@ func (a *app) stateReplay(c *cli.Context) error {
 		return err
 	}
 	return replayOutcome(reports, failed)
+}
+
+// checkpointsOf is where the app's replays are kept to go on from.
+func checkpointsOf(cfg *config.Config) *replay.Checkpoints {
+	return &replay.Checkpoints{Dir: filepath.Join(cfg.Dir, ".headgate", "checkpoints")}
 }
 
 // replayTasks finds out which stores are replayed under which release, and checks where the states would go.
