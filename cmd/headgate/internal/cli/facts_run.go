@@ -24,7 +24,7 @@ type finder struct {
 // run asks the app's code. A probe that the code does not survive is unverified, not an error.
 func (g *gatherer) run(ctx context.Context) error {
 	to := g.q.to
-	app := probe.AppOf(to.Release, programOf(to), to.Script.Hints(to.Release))
+	app := anonymous(to)
 	finders := []finder{
 		{"determinism", []planner.Code{"MT101"}, func(ctx context.Context) (planner.Facts, error) { return g.determinism(ctx, app) }},
 		{"edge cases", []planner.Code{"MT103"}, func(ctx context.Context) (planner.Facts, error) { return g.edges(ctx, app) }},
@@ -37,9 +37,9 @@ func (g *gatherer) run(ctx context.Context) error {
 			continue // every client rebuilds: what the old materializers made is gone
 		}
 		unchanged++
-		old := probe.AppOf(from.Release, programOf(from), from.Script.Hints(from.Release))
+		old := anonymous(from)
 		finders = append(finders, finder{"behaviour since " + from.Version, []planner.Code{"ST102"}, func(ctx context.Context) (planner.Facts, error) {
-			return g.compare(ctx, old, app)
+			return g.compare(ctx, from.Version, old, app)
 		}})
 	}
 	if unchanged == 0 {
@@ -84,6 +84,13 @@ func (g *gatherer) run(ctx context.Context) error {
 	return nil
 }
 
+// anonymous is a release as probes see it, without its version: the same code is asked once, whatever it is called.
+func anonymous(b build) probe.App {
+	app := probe.AppOf(b.Release, programOf(b), b.Script.Hints(b.Release))
+	app.Version = ""
+	return app
+}
+
 func (g *gatherer) determinism(ctx context.Context, to probe.App) (planner.Facts, error) {
 	var out planner.Facts
 	d, err := probe.CheckDeterminism(ctx, g.launcher, to)
@@ -91,7 +98,7 @@ func (g *gatherer) determinism(ctx context.Context, to probe.App) (planner.Facts
 		return out, err
 	}
 	for _, dep := range d.Dependencies {
-		run := planner.MaterializerRun{Release: to.Version, Event: dep.Event, Differs: dep.Differs}
+		run := planner.MaterializerRun{Release: g.q.to.Version, Event: dep.Event, Differs: dep.Differs}
 		for _, c := range dep.Causes {
 			run.Uses = append(run.Uses, string(c))
 		}
@@ -114,7 +121,7 @@ func (g *gatherer) edges(ctx context.Context, to probe.App) (planner.Facts, erro
 		return out, err
 	}
 	for _, c := range r.Cases {
-		e := planner.EdgeCase{Release: to.Version, Event: c.Event, Shape: string(c.Payload), Error: c.Message, RowsMissing: c.State == probe.Empty}
+		e := planner.EdgeCase{Release: g.q.to.Version, Event: c.Event, Shape: string(c.Payload), Error: c.Message, RowsMissing: c.State == probe.Empty}
 		if len(e.Shape) > maxShown {
 			e.Shape = c.Shape
 		}
@@ -143,7 +150,7 @@ func (g *gatherer) mixed(ctx context.Context, to probe.App) (planner.Facts, erro
 		return out, err
 	}
 	for _, f := range m.Found {
-		one := planner.MixedReplay{Release: to.Version, Family: strings.Join(f.Families, ", "), Error: f.Message, Difference: f.Difference}
+		one := planner.MixedReplay{Release: g.q.to.Version, Family: strings.Join(f.Families, ", "), Error: f.Message, Difference: f.Difference}
 		for _, e := range f.Events {
 			one.Order = append(one.Order, e.Event)
 		}
@@ -168,7 +175,7 @@ func (g *gatherer) plans() (planner.Facts, error) {
 	return out, err
 }
 
-func (g *gatherer) compare(ctx context.Context, from, to probe.App) (planner.Facts, error) {
+func (g *gatherer) compare(ctx context.Context, version string, from, to probe.App) (planner.Facts, error) {
 	var out planner.Facts
 	list, err := probe.Compare(ctx, g.launcher, from, to, g.samples, probe.DefaultBudget())
 	for _, b := range list {
@@ -177,7 +184,7 @@ func (g *gatherer) compare(ctx context.Context, from, to probe.App) (planner.Fac
 			probe.Same: planner.Same, probe.Statements: planner.Same, probe.Different: planner.Different, probe.Unclear: planner.Unclear,
 		}[b.Verdict]
 		out.Behaviour = append(out.Behaviour, planner.Behaviour{
-			From: from.Version, To: to.Version, Event: b.Event, Verdict: verdict, Payloads: b.Tried, Real: b.Real,
+			From: version, To: g.q.to.Version, Event: b.Event, Verdict: verdict, Payloads: b.Tried, Real: b.Real,
 			Witness: b.Witness, Difference: b.Difference, SourceChanged: b.SourceChanged, Why: b.Why,
 		})
 	}
