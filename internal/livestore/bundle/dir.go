@@ -130,6 +130,12 @@ func (d Dir) Versions(schemaName string) ([]string, error) {
 
 // Load reads a recorded release and makes sure that nobody edited it.
 func (d Dir) Load(schemaName, version string) (*schema.Release, error) {
+	if _, err := schema.ParseVersion(version); err != nil {
+		if e := errs.As(err); e != nil {
+			e.Then("headgate release list")
+		}
+		return nil, err
+	}
 	name := schemaName + "/" + version + ".json"
 	path := filepath.Join(d.Path, filepath.FromSlash(name))
 	data, err := os.ReadFile(path)

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 
 	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/errs"
 	"headgate/internal/livestore/bundle"
 	"headgate/internal/livestore/schema"
 )
@@ -22,12 +21,6 @@ func releaseDir(cfg *config.Config) bundle.Dir { return bundle.Dir{Path: cfg.Rel
 // recorded loads a recorded release with its script.
 func recorded(cfg *config.Config, s config.Schema, version string) (build, error) {
 	dir := releaseDir(cfg)
-	if _, err := schema.ParseVersion(version); err != nil {
-		if e := errs.As(err); e != nil {
-			e.Then("headgate release list")
-		}
-		return build{}, err
-	}
 	r, err := dir.Load(s.Name, version)
 	if err != nil {
 		return build{}, err
