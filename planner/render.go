@@ -159,10 +159,21 @@ func (r Report) WriteGitHub(w io.Writer) error {
 				params = append(params, fmt.Sprintf("line=%d", f.Location.Line))
 			}
 		}
-		fmt.Fprintf(b, "::%s %s::%s\n", cmp.Or(level, "notice"), strings.Join(params, ","), data(strings.TrimSpace(f.Message+". "+f.Detail+" "+f.Fix)))
+		fmt.Fprintf(b, "::%s %s::%s\n", cmp.Or(level, "notice"), strings.Join(params, ","), data(annotation(f)))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// annotation says in one line what a finding is.
+func annotation(f Finding) string {
+	out := f.Message + "."
+	for _, more := range []string{f.Detail, f.Fix} {
+		if more != "" {
+			out += " " + more
+		}
+	}
+	return out
 }
 
 // data and property escape what GitHub reads in a workflow command.

@@ -133,6 +133,8 @@ func (a *app) fallbackNext(f failure) string {
 		return a.line
 	case f.Error.Code == errs.Internal:
 		return a.line + " --log-level debug"
+	case a.loaded != nil && strings.HasPrefix(f.Error.Where, a.loaded.Path):
+		return a.typed + " --help" // what was typed does not fit what headgate.yaml says
 	case f.Error.Where != "" && f.Error.Hint != "":
 		return a.line // a file has to change, the command is right
 	}
