@@ -112,8 +112,11 @@ func TestAttestations(t *testing.T) {
 		t.Errorf("%d failed or open", n)
 	}
 	for _, bad := range []planner.Attestation{
-		{Item: "Z9", By: "m", At: today, Expires: today}, {Item: "B1", At: today, Expires: today}, {Item: "B1", By: "m", Expires: today},
-		{Item: "B1", By: "m", At: today}, {Item: "B1", NotApplicable: true},
+		{Item: "Z9", By: "m", At: today, Expires: today},
+		{Item: "B1", At: today, Expires: today},
+		{Item: "B1", By: "m", Expires: today},
+		{Item: "B1", By: "m", At: today},
+		{Item: "B1", NotApplicable: true},
 	} {
 		bad.Where = "headgate/checklist.yaml:3"
 		if e := errs.As(bad.Validate()); e == nil || e.Where == "" {

@@ -169,8 +169,11 @@ func TestSuppressionValidate(t *testing.T) {
 		t.Error(err)
 	}
 	for _, s := range []planner.Suppression{
-		{Code: "ST999", Reason: "r", Owner: "o", Expires: today}, {Code: "SU101", Reason: "r", Owner: "o", Expires: today},
-		{Code: "ST103", Owner: "o", Expires: today}, {Code: "ST103", Reason: "r", Expires: today}, {Code: "ST103", Reason: "r", Owner: "o"},
+		{Code: "ST999", Reason: "r", Owner: "o", Expires: today},
+		{Code: "SU101", Reason: "r", Owner: "o", Expires: today},
+		{Code: "ST103", Owner: "o", Expires: today},
+		{Code: "ST103", Reason: "r", Expires: today},
+		{Code: "ST103", Reason: "r", Owner: "o"},
 	} {
 		s.Where = "headgate.yaml:9"
 		if e := errs.As(s.Validate()); e == nil || e.Where != "headgate.yaml:9" {

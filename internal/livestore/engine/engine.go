@@ -209,7 +209,7 @@ func (e *Engine) ApplyText(events string) (Applied, error) {
 	if err := s.expect(`{"o":`); err != nil {
 		return Applied{}, err
 	}
-	start := time.Now()
+	start := time.Now() //nolint:forbidigo // a stopwatch: says what bounds a replay, decides nothing
 	failed, err := e.operations(&s)
 	e.SQLTime += time.Since(start)
 	if e.trouble != nil {
@@ -371,7 +371,7 @@ func (e *Engine) Hook(name string) (HookRun, error) {
 // sql serves the driver: it runs the operations that are still pending, then a query. The request is
 // {"o":[…],"q":[text, binds]} or {"o":[…]}, the answer {"c":[…],"r":[[…]]} or {"error", "failed"}.
 func (e *Engine) sql(request string) (string, error) {
-	start := time.Now()
+	start := time.Now() //nolint:forbidigo // a stopwatch: says what bounds a replay, decides nothing
 	defer func() { e.SQLTime += time.Since(start) }()
 	s := scanner{s: request}
 	if err := s.expect(`{"o":`); err != nil {

@@ -19,17 +19,21 @@ func TestWritesAsksSQLite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for sql, want := range map[string][]string{
-		"insert into a values (?, 1) on conflict (id) do update set n = n + 1": {"a"},
-		"insert into b select id, id from a":                                   {"b"},
-		"update b set a = ? where id in (select id from a)":                    {"b"},
-		"delete from a":                {"a"},
-		"delete from a where id = $id": {"a"},
-		"insert into c values (?)":     {"a", "c"}, // the trigger
-		"insert into a values (?, 1); delete from b where id = ?": {"a", "b"},
-		"select * from a":    nil,
-		"create table d (x)": {"sqlite_schema"},
+	for _, c := range []struct {
+		sql  string
+		want []string
+	}{
+		{"insert into a values (?, 1) on conflict (id) do update set n = n + 1", []string{"a"}},
+		{"insert into b select id, id from a", []string{"b"}},
+		{"update b set a = ? where id in (select id from a)", []string{"b"}},
+		{"delete from a", []string{"a"}},
+		{"delete from a where id = $id", []string{"a"}},
+		{"insert into c values (?)", []string{"a", "c"}}, // the trigger
+		{"insert into a values (?, 1); delete from b where id = ?", []string{"a", "b"}},
+		{"select * from a", nil},
+		{"create table d (x)", []string{"sqlite_schema"}},
 	} {
+		sql, want := c.sql, c.want
 		got, err := db.Writes(sql)
 		if err != nil {
 			t.Errorf("%s: %v", sql, err)

@@ -128,12 +128,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	tg := schemaOf(t, "plain.ts")
 	child, parent := map[int]int64{}, map[int]int64{}
 	for _, n := range []int{10000, 100000} {
-		entries := make([]entry, n)
-		for i := range entries {
-			entries[i] = entry{name: "v2.Plain", args: fmt.Sprintf(`{"id":"id-%d","text":"buy milk %d"}`, i%5000, i)}
-		}
-		log := openLog(t, "file:"+writeLog(t, entries, 0))
-		entries = nil
+		log := openLog(t, "file:"+writePlainLog(t, n))
 		o := options(outFile(t))
 		o.Progress = func(int64) {
 			var m runtime.MemStats
@@ -162,4 +157,14 @@ func TestMemoryIsFlat(t *testing.T) {
 	if parent[100000] > parent[10000]*3/2+(16<<20) {
 		t.Errorf("the parent needs %d MiB for 100,000 events and %d for 10,000", parent[100000]>>20, parent[10000]>>20)
 	}
+}
+
+// writePlainLog writes a log of n plain inserts, and keeps none of them in memory.
+func writePlainLog(t *testing.T, n int) string {
+	t.Helper()
+	entries := make([]entry, n)
+	for i := range entries {
+		entries[i] = entry{name: "v2.Plain", args: fmt.Sprintf(`{"id":"id-%d","text":"buy milk %d"}`, i%5000, i)}
+	}
+	return writeLog(t, entries, 0)
 }

@@ -26,18 +26,36 @@ func TestPoison(t *testing.T) {
 		entry entry
 		want  replay.Poison
 	}{
-		{"missing field", entry{name: "v1.Plain", args: `{"id":"a"}`},
-			replay.Poison{Stage: engine.StageDecode, Path: "$.text", Wanted: "a value (the key is missing)"}},
-		{"wrong type", entry{name: "v1.Five", args: `{"id":"a","title":"t","position":1,"done":true,"meta":{"tags":["x",7],"note":null}}`},
-			replay.Poison{Stage: engine.StageDecode, Path: "$.meta.tags[1]", Wanted: "string"}},
-		{"throws", entry{name: "v1.Throwing", args: `{"id":"todo-4711","secret":"hush hush"}`},
-			replay.Poison{Stage: engine.StageMaterialize, Error: "TypeError", Message: "no todo … with …", Where: "schema.ts:"}},
-		{"refused by SQLite", entry{name: "v1.Awkward", args: `{"id":"a","whole":2.5}`},
-			replay.Poison{Stage: engine.StageSQL, Error: "SqliteError", Message: "cannot store REAL value in INTEGER column awkward.whole", SQL: "INSERT OR REPLACE INTO '…'"}},
-		{"value in the statement", entry{name: "v1.Strict", args: `{"id":"a"}`},
-			replay.Poison{Stage: engine.StageSQL, Error: "SqliteError", Message: "cannot store TEXT value in INTEGER column counters.n", SQL: "INSERT INTO counters (id, n) VALUES (?, '…')"}},
-		{"query fails", entry{name: "v1.BadQuery", args: `{"id":"a"}`},
-			replay.Poison{Stage: engine.StageQuery, Error: "SqliteError", Message: "no such table: nowhere"}},
+		{
+			"missing field",
+			entry{name: "v1.Plain", args: `{"id":"a"}`},
+			replay.Poison{Stage: engine.StageDecode, Path: "$.text", Wanted: "a value (the key is missing)"},
+		},
+		{
+			"wrong type",
+			entry{name: "v1.Five", args: `{"id":"a","title":"t","position":1,"done":true,"meta":{"tags":["x",7],"note":null}}`},
+			replay.Poison{Stage: engine.StageDecode, Path: "$.meta.tags[1]", Wanted: "string"},
+		},
+		{
+			"throws",
+			entry{name: "v1.Throwing", args: `{"id":"todo-4711","secret":"hush hush"}`},
+			replay.Poison{Stage: engine.StageMaterialize, Error: "TypeError", Message: "no todo … with …", Where: "schema.ts:"},
+		},
+		{
+			"refused by SQLite",
+			entry{name: "v1.Awkward", args: `{"id":"a","whole":2.5}`},
+			replay.Poison{Stage: engine.StageSQL, Error: "SqliteError", Message: "cannot store REAL value in INTEGER column awkward.whole", SQL: "INSERT OR REPLACE INTO '…'"},
+		},
+		{
+			"value in the statement",
+			entry{name: "v1.Strict", args: `{"id":"a"}`},
+			replay.Poison{Stage: engine.StageSQL, Error: "SqliteError", Message: "cannot store TEXT value in INTEGER column counters.n", SQL: "INSERT INTO counters (id, n) VALUES (?, '…')"},
+		},
+		{
+			"query fails",
+			entry{name: "v1.BadQuery", args: `{"id":"a"}`},
+			replay.Poison{Stage: engine.StageQuery, Error: "SqliteError", Message: "no such table: nowhere"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out := outFile(t)
@@ -79,8 +97,11 @@ func onlyFiles(t *testing.T, dir string, names ...string) {
 
 func TestUnknownEvents(t *testing.T) {
 	entries := []entry{
-		{name: "v1.Plain", args: `{"id":"a","text":"b"}`}, {name: "v9.Other", args: "{}"}, {name: "v1.Nothing", args: "{}"},
-		{name: "v9.Other", args: "[1]"}, {name: "v1.Plain", args: `{"id":"b","text":"b"}`},
+		{name: "v1.Plain", args: `{"id":"a","text":"b"}`},
+		{name: "v9.Other", args: "{}"},
+		{name: "v1.Nothing", args: "{}"},
+		{name: "v9.Other", args: "[1]"},
+		{name: "v1.Plain", args: `{"id":"b","text":"b"}`},
 	}
 	log := writeLog(t, entries, 0)
 	res := run(t, schemaOf(t, "plain.ts"), openLog(t, "file:"+log), options(outFile(t)))

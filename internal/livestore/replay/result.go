@@ -15,7 +15,7 @@ import (
 // A Stage says where an event turned out to be poison; see package engine, and StageJSON.
 type Stage = engine.Stage
 
-// StageJSON: the log itself can't be read there, because the event's arguments are not JSON.
+// StageJSON is where the log itself can't be read, because the event's arguments are not JSON.
 const StageJSON Stage = "json"
 
 // A Poison is the event that a rebuild under the release fails on. It holds no payload values.
