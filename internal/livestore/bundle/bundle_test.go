@@ -268,9 +268,9 @@ export const schema = makeSchema({ events: ` + events + `, state: State.SQLite.m
 		msg, where string
 	}{
 		"no such file":      {map[string]string{"src/other.ts": ""}, "schema", errs.NotFound, "no file src/schema.ts", "src/schema.ts"},
-		"no such export":    {map[string]string{"src/schema.ts": small("", plainEvent)}, "schemas", errs.NotFound, `no export "schemas"`, "src/schema.ts"},
+		"no such export":    {map[string]string{"src/schema.ts": small("", plainEvent)}, "schemas", errs.NotFound, `there is no export "schemas"`, "src/schema.ts"},
 		"not a schema":      {map[string]string{"src/schema.ts": small("", plainEvent)}, "events", errs.Invalid, "not a LiveStore schema (it is a object)", "src/schema.ts"},
-		"no schema at all":  {map[string]string{"src/schema.ts": "import '@livestore/livestore'\nexport const x = 1"}, "", errs.Invalid, "exports no LiveStore schema", "src/schema.ts"},
+		"no schema at all":  {map[string]string{"src/schema.ts": "import '@livestore/livestore'\nexport const x = 1"}, "", errs.Invalid, "the module exports no LiveStore schema", "src/schema.ts"},
 		"several":           {map[string]string{"src/schema.ts": small("", plainEvent) + "export const second = schema\n"}, "", errs.Invalid, "several LiveStore schemas: schema, second", "src/schema.ts"},
 		"syntax":            {map[string]string{"src/schema.ts": "export const a = 1\nexport const = 2\n"}, "schema", errs.Invalid, `Expected identifier but found "="`, "src/schema.ts:2:14"},
 		"type stripping":    {map[string]string{"src/schema.ts": small("import './x'\n", plainEvent), "src/x.ts": "export const x = 1 as (string\n"}, "schema", errs.Invalid, "Expected \")\"", "src/x.ts:2:"},

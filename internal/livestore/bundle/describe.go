@@ -291,13 +291,13 @@ var browserOnly = regexp.MustCompile(`^'?(window|document|location|navigator|scr
 func chooseError(src Source, p *engine.ChooseProblem) error {
 	switch p.Kind {
 	case "no-export":
-		e := errs.NotFoundf("%s has no export %q", src.Entry, src.Export).At("%s", src.Entry)
+		e := errs.NotFoundf("there is no export %q", src.Export).At("%s", src.Entry)
 		if len(p.Schemas) > 0 {
 			return e.Hintf("its LiveStore schemas: %s; set schemas.<name>.export in headgate.yaml", strings.Join(p.Schemas, ", "))
 		}
 		return e.Hintf("it exports: %s", orNone(p.Exports))
 	case "several-schemas":
-		return errs.Invalidf("%s exports several LiveStore schemas: %s", src.Entry, strings.Join(p.Schemas, ", ")).At("%s", src.Entry).
+		return errs.Invalidf("the module exports several LiveStore schemas: %s", strings.Join(p.Schemas, ", ")).At("%s", src.Entry).
 			Hintf("say which one with schemas.<name>.export in headgate.yaml; an app with several store kinds has several entries under schemas")
 	case "not-a-schema":
 		e := errs.Invalidf("the export %q is not a LiveStore schema (it is a %s)", src.Export, p.Type).At("%s", src.Entry)
@@ -306,7 +306,7 @@ func chooseError(src Source, p *engine.ChooseProblem) error {
 		}
 		return e.Hintf("it must be what makeSchema({ events, state }) returns")
 	}
-	return errs.Invalidf("%s exports no LiveStore schema", src.Entry).At("%s", src.Entry).
+	return errs.Invalidf("the module exports no LiveStore schema").At("%s", src.Entry).
 		Hintf("export what makeSchema({ events, state }) returns; it exports: %s", orNone(p.Exports))
 }
 

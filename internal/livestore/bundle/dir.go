@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,11 +186,23 @@ func (d Dir) Load(schemaName, version string) (*schema.Release, error) {
 	return r, nil
 }
 
-// LoadAll reads all recorded releases of a schema, lowest precedence first.
+// LoadAll reads all recorded releases of a schema, lowest precedence first. One that headgate.sum names and that is
+// gone is an error: without it a comparison would miss what it had.
 func (d Dir) LoadAll(schemaName string) ([]*schema.Release, error) {
 	versions, err := d.Versions(schemaName)
 	if err != nil {
 		return nil, err
+	}
+	sums, err := d.sums()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		of, file, _ := strings.Cut(name, "/")
+		if v := strings.TrimSuffix(file, ".json"); of == schemaName && !slices.Contains(versions, v) {
+			return nil, errs.New(errs.Mismatch, "release %s is in %s, and its file is gone", v, sumFile).At("%s", filepath.Join(d.Path, filepath.FromSlash(name))).
+				Hintf("restore it from version control; to forget a release that never shipped, remove its line too")
+		}
 	}
 	out := make([]*schema.Release, len(versions))
 	for i, v := range versions {

@@ -130,7 +130,15 @@ func TestDirFindsDamage(t *testing.T) {
 			}
 		})
 	}
-	_, err := bundle.Dir{Path: t.TempDir()}.Load("main", "1.0.0")
+	gone := bundle.Dir{Path: t.TempDir()}
+	mustAdd(t, gone, "1.0.0", "1")
+	mustAdd(t, gone, "1.1.0", "1")
+	if err := os.Remove(filepath.Join(gone.Path, "main/1.0.0.json")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := gone.LoadAll("main")
+	wantError(t, err, errs.Mismatch, "release 1.0.0 is in headgate.sum, and its file is gone", "main/1.0.0.json")
+	_, err = bundle.Dir{Path: t.TempDir()}.Load("main", "1.0.0")
 	wantError(t, err, errs.NotFound, "not recorded", "1.0.0.json")
 }
 

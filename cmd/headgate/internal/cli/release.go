@@ -142,6 +142,11 @@ func (a *app) record(cfg *config.Config, s config.Schema, b build, force, dryRun
 	if !b.LiveStore.Verified {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("LiveStore %s is not verified: headgate assumes the worst of it", b.LiveStore.Version))
 	}
+	if twin, err := recordedAs(cfg, s, b); err != nil {
+		return out, err
+	} else if twin != "" && twin != b.Version {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("this is the code that is recorded as %s: is it the right commit?", twin))
+	}
 	for _, v := range b.Script.OtherEffects {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("the app imports another copy of effect (%s) than LiveStore does (%s): make them one, with an override in package.json", v, b.LiveStore.Effect))
 	}
