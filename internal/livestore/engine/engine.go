@@ -60,9 +60,6 @@ func Open(s *script.Session, p Program, db *DB, opts script.VMOptions) (*Engine,
 	return e, nil
 }
 
-// BundleName is the file name that stack frames give for the bundle.
-const BundleName = "<input>"
-
 func (e *Engine) load(p Program) error {
 	if err := e.vm.Host("__headgate_sql", e.sql); err != nil {
 		return err

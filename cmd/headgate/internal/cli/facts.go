@@ -21,7 +21,7 @@ import (
 // samplesPerEvent bounds the real payloads that two materializers are compared on.
 const samplesPerEvent = 40
 
-// gather finds the facts: it reads the environment's logs once, and runs the app's materializers in the sandbox.
+// gather finds the facts: it streams the environment's logs, and runs the app's materializers in the sandbox.
 // What could not be found out is in Facts.Unverified; only a broken log or an interrupt is an error.
 func (a *app) gather(ctx context.Context, q comparison) (planner.Facts, error) {
 	l, err := a.launcher()
