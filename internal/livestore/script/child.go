@@ -44,22 +44,6 @@ type message struct {
 // Params decodes what the parent started the job with.
 func (s *Session) Params(v any) error { return json.Unmarshal(s.params, v) }
 
-// Recv decodes the parent's next message. It returns io.EOF when the parent said that there is no more.
-func (s *Session) Recv(v any) error {
-	b, err := s.conn.recv()
-	if err != nil {
-		return err
-	}
-	var m message
-	if err := json.Unmarshal(b, &m); err != nil {
-		return fmt.Errorf("decode a message: %w", err)
-	}
-	if m.End {
-		return io.EOF
-	}
-	return json.Unmarshal(m.Data, v)
-}
-
 // RecvBytes returns the parent's next frame that [Proc.SendBytes] sent, as it is, and io.EOF after the last one.
 func (s *Session) RecvBytes() ([]byte, error) {
 	b, err := s.conn.recv()

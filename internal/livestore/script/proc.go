@@ -102,15 +102,6 @@ func (l Launcher) Start(ctx context.Context, job string, params any) (*Proc, err
 	return p, nil
 }
 
-// Send sends a message to the job.
-func (p *Proc) Send(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode a message: %w", err)
-	}
-	return p.conn.send(message{Data: b})
-}
-
 // rawFrame begins a frame that is not JSON.
 const rawFrame = 'r'
 

@@ -89,10 +89,13 @@ func (g *gatherer) log(ctx context.Context, s config.Store, p *progress) error {
 	}
 	f := planner.LogFacts{Store: s.ID, Head: head.Confirmed, Events: map[string]int64{}, Skipped: map[string]int64{}}
 	c := eventlog.NewCollector(g.app.now())
+	malformed := 0
 	for e, err := range r.Events(ctx, livestore.ClientSeq{}) {
 		var bad *eventlog.Malformed
 		if errors.As(err, &bad) {
-			g.facts.Unverified = append(g.facts.Unverified, fmt.Sprintf("store %s: %v", s.ID, err))
+			if malformed++; malformed == 1 {
+				g.facts.Unverified = append(g.facts.Unverified, fmt.Sprintf("store %s: %v", s.ID, err))
+			}
 			continue
 		}
 		if err != nil {
@@ -108,6 +111,9 @@ func (g *gatherer) log(ctx context.Context, s config.Store, p *progress) error {
 		}
 		p.Add(1)
 	}
+	if malformed > 1 {
+		g.facts.Unverified = append(g.facts.Unverified, fmt.Sprintf("store %s: %d more events that can't be read: headgate log stats lists them", s.ID, malformed-1))
+	}
 	st := c.Stats()
 	for _, h := range st.HighFrequency {
 		f.HighFrequency = append(f.HighFrequency, h.Name)
@@ -118,12 +124,12 @@ func (g *gatherer) log(ctx context.Context, s config.Store, p *progress) error {
 	if info, err := os.Stat(s.Log.Path); err == nil && !info.IsDir() {
 		f.Bytes = info.Size()
 	}
-	if err := g.decode(ctx, s, r, p); err != nil {
-		return atStore(err, g.q.cfg, s)
-	}
 	names := make([]string, 0, len(g.q.to.Events))
 	for _, e := range g.q.to.Events {
 		names = append(names, e.Name)
+	}
+	if err := g.decode(ctx, s, r, names, p); err != nil {
+		return atStore(err, g.q.cfg, s)
 	}
 	found, err := probe.Collect(ctx, r, names, samplesPerEvent)
 	if err != nil {
@@ -135,11 +141,7 @@ func (g *gatherer) log(ctx context.Context, s config.Store, p *progress) error {
 }
 
 // decode asks the new release's decoder about every event of a log that it defines.
-func (g *gatherer) decode(ctx context.Context, s config.Store, r eventlog.Reader, p *progress) error {
-	var names []string
-	for _, e := range g.q.to.Events {
-		names = append(names, e.Name)
-	}
+func (g *gatherer) decode(ctx context.Context, s config.Store, r eventlog.Reader, names []string, p *progress) error {
 	ev, err := probe.Decode(ctx, g.launcher, programOf(g.q.to), r, names, livestore.ClientSeq{}, p.Add)
 	var failed *script.Failure
 	if errors.As(err, &failed) {

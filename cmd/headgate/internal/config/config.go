@@ -86,9 +86,6 @@ type LogURL struct {
 	Path string // absolute
 }
 
-// String returns the URL with its absolute path.
-func (u LogURL) String() string { return u.Kind + ":" + u.Path }
-
 // A Fleet says which releases are out there, until a census says it better.
 type Fleet struct {
 	Horizon time.Duration // how long a client may be away and still count; 0 when the file does not say

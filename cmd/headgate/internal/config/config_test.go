@@ -92,7 +92,7 @@ func TestDefaults(t *testing.T) {
 	if c.Schemas[0].Export != "schema" {
 		t.Errorf("export = %q, want schema", c.Schemas[0].Export)
 	}
-	if s := c.Environments[0].Stores[0]; s.Schema != "main" || s.Log.String() != "dump:/app/x.json" {
+	if s := c.Environments[0].Stores[0]; s.Schema != "main" || s.Log.Kind+":"+s.Log.Path != "dump:/app/x.json" {
 		t.Errorf("store = %+v, want the only schema", s)
 	}
 }

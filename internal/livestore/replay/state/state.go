@@ -126,21 +126,6 @@ func (f *File) Objects() ([]Object, error) {
 	return out, nil
 }
 
-// Tables lists the names of the tables.
-func (f *File) Tables() ([]string, error) {
-	objects, err := f.Objects()
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, o := range objects {
-		if o.Type == "table" {
-			out = append(out, o.Name)
-		}
-	}
-	return out, nil
-}
-
 // A layout is a table's columns, and the order in which its rows are compared.
 type layout struct {
 	columns []string
