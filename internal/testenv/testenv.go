@@ -1,5 +1,5 @@
-// Package testenv is what tests of several packages need: the example apps and their npm packages, golden files
-// with -update, and a logger that writes to the test's log. It is imported by tests only, and starts nothing.
+// Package testenv is what tests of several packages need: the example apps and their npm packages, a real sync
+// backend, golden files with -update, and a logger that writes to the test's log. It is imported by tests only.
 package testenv
 
 import (

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { fetch } from 'undici'
 import { app } from './load.mjs'
 
-const token = 'todo'
+export const token = 'todo'
 
 /** A running backend that keeps its stores in dataDir. */
 export const startBackend = async (dataDir) => {

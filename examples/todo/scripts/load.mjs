@@ -24,7 +24,7 @@ const bundle = async (options) => {
       format: 'esm',
       platform: 'node',
       target: 'node20',
-      external: ['@livestore/*', 'effect', '@effect/*', 'undici'],
+      external: ['@livestore/*', 'effect', '@effect/*', '@openfeature/*', 'undici'],
       sourcemap: 'inline',
       logLevel: 'error',
     })

@@ -26,6 +26,8 @@ type DB struct {
 	// volatile are the words met in statements that make them depend on the clock, on chance or on what ran before.
 	volatile map[string]bool
 	out      *[2]uintptr // where SQLite puts handles; on the heap, so that its address holds
+	// uuidNamespace is what uuid5 works in, a C string; 0 without that function.
+	uuidNamespace uintptr
 }
 
 type prepared struct {
@@ -94,6 +96,7 @@ func (d *DB) Close() {
 		sqlite3.Xsqlite3_close_v2(d.tls, d.db)
 		d.db = 0
 	}
+	libc.Xfree(d.tls, d.uuidNamespace)
 	d.tls.Close()
 }
 

@@ -80,7 +80,7 @@ func JobReplay(_ context.Context, s *script.Session) (any, error) {
 	}
 	defer db.Close()
 	c := &child{params: p, db: db, session: s}
-	if err := c.prepare(); err != nil {
+	if err := prepare(db); err != nil {
 		return troubled(err)
 	}
 	c.engine, err = engine.Open(s, p.Program, db, script.VMOptions{})
@@ -125,12 +125,12 @@ func (c *child) exec(sql string) error { return c.db.Exec(sql, engine.Binds{}) }
 
 // prepare configures the connection as LiveStore does, and then for a file that is thrown away on any failure: no
 // journal on disk, no syncing, pages spilled when the cache is full.
-func (c *child) prepare() error {
+func prepare(db *engine.DB) error {
 	for _, pragma := range []string{
 		"PRAGMA page_size=8192", "PRAGMA foreign_keys=ON",
 		"PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF", "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA cache_size=-32768",
 	} {
-		if err := c.exec(pragma); err != nil {
+		if err := db.Exec(pragma, engine.Binds{}); err != nil {
 			return err
 		}
 	}
@@ -226,12 +226,24 @@ func (c *child) commit() error {
 
 // events answers frame after frame until the parent ends or an event is poison.
 func (c *child) events() error {
+	return serve(c.session, func(kind byte, text string) (bool, error) {
+		a, err := c.frame(kind, text)
+		if err != nil || c.result.Poison != nil {
+			return false, err
+		}
+		return true, c.session.Send(a)
+	})
+}
+
+// serve hands each of the parent's frames to handle until the parent ends, handle fails, or it has had enough. While
+// nothing comes it tells the parent that the child is alive.
+func serve(s *script.Session, handle func(kind byte, text string) (more bool, err error)) error {
 	frames := make(chan []byte, 2)
 	var readErr error
 	go func() { // it ends with the parent's last frame, or with the process
 		defer close(frames)
 		for {
-			b, err := c.session.RecvBytes()
+			b, err := s.RecvBytes()
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
 					readErr = err
@@ -246,7 +258,7 @@ func (c *child) events() error {
 	for {
 		select {
 		case <-tick.C:
-			if err := c.session.Send(answer{Idle: true}); err != nil {
+			if err := s.Send(answer{Idle: true}); err != nil {
 				return err
 			}
 		case b, ok := <-frames:
@@ -256,11 +268,7 @@ func (c *child) events() error {
 			if len(b) == 0 {
 				return errors.New("an empty frame")
 			}
-			a, err := c.frame(b[0], string(b[1:]))
-			if err != nil || c.result.Poison != nil {
-				return err
-			}
-			if err := c.session.Send(a); err != nil {
+			if more, err := handle(b[0], string(b[1:])); err != nil || !more {
 				return err
 			}
 		}

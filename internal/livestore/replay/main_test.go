@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		os.Exit(script.Child(context.Background(), os.Stdin, os.Stdout, script.Jobs{
 			bundle.DescribeJob: bundle.JobDescribe,
 			replay.Job:         recordPeak,
+			replay.LiveJob:     replay.JobLive,
 		}, os.Exit))
 	}
 	code := m.Run()

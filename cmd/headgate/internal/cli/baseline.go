@@ -17,7 +17,6 @@ import (
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
-	"headgate/internal/livestore/eventlog/openlog"
 	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/replay"
 	"headgate/planner"
@@ -118,7 +117,11 @@ func (a *app) baseline(c *cli.Context) error {
 		if st.Schema != s.Name {
 			continue
 		}
-		one, err := a.takeStock(c, to, st)
+		log, err := a.storeLog(cfg, env, st)
+		if err != nil {
+			return err
+		}
+		one, err := a.takeStock(c, to, log)
 		if err != nil {
 			return atStore(err, cfg, st)
 		}
@@ -180,19 +183,19 @@ func expiry(s string, now time.Time) (string, error) {
 }
 
 // takeStock reads one log.
-func (a *app) takeStock(c *cli.Context, to build, st config.Store) (storeStock, error) {
+func (a *app) takeStock(c *cli.Context, to build, log storeLog) (storeStock, error) {
 	ctx := c.Context
-	out := storeStock{Store: st.ID, Events: []eventStock{}}
+	out := storeStock{Store: log.store, Events: []eventStock{}}
 	l, err := a.launcher()
 	if err != nil {
 		return out, err
 	}
-	r, err := openlog.Open(ctx, openlog.URL{Kind: openlog.Kind(st.Log.Kind), Path: st.Log.Path}, openlog.Options{StoreID: st.ID})
+	r, err := log.open(ctx)
 	if err != nil {
 		return out, err
 	}
 	defer r.Close() //nolint:errcheck // read only
-	p := a.progress("reading the log of "+string(st.ID), 0)
+	p := a.progress("reading the log of "+string(log.store), 0)
 	defer p.Done()
 	shaper := eventlog.NewShaper()
 	for e, err := range r.Events(ctx, livestore.ClientSeq{}) {

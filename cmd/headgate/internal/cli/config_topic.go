@@ -25,8 +25,33 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
           alive:
             - {release: 1.0.0, share: 12%}
             - {release: 1.1.0, share: 88%}
+      prod:
+        log: sync-cf:https://sync.example.org   # of all stores that name none
+        stores:
+          - {id: team-1, schema: main}
+          - {id: team-2, schema: main, log: "postgres:postgres://headgate:${PGPASS}@db.internal/app"}
+        auth:                       # what the app has as syncPayload: the same for all stores
+          payload: {authToken: "${SYNC_TOKEN}"}
+        pace: 500ms                 # default: the pause between two pushes to a store
     suppressions:                   # findings accepted for a while
       - {code: ST103, path: v1.TodoArchived, reason: "…", owner: ana, expires: 2027-03-31}
+
+A store's log is one of
+
+    file:PATH       a client's eventlog@6.db or its folder: read only
+    dump:PATH       what ` + "`livestore sync export`" + ` wrote: read only
+    sync-cf:URL     @livestore/sync-cf: the http, https, ws or wss URL that the app has
+    postgres:DSN    @livestore/sync-electric's table, DSN being postgres://USER:PASSWORD@HOST:PORT/DATABASE; the table
+                    is the one that LiveStore gives the store, or #TABLE or #SCHEMA.TABLE behind the DSN
+
+Instead of auth.payload a command may give each store's payload:
+
+        auth:
+          command: [node, scripts/sync-token.mjs]
+
+It runs in headgate.yaml's directory, with the store's id as its last argument and in HEADGATE_STORE, and prints
+{"payload": {"authToken": "…"}, "expires": "2027-01-31T12:00:00Z"}. headgate uses that until shortly before it expires,
+or for as long as it runs where "expires" is left out.
 `
 
 func configTopic() topic {

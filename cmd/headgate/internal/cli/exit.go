@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"headgate/internal/errs"
@@ -141,11 +142,21 @@ func (a *app) fallbackNext(f failure) string {
 	return a.typed + " --help"
 }
 
-// commandLine returns args as they can be typed into a POSIX shell.
+// commandLine returns args as they can be typed into a POSIX shell. It is printed, into the logs of CI too, so the
+// password of a URL is left for the reader to fill in.
 func commandLine(args []string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:,@%^"
+	password := regexp.MustCompile(`(://[^:/@]*):.*@|([?&](?:ssl)?password=)[^&#]*`)
 	out := "headgate"
 	for _, arg := range args {
+		arg = password.ReplaceAllStringFunc(arg, func(found string) string {
+			if strings.HasPrefix(found, "://") {
+				user, _, _ := strings.Cut(found[len("://"):], ":")
+				return "://" + user + ":PASSWORD@"
+			}
+			name, _, _ := strings.Cut(found, "=")
+			return name + "=PASSWORD"
+		})
 		if arg == "" || strings.Trim(arg, plain) != "" {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}

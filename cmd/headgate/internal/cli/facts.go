@@ -12,7 +12,6 @@ import (
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/eventlog"
-	"headgate/internal/livestore/eventlog/openlog"
 	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/script"
 	"headgate/planner"
@@ -77,8 +76,7 @@ func (g *gatherer) logs(ctx context.Context) error {
 }
 
 func (g *gatherer) log(ctx context.Context, s config.Store, p *progress) error {
-	url := openlog.URL{Kind: openlog.Kind(s.Log.Kind), Path: s.Log.Path}
-	r, err := openlog.Open(ctx, url, openlog.Options{StoreID: s.ID})
+	r, err := g.app.openStore(ctx, g.q.cfg, *g.q.env, s)
 	if err != nil {
 		return atStore(err, g.q.cfg, s)
 	}

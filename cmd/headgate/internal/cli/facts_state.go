@@ -9,7 +9,6 @@ import (
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/engine"
-	"headgate/internal/livestore/eventlog/openlog"
 	"headgate/internal/livestore/replay"
 	"headgate/planner"
 )
@@ -38,9 +37,13 @@ func (a *app) rebuild(ctx context.Context, c comparison, facts *planner.Facts) e
 		if !ok {
 			continue
 		}
+		log, err := a.storeLog(c.cfg, *c.env, s)
+		if err != nil {
+			return err
+		}
 		size := func(b build) (int64, *replay.Poison, error) {
 			t := replayTask{
-				log:    storeLog{store: s.ID, url: openlog.URL{Kind: openlog.Kind(s.Log.Kind), Path: s.Log.Path}},
+				log:    log,
 				target: replay.Target{Release: b.Release, Program: programOf(b), Locate: b.Script.LocateTrace},
 				schema: c.schema.Name, out: filepath.Join(tmp, "state.db"),
 			}

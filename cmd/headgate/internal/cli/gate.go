@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
+	"headgate/migrations"
 	"headgate/planner"
 )
 
@@ -21,7 +23,8 @@ func (a *app) gateCommand() *cli.Command {
 		UsageText: "headgate gate --env prod\nheadgate gate --env prod --format json",
 		Description: `Looks at the code as it lies here, which is what CI is about to deploy, and at the environment it goes to. The gate
 is open when that code is a recorded release whose file nobody edited, when no finding is an error for the releases alive
-there, and when no item of the checklist failed. Otherwise it prints what blocks, the next command, and exits with 3.`,
+there, when no item of the checklist failed, and when the migrations that the release needs (needed-by) are done in
+every store. Otherwise it prints what blocks, the next command, and exits with 3.`,
 		Flags:  comparisonFlags(),
 		Action: a.gate,
 	}
@@ -145,7 +148,57 @@ func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([
 		items.Why += ": " + strings.Join(ids, " ")
 		items.next = "headgate checklist --schema " + s.Name + " --env " + cmp.env.Name
 	}
-	return []gateLine{release, findings, items}, nil
+	lines := []gateLine{release, findings, items}
+	done, err := a.gateMigrations(c.Context, cfg, s, cmp)
+	if err != nil || done == nil {
+		return lines, err
+	}
+	return append(lines, *done), nil
+}
+
+// gateMigrations looks at the migrations that the release needs to be done in every store of the environment; nil where
+// there are none.
+func (a *app) gateMigrations(ctx context.Context, cfg *config.Config, s config.Schema, cmp comparison) (*gateLine, error) {
+	all, err := a.definitions(cfg, "")
+	if err != nil {
+		return nil, err
+	}
+	var needed []migrations.Definition
+	for _, d := range all {
+		if d.Schema == s.Name && !isWorkingTree(cmp.to.Release) && d.NeededBy(cmp.to.Version) {
+			needed = append(needed, d)
+		}
+	}
+	if len(needed) == 0 || cmp.env == nil {
+		return nil, nil
+	}
+	r, err := a.newRunner(cfg, *cmp.env, needed, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.choose(nil); err != nil {
+		return nil, err
+	}
+	reports, failed := r.verify(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	line := &gateLine{Schema: s.Name, What: "migrations", Open: true}
+	var open []string
+	for _, f := range r.failures(failed) {
+		open = append(open, fmt.Sprintf("%s could not be asked: %s", f.Store, f.Error))
+	}
+	for _, v := range reports {
+		if v.Outcome == migrations.Due {
+			open = append(open, fmt.Sprintf("%s is not done on %s (%s due)", v.Migration, v.Store, counted(v.Events, "event")))
+		}
+	}
+	line.Why = fmt.Sprintf("%s done on %s", count(len(needed), "migration"), count(len(r.stores), "store"))
+	if len(open) > 0 {
+		line.Open, line.Why = false, strings.Join(open, "; ")
+		line.next = "headgate migration up --env " + r.env.Name
+	}
+	return line, nil
 }
 
 // recordedAs is the version under which exactly this code is recorded, empty when it is not.

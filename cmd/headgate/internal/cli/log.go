@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"strings"
 
@@ -11,7 +10,6 @@ import (
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
-	"headgate/internal/livestore/eventlog/dumplog"
 	"headgate/internal/livestore/eventlog/openlog"
 )
 
@@ -23,8 +21,10 @@ func (a *app) logCommand() *cli.Command {
 		UsageText: "headgate log stats --env local\n" +
 			"headgate log tail --log file:data/demo/eventlog@6.db",
 		Description: `A log is named by --log: file:PATH is a client's eventlog@6.db or the folder that holds it, dump:PATH a file of
-` + "`livestore sync export`" + `; or by --env and --store, as headgate.yaml lists it. A client's log is copied to a private
-temporary folder and read there, so a running app is not disturbed.`,
+` + "`livestore sync export`" + `; with --store, sync-cf:URL is a sync backend and postgres:DSN a database with sync-electric's
+tables; or by --env and --store, as headgate.yaml lists it: a backend that wants to know who asks can only be read that
+way, see ` + "`headgate help config`" + `. A client's log is copied to a private temporary folder and read there, so a running
+app is not disturbed. Mind that a sync backend makes a store of every id that it is asked for.`,
 		Subcommands: []*cli.Command{
 			a.logStatsCommand(),
 			a.logExportCommand(),
@@ -35,24 +35,10 @@ temporary folder and read there, so a running app is not disturbed.`,
 
 func logFlags(more ...cli.Flag) []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "log", Usage: "read the log `URL`: file:PATH or dump:PATH"},
+		&cli.StringFlag{Name: "log", Usage: "read the log `URL`: file:PATH, dump:PATH, sync-cf:URL or postgres:DSN"},
 		&cli.StringFlag{Name: "env", Usage: "read the logs of the environment `ENV`"},
 		&cli.StringFlag{Name: "store", Usage: "the store `STORE`"},
 	}, more...)
-}
-
-// A storeLog is a log that a command is about.
-type storeLog struct {
-	store livestore.StoreID // empty where nobody said
-	url   openlog.URL
-}
-
-// name is how the log is called in results: by its store, or its place.
-func (l storeLog) name() string {
-	if l.store != "" {
-		return string(l.store)
-	}
-	return l.url.String()
 }
 
 // logs returns the logs that --log, or --env and --store, name: at least one.
@@ -67,12 +53,15 @@ func (a *app) logs(c *cli.Context) ([]storeLog, error) {
 		if err != nil {
 			return nil, err
 		}
+		if u.Remote() && store == "" {
+			return nil, errs.Invalidf("which store? %s has many", u).Hintf("name one with --store")
+		}
 		return []storeLog{{store: store, url: u}}, nil
 	}
 	cfg, err := a.config()
 	if err != nil {
 		if errs.CodeOf(err) == errs.NotFound && env == "" {
-			return nil, errs.Invalidf("no log is named").Hintf("name one with --log file:PATH or --log dump:PATH, or run inside an app with a %s", config.FileName)
+			return nil, errs.Invalidf("no log is named").Hintf("name one with --log file:PATH, dump:PATH, sync-cf:URL or postgres:DSN, or run inside an app with a %s", config.FileName)
 		}
 		return nil, err
 	}
@@ -91,11 +80,15 @@ func (a *app) logs(c *cli.Context) ([]storeLog, error) {
 	}
 	var logs []storeLog
 	for _, s := range stores {
-		logs = append(logs, storeLog{store: s.ID, url: openlog.URL{Kind: openlog.Kind(s.Log.Kind), Path: s.Log.Path}})
+		l, err := a.storeLog(cfg, e, s)
+		if err != nil {
+			return nil, err
+		}
+		logs = append(logs, l)
 	}
 	if len(logs) == 0 {
 		return nil, errs.NotFoundf("environment %q has no stores", e.Name).At("%s", cfg.Where(e.Line)).
-			Hintf("list some there, as in `- {id: demo, schema: main, log: \"file:PATH\"}`, or name one log with --log file:PATH or --log dump:PATH").
+			Hintf("list some there, as in `- {id: demo, schema: main, log: \"file:PATH\"}`, or name one log with --log").
 			Then("headgate help config")
 	}
 	return logs, nil
@@ -127,18 +120,6 @@ func (a *app) oneLog(c *cli.Context) (storeLog, error) {
 		return storeLog{}, errs.Invalidf("the environment has several stores: name one with --store").Hintf("there are: %s", strings.Join(ids, ", "))
 	}
 	return logs[0], nil
-}
-
-// open opens the log. A dump says which store it is of.
-func (l *storeLog) open(ctx context.Context) (eventlog.Reader, error) {
-	r, err := openlog.Open(ctx, l.url, openlog.Options{StoreID: l.store})
-	if err != nil {
-		return nil, err
-	}
-	if d, ok := r.(*dumplog.Reader); ok {
-		l.store = d.Header().StoreID
-	}
-	return r, nil
 }
 
 // readable turns the error of an event that can't be read into one for the user.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"os"
 	"time"
 
@@ -18,13 +19,17 @@ import (
 // followEvery is how often a followed log is looked at, at the most.
 const followEvery = 500 * time.Millisecond
 
-// A follower prints what is added to a client's log.
+// askEvery is the same for a backend, which others need too.
+const askEvery = 2 * time.Second
+
+// A follower prints what is added to a log: a client's, by its file, or one behind a backend, by its head.
 type follower struct {
 	a      *app
 	log    storeLog
 	reveal bool
 
-	path      string // of the file
+	remote    eventlog.Reader // of a log behind a backend: one connection for all the time
+	path      string          // of the file
 	seen      fileTimes
 	confirmed livestore.ClientSeq // the last confirmed event that was printed
 	pending   map[uint64]struct{} // pending and clientOnly events after it that were printed, by fingerprint
@@ -42,15 +47,24 @@ func newFollower(a *app, l storeLog, reveal bool) *follower {
 }
 
 // followLog prints the last n events and then what is added, until ctx ends.
-func (a *app) followLog(ctx context.Context, l storeLog, n int, reveal bool) error {
-	if l.url.Kind != openlog.File {
+func (a *app) followLog(ctx context.Context, l storeLog, n int, reveal bool) (err error) {
+	if l.url.Kind == openlog.Dump {
 		return errs.Invalidf("--follow needs a client's log, a dump does not grow").At("%s", l.url).Hintf("leave --follow out")
 	}
 	f := newFollower(a, l, reveal)
+	defer func() {
+		if f.remote != nil {
+			err = errors.Join(err, f.remote.Close())
+		}
+	}()
 	if err := f.begin(ctx, n); err != nil {
 		return err
 	}
-	wait := followEvery
+	least := followEvery
+	if f.remote != nil {
+		least = askEvery
+	}
+	wait := least
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,18 +75,25 @@ func (a *app) followLog(ctx context.Context, l storeLog, n int, reveal bool) err
 		if err := f.poll(ctx); err != nil {
 			return err
 		}
-		// A big log takes a while to copy: at most a tenth of the time goes into that.
-		wait = max(followEvery, 9*a.now().Sub(start))
+		// A big log takes a while to copy, a backend a while to answer: at most a tenth of the time goes into that.
+		wait = max(least, 9*a.now().Sub(start))
 	}
 }
 
 // begin prints the last n events and takes all others for printed.
 func (f *follower) begin(ctx context.Context, n int) (err error) {
-	r, err := f.open(ctx)
+	r, done, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { err = errors.Join(err, done()) }()
+	if f.remote != nil { // what is added from now on is news
+		head, err := r.Head(ctx)
+		if err != nil {
+			return err
+		}
+		r = upTo{r, head}
+	}
 	last, err := f.a.lastEvents(ctx, r, f.log, n, f.reveal)
 	if err != nil {
 		return err
@@ -90,35 +111,60 @@ func (f *follower) begin(ctx context.Context, n int) (err error) {
 	return f.news(ctx, r, func(tailEvent) error { return nil })
 }
 
+// upTo is a log as it was when it went as far as head.
+type upTo struct {
+	eventlog.Reader
+	head eventlog.Head
+}
+
+func (u upTo) Head(context.Context) (eventlog.Head, error) { return u.head, nil }
+
+func (u upTo) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq2[livestore.Event, error] {
+	return func(yield func(livestore.Event, error) bool) {
+		for e, err := range u.Reader.Events(ctx, after) {
+			if e.Seq.Compare(u.head.Last) > 0 || !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
 // poll prints what was added since the last time.
 func (f *follower) poll(ctx context.Context) (err error) {
-	if now, err := timesOf(f.path); err != nil || now == f.seen {
-		return err
+	if f.remote == nil {
+		if now, err := timesOf(f.path); err != nil || now == f.seen {
+			return err
+		}
 	}
-	r, err := f.open(ctx)
+	r, done, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	return f.news(ctx, r, f.print)
 }
 
-// open opens the log, remembering how the file looked before.
-func (f *follower) open(ctx context.Context) (eventlog.Reader, error) {
+// open opens the log, remembering how its file looked before. done is for when it was read.
+func (f *follower) open(ctx context.Context) (r eventlog.Reader, done func() error, err error) {
+	if f.remote != nil {
+		return f.remote, func() error { return nil }, nil
+	}
 	if f.path != "" {
-		var err error
 		if f.seen, err = timesOf(f.path); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	r, err := f.log.open(ctx)
-	if err != nil {
-		return nil, err
+	if r, err = f.log.open(ctx); err != nil {
+		return nil, nil, err
+	}
+	if f.log.url.Remote() {
+		f.remote = r
+		return f.open(ctx)
 	}
 	if p, ok := r.(interface{ Path() string }); ok {
 		f.path = p.Path()
 	}
-	return r, nil
+	return r, r.Close, nil
 }
 
 // news calls print for each event after the last confirmed one that was not there before, and remembers it. A

@@ -24,7 +24,7 @@ func (a *app) logTailCommand() *cli.Command {
 		UsageText: "headgate log tail --log file:data/demo/eventlog@6.db -n 20\n" +
 			"headgate log tail --env local --store demo --follow",
 		Description: `Of the arguments it prints key, type and length; --reveal prints the values. With --follow it goes on printing what
-a running app adds to its log, until it is interrupted, and with --format json it prints one object per line then.
+is added to the log of a running app or of a backend, until it is interrupted, and with --format json it prints one object per line then.
 A pending event that is renumbered is printed again.`,
 		Flags: logFlags(
 			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "print the last `N` events", Value: 10},

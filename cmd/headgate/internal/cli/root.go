@@ -27,6 +27,7 @@ func (a *app) commands() []*cli.Command {
 		a.checklistCommand(),
 		a.planCommand(),
 		a.gateCommand(),
+		a.migrationCommand(),
 		a.releaseCommand(),
 		a.baselineCommand(),
 		a.logCommand(),
@@ -66,6 +67,7 @@ type app struct {
 	configPath string // --config, may be empty
 	loaded     *config.Config
 	compiled   *script.Compiled // what this run's sandboxes compiled
+	auths      auths            // towards the environments' sync backends
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (string, bool), now func() time.Time) *app {

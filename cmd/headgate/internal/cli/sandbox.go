@@ -17,6 +17,7 @@ func sandboxJobs() script.Jobs {
 	return script.Jobs{
 		bundle.DescribeJob:   bundle.JobDescribe,
 		replay.Job:           replay.JobReplay,
+		replay.LiveJob:       replay.JobLive,
 		probe.DeterminismJob: probe.JobDeterminism,
 		probe.EdgeJob:        probe.JobEdge,
 		probe.MixedJob:       probe.JobMixed,

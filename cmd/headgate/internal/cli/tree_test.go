@@ -207,6 +207,10 @@ func TestCommandLine(t *testing.T) {
 	if want := `headgate up --where 'a = '\''b'\''' '' --store=x`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	got = commandLine([]string{"log", "--log=postgres:postgres://me:a@b/c@db:1/x?password=s&a=1#t", "https://host:1/a", "me:x@y"})
+	if want := `headgate log '--log=postgres:postgres://me:PASSWORD@db:1/x?password=PASSWORD&a=1#t' https://host:1/a me:x@y`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 }
 
 func TestRunSurvivesAPanic(t *testing.T) {

@@ -68,9 +68,14 @@ func Adapters() []Adapter { return []Adapter{Web, Node, Expo, Cloudflare} }
 type Environment struct {
 	Name   string
 	Stores []Store
+	Auth   Auth          // towards its sync backend
+	Pace   time.Duration // between two pushes to one store
 	Fleet  Fleet
 	Line   int
 }
+
+// DefaultPace leaves live clients room to push between ours.
+const DefaultPace = 500 * time.Millisecond
 
 // A Store is one event log of an environment.
 type Store struct {
@@ -78,12 +83,6 @@ type Store struct {
 	Schema string // name of a Schema
 	Log    LogURL
 	Line   int
-}
-
-// A LogURL says where a store's events are.
-type LogURL struct {
-	Kind string // "file": a client's eventlog database; "dump": what `livestore sync export` wrote
-	Path string // absolute
 }
 
 // A Fleet says which releases are out there, until a census says it better.

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,15 @@ environments:
   local:
     stores: [{id: demo, schema: main, log: "file:data/demo/eventlog@6.db"}]
     fleet: {horizon: 90d, alive: [{release: 1.0.0, share: 12%}, {release: 1.1.0-beta.1, share: 88%}]}
+  prod:
+    log: sync-cf:https://sync.example.org
+    stores:
+      - {id: a, schema: main}
+      - {id: b, schema: main, log: "postgres:postgres://me:${SECRET}@db/app#odd.events"}
+      - {id: c, schema: main, log: "postgres://me@db/app"}
+    auth: {payload: {authToken: "${SECRET}", deep: [1, 2.5, true, null, 2027-01-01, "$${x}"]}}
+    pace: 2s
+  command: {auth: {command: [./token.sh, "${SRC}"]}, pace: 0}
   empty: {}
 suppressions:
   - {code: ST103, path: events.v1.TodoArchived, reason: "known: since May", owner: ana, expires: 2027-03-31}
@@ -44,7 +54,7 @@ func lookup(env map[string]string) func(string) (string, bool) {
 }
 
 func TestParse(t *testing.T) {
-	got, err := parse(whole, map[string]string{"SRC": "lib"})
+	got, err := parse(whole, map[string]string{"SRC": "lib", "SECRET": "hunter2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,17 +73,27 @@ func TestParse(t *testing.T) {
 		Migrations: "/abs/migrations",
 		Environments: []config.Environment{
 			{
-				Name: "local", Line: 11,
+				Name: "local", Pace: 500 * time.Millisecond, Line: 11,
 				Stores: []config.Store{{ID: "demo", Schema: "main", Log: config.LogURL{Kind: "file", Path: "/app/data/demo/eventlog@6.db"}, Line: 12}},
 				Fleet: config.Fleet{Horizon: 90 * 24 * time.Hour, Alive: []config.Alive{
 					{Release: "1.0.0", Share: 0.12, Line: 13}, {Release: "1.1.0-beta.1", Share: 0.88, Line: 13},
 				}},
 			},
-			{Name: "empty", Line: 14},
+			{
+				Name: "prod", Pace: 2 * time.Second, Line: 14,
+				Stores: []config.Store{
+					{ID: "a", Schema: "main", Log: config.LogURL{Kind: "sync-cf", Address: "https://sync.example.org"}, Line: 17},
+					{ID: "b", Schema: "main", Log: config.LogURL{Kind: "postgres", Address: "postgres://me:hunter2@db/app#odd.events"}, Line: 18},
+					{ID: "c", Schema: "main", Log: config.LogURL{Kind: "postgres", Address: "postgres://me@db/app"}, Line: 19},
+				},
+				Auth: config.Auth{Payload: json.RawMessage(`{"authToken":"hunter2","deep":[1,2.5,true,null,"2027-01-01","${x}"]}`), Line: 20},
+			},
+			{Name: "command", Auth: config.Auth{Command: []string{"/app/token.sh", "lib"}, Line: 22}, Line: 22},
+			{Name: "empty", Pace: 500 * time.Millisecond, Line: 23},
 		},
 		Suppressions: []config.Suppression{{
 			Code: "ST103", Path: "events.v1.TodoArchived", Reason: "known: since May", Owner: "ana",
-			Expires: time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC), Line: 16,
+			Expires: time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC), Line: 25,
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -146,9 +166,28 @@ suppressions:
 		{"unknown scheme", "file:a.db", "s3:a.db", "8", `unknown scheme "s3"`, "file:PATH"},
 		{"two slashes", "file:a.db", "file:///a.db", "8", "`file://` is not understood", ""},
 		{"no path", "file:a.db", "dump:", "8", "the path is missing", ""},
-		{"sync backend", "file:a.db", "sync-cf:https://x", "8", "`sync-cf:` is not built yet", "dump:PATH"},
-		{"Postgres", "file:a.db", "postgres:x#t", "8", "`postgres:` is not built yet", ""},
-		{"auth", "    fleet:", "    auth: {static: x}\n    fleet:", "9", "`environments.local.auth` is not built yet", "remove it"},
+		{"no sync backend", "file:a.db", "sync-cf:hunter2", "8", "sync-cf: wants the http, https, ws or wss URL", "sync-cf:https://"},
+		{"a malformed sync backend", "file:a.db", "sync-cf:https://hunter2:x", "8", "sync-cf: wants", ""},
+		{"no database", "file:a.db", "postgres:host=db password=hunter2", "8", "postgres: wants the URL of a Postgres database", "${PASSWORD}"},
+		{"a malformed database", "file:a.db", "postgres:postgres://a:hunter2#b@db", "8", "postgres: wants", "%XX"},
+		{"no log", `, log: "file:a.db"`, "", "8", "environments.local.stores[0].log is missing", "beside `stores:`"},
+		{"a file for all", "    fleet:", "    log: file:x\n    fleet:", "9", "environments.local.log holds one store only", "sync-cf:URL"},
+		{"a table for all", "    fleet:", "    log: postgres://db/a#t\n    fleet:", "9", "environments.local.log holds one store only", "without #TABLE"},
+		{"auth of another kind", "    fleet:", "    auth: {static: x}\n    fleet:", "9", `unknown key "environments.local.auth.static"`, "command, payload"},
+		{"jwt", "    fleet:", "    auth: {jwt: x}\n    fleet:", "9", "`environments.local.auth.jwt` is not built yet", ""},
+		{"no auth", "    fleet:", "    auth: {}\n    fleet:", "9", "environments.local.auth must have either payload or command", ""},
+		{"auth twice", "    fleet:", "    auth: {payload: 1, command: [x]}\n    fleet:", "9", "environments.local.auth must have either payload or command", ""},
+		{"empty payload", "    fleet:", "    auth:\n      payload:\n    fleet:", "10", "environments.local.auth.payload has no value", "syncPayload"},
+		{"empty command", "    fleet:", "    auth: {command: []}\n    fleet:", "9", "environments.local.auth.command is empty", ""},
+		{"a command in one word", "    fleet:", "    auth: {command: node x}\n    fleet:", "9", "environments.local.auth.command must be a list", ""},
+		{"unset variable in a payload", "    fleet:", "    auth:\n      payload:\n        a: [b, {c: 'x${NOPE}'}]\n    fleet:", "11", "environments.local.auth.payload.a[1].c: the environment variable NOPE is not set", "set NOPE"},
+		{"key twice in a payload", "    fleet:", "    auth: {payload: {a: 1, a: 2}}\n    fleet:", "9", "environments.local.auth.payload.a is there twice", ""},
+		{"no JSON number", "    fleet:", "    auth: {payload: {a: .nan}}\n    fleet:", "9", "payload.a: JSON has no such number", ""},
+		{"no JSON type", "    fleet:", "    auth: {payload: {a: !!binary aGk=}}\n    fleet:", "9", "payload.a: JSON has no !!binary", ""},
+		{"merged keys", "    fleet:", "    auth: {payload: {<<: {a: 1}}}\n    fleet:", "9", "payload: a key must be a word", ""},
+		{"a payload that holds itself", "    fleet:", "    auth: {payload: &x [*x]}\n    fleet:", "9", "is too large", "alias"},
+		{"pace", "    fleet:", "    pace: fast\n    fleet:", "9", `environments.local.pace: "fast" is not a duration`, "500ms"},
+		{"negative pace", "    fleet:", "    pace: -1s\n    fleet:", "9", `"-1s" is not a duration`, ""},
 		{"inventory", "    fleet:", "    inventory: x\n    fleet:", "9", "`environments.local.inventory` is not built yet", ""},
 		{"server", "app: todo", "app: todo\nserver: {}", "2", "`server` is not built yet", ""},
 		{"control", "app: todo", "app: todo\ncontrol: {}", "2", "`control` is not built yet", ""},
@@ -190,6 +229,9 @@ suppressions:
 			}
 			if !strings.Contains(e.Msg, tc.msg) {
 				t.Errorf("message = %q, want %q in it", e.Msg, tc.msg)
+			}
+			if strings.Contains(err.Error()+e.Hint, "hunter2") {
+				t.Errorf("the message quotes a secret: %v", err)
 			}
 			if !strings.Contains(e.Hint, tc.hint) {
 				t.Errorf("hint = %q, want %q in it", e.Hint, tc.hint)
@@ -270,7 +312,7 @@ func TestLoadErrors(t *testing.T) {
 }
 
 func TestLookups(t *testing.T) {
-	c, err := parse(whole, map[string]string{"SRC": "lib"})
+	c, err := parse(whole, map[string]string{"SRC": "lib", "SECRET": "hunter2"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,7 @@ func (d decoder) required(f field) field {
 	return f
 }
 
+// abs makes a path that is relative to the file absolute.
 func (c *Config) abs(path string) string {
 	path = filepath.FromSlash(path)
 	if filepath.IsAbs(path) {
@@ -122,11 +123,18 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 		return nil
 	}
 	return d.named(n, path, func(name string, key, value *yaml.Node, path string) error {
-		e := Environment{Name: name, Line: key.Line}
+		e := Environment{Name: name, Pace: DefaultPace, Line: key.Line}
+		var shared LogURL
 		err := d.mapping(value, path, map[string]field{
 			"stores": {read: func(n *yaml.Node, p string) error { return d.stores(n, p, c, &e) }},
+			"log":    {read: func(n *yaml.Node, p string) error { return d.sharedLog(n, p, c, &shared) }},
+			"auth":   {read: func(n *yaml.Node, p string) error { return d.auth(n, p, c, &e.Auth) }},
+			"pace":   {read: func(n *yaml.Node, p string) error { return d.pace(n, p, &e.Pace) }},
 			"fleet":  {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
-		}, "auth", "inventory", "control", "waves", "clients", "sync", "pace", "server", "flags", "telemetry")
+		}, "inventory", "control", "waves", "clients", "sync", "server", "flags", "telemetry")
+		if err == nil {
+			err = d.shareLog(&e, shared, path)
+		}
 		c.Environments = append(c.Environments, e)
 		return err
 	})
@@ -139,10 +147,10 @@ func (d decoder) stores(n *yaml.Node, path string, c *Config, e *Environment) er
 		err := d.mapping(n, path, map[string]field{
 			"id":     d.required(d.textInto(&id)),
 			"schema": d.textInto(&s.Schema),
-			"log": d.required(field{read: func(n *yaml.Node, p string) (err error) {
+			"log": {read: func(n *yaml.Node, p string) (err error) {
 				s.Log, err = d.logURL(n, p, c)
 				return err
-			}}),
+			}},
 		}, "region", "state", "match")
 		if err != nil {
 			return err
@@ -160,26 +168,15 @@ func (d decoder) stores(n *yaml.Node, path string, c *Config, e *Environment) er
 	})
 }
 
-func (d decoder) logURL(n *yaml.Node, path string, c *Config) (LogURL, error) {
+func (d decoder) pace(n *yaml.Node, path string, pace *time.Duration) error {
 	v, err := d.text(n, path)
 	if err != nil {
-		return LogURL{}, err
+		return err
 	}
-	const hint = "write file:PATH for a client's eventlog database, or dump:PATH for what `livestore sync export` wrote"
-	kind, target, ok := strings.Cut(v, ":")
-	switch {
-	case !ok:
-		return LogURL{}, d.errorf(n, "%s: the URL has no scheme", path).Hintf(hint)
-	case kind == "sync-cf" || kind == "postgres":
-		return LogURL{}, d.errorf(n, "%s: `%s:` is not built yet", path, kind).Hintf(hint)
-	case kind != "file" && kind != "dump":
-		return LogURL{}, d.errorf(n, "%s: unknown scheme %q", path, kind).Hintf(hint)
-	case strings.HasPrefix(target, "//"):
-		return LogURL{}, d.errorf(n, "%s: `%s://` is not understood", path, kind).Hintf("write %s: and the path, relative to this file or absolute", kind)
-	case target == "":
-		return LogURL{}, d.errorf(n, "%s: the path is missing", path).Hintf(hint)
+	if *pace, err = ParseDuration(v); err != nil {
+		return d.errorf(n, "%s: %q is not a duration", path, n.Value).Hintf("write a number and a unit: 500ms, 2s; 0 for no pause")
 	}
-	return LogURL{Kind: kind, Path: c.abs(target)}, nil
+	return nil
 }
 
 func (d decoder) fleet(n *yaml.Node, path string, f *Fleet) error {

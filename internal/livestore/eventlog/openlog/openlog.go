@@ -1,11 +1,14 @@
 // Package openlog opens an event log by its URL: file:PATH is a client's log on disk, dump:PATH what
-// `livestore sync export` wrote. It holds no knowledge of either format.
+// `livestore sync export` wrote, sync-cf:URL a store of a sync backend, postgres:DSN the table of a store. [Auth] gets
+// what a sync backend wants to know about who asks. It holds no knowledge of how any of them keeps its log.
 package openlog
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,44 +16,49 @@ import (
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/eventlog/cflog"
 	"headgate/internal/livestore/eventlog/dumplog"
 	"headgate/internal/livestore/eventlog/filelog"
+	"headgate/internal/livestore/eventlog/pglog"
 )
 
-// A Kind says what keeps a log.
-type Kind string
+// hint says what a log's URL may be.
+const hint = "a log is file:PATH, dump:PATH, sync-cf:URL or postgres:DSN"
 
-const (
-	File Kind = "file" // a client's eventlog@6.db, or the folder that holds it
-	Dump Kind = "dump" // a file of `livestore sync export`
-)
-
-// A URL says where a log is.
-type URL struct {
-	Kind Kind
-	Path string // absolute, if the base of Parse was
-}
-
-// String returns "file:PATH" or "dump:PATH".
-func (u URL) String() string { return string(u.Kind) + ":" + u.Path }
-
-// Options says how a log is opened. The zero value is good.
+// Options says how a log is opened. The zero value is good for a file and a dump.
 type Options struct {
-	// StoreID is the store that a dump must be of; empty for any. A client's log does not say its store.
+	// StoreID is the store. A sync backend and a database need it; a dump must be of it, empty for any. A client's
+	// log does not say its store.
 	StoreID livestore.StoreID
 	// TempDir is where a client's log is copied to; the system's temporary folder if empty.
 	TempDir string
+	// Payload returns the sync payload that a sync backend gets, see [Auth.Payload]; nil for none.
+	Payload func(ctx context.Context) (json.RawMessage, error)
+	// BackendID is what a sync backend must call itself, empty for any: another one was reset.
+	BackendID string
+	// HTTPClient makes the connections to a sync backend; nil for one with the system's proxy and certificates.
+	HTTPClient *http.Client
 }
 
 // Parse reads a URL. A relative path starts at base. A path without a kind is looked into: a file that begins
-// like JSON is a dump, everything else, missing files included, is taken for a client's log.
+// like JSON is a dump, everything else, missing files included, is taken for a client's log. No error quotes the
+// address of a backend or a database, which may hold a password.
 func Parse(s, base string) (URL, error) {
 	kind, path, found := strings.Cut(s, ":")
 	if len(kind) <= 1 || !found || strings.ContainsAny(kind, `/\.`) { // one letter is a drive
 		kind, path = "", s
 	}
+	switch Kind(kind) {
+	case SyncCF:
+		return parseSyncCF(path)
+	case Postgres:
+		return parsePostgres(path)
+	case File, Dump, "":
+	default:
+		return URL{}, errs.Invalidf("unknown kind of log %q", kind).Hintf(hint)
+	}
 	if path == "" {
-		return URL{}, errs.Invalidf("the log's path is empty").At("%s", s).Hintf("a log is file:PATH or dump:PATH")
+		return URL{}, errs.Invalidf("the log's path is empty").At("%s", s).Hintf(hint)
 	}
 	if p, ok := strings.CutPrefix(path, "//"); ok && kind != "" { // file:///absolute
 		path = p
@@ -58,17 +66,10 @@ func Parse(s, base string) (URL, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(base, path)
 	}
-	switch kind {
-	case string(File), string(Dump):
-		return URL{Kind: Kind(kind), Path: path}, nil
-	case "":
+	if kind == "" {
 		return URL{Kind: sniff(path), Path: path}, nil
-	case "sync-cf", "postgres":
-		return URL{}, errs.Invalidf("logs of kind %q can't be read yet", kind).At("%s", s).
-			Hintf("export the store with `livestore sync export` and read that as dump:FILE")
-	default:
-		return URL{}, errs.Invalidf("unknown kind of log %q", kind).At("%s", s).Hintf("a log is file:PATH or dump:PATH")
 	}
+	return URL{Kind: Kind(kind), Path: path}, nil
 }
 
 func sniff(path string) Kind {
@@ -88,22 +89,54 @@ func sniff(path string) Kind {
 	return File
 }
 
-// Open opens the log.
+// Open opens the log to read it.
 func Open(ctx context.Context, u URL, opt Options) (eventlog.Reader, error) {
 	switch u.Kind {
 	case File:
-		r, err := filelog.Open(ctx, u.Path, filelog.Options{TempDir: opt.TempDir})
-		if err != nil {
-			return nil, err
-		}
-		return r, nil
+		return reader(filelog.Open(ctx, u.Path, filelog.Options{TempDir: opt.TempDir}))
 	case Dump:
-		r, err := dumplog.Open(ctx, u.Path, dumplog.Options{StoreID: opt.StoreID})
-		if err != nil {
-			return nil, err
-		}
-		return r, nil
+		return reader(dumplog.Open(ctx, u.Path, dumplog.Options{StoreID: opt.StoreID}))
+	default:
+		return reader(OpenAppender(ctx, u, opt))
+	}
+}
+
+// OpenAppender opens the log to read it and to append to it. A client's log and a dump are errs.Refused.
+func OpenAppender(ctx context.Context, u URL, opt Options) (eventlog.Appender, error) {
+	switch u.Kind {
+	case File:
+		return nil, errs.Refusedf("a client's log can't be appended to: the client numbers its events itself, and would lose them").At("%s", u).
+			Hintf("name the store's sync backend or database: sync-cf:URL or postgres:DSN")
+	case Dump:
+		return nil, errs.Refusedf("a dump can't be appended to: nobody syncs with it").At("%s", u).
+			Hintf("name the store's sync backend or database: sync-cf:URL or postgres:DSN")
+	}
+	if opt.StoreID == "" {
+		return nil, errs.Invalidf("which store? %s has many", u).Hintf("name one with --store")
+	}
+	switch u.Kind {
+	case SyncCF:
+		return appender(cflog.Open(ctx, cflog.Options{
+			URL: u.Address, StoreID: opt.StoreID, Payload: opt.Payload, HTTPClient: opt.HTTPClient, BackendID: opt.BackendID,
+		}))
+	case Postgres:
+		return appender(pglog.Open(ctx, pglog.Options{DSN: u.Address, StoreID: opt.StoreID, Table: u.Table}))
 	default:
 		return nil, errs.New(errs.Internal, "no reader for the log kind %q", u.Kind)
 	}
+}
+
+// reader and appender keep a nil pointer from becoming an interface that is not nil.
+func reader[R eventlog.Reader](r R, err error) (eventlog.Reader, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func appender[A eventlog.Appender](a A, err error) (eventlog.Appender, error) {
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }

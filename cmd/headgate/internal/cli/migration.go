@@ -1,0 +1,311 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/atomicfile"
+	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
+	"headgate/migrations"
+)
+
+func (a *app) migrationCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "migration",
+		Category: daily,
+		Usage:    "commit events on behalf of old rows, exactly once in each store",
+		UsageText: "headgate migration new backfill_priority --event v1.TodoPrioritySet\n" +
+			"headgate migration check\n" +
+			"headgate migration preview --env prod\n" +
+			"headgate migration up --env prod\n" +
+			"headgate migration verify --env prod",
+		Description: `A migration is an SQL file below headgate/migrations, in goose's file convention. Its queries read the state that a
+release's materializers make of a store's log, and each row becomes one event that is committed to the log:
+
+  -- headgate: requires >= 1.2.0
+  -- +goose Up
+  -- headgate: emit v1.TodoPrioritySet key id
+  SELECT id, 'normal' AS priority FROM todos WHERE priority IS NULL ORDER BY id;
+  -- headgate: assert 'no todo without priority' SELECT count(*) = 0 FROM todos WHERE priority IS NULL;
+
+A row's columns are the event's arguments as they are on the wire: 0 and 1 for a boolean, JSON text for an object. The
+key's columns tell the events apart. They are found again in the log, so that a row gets its event once, whoever runs
+the migration, however often, and even when a run is killed in the middle. uuid5(name) gives an id that is the same in
+every run.
+
+Before +goose Up stand
+
+  requires >= 1.2.0     the releases that define and materialize what is emitted; the newest one makes the state
+  schema main           the store kind, where the app has several
+  needed-by >= 1.3.0    the releases that headgate gate holds back until it is done in every store
+  after 00001           migrations that must be done before
+  marker v1.Migrated    an event of the app's own that says that the migration ran, with some of the fields id,
+                        migration, checksum and events; without one the events themselves are the record
+  repeat                a key may get another event when the query returns its row again
+
+A committed event can't be un-committed: there is no Down, and a file that ran anywhere must not be edited.`,
+		Subcommands: []*cli.Command{
+			a.migrationNewCommand(),
+			a.migrationListCommand(),
+			a.migrationCheckCommand(),
+			a.migrationPreviewCommand(),
+			a.migrationUpCommand(),
+			a.migrationStatusCommand(),
+			a.migrationVerifyCommand(),
+		},
+	}
+}
+
+func (a *app) migrationNewCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "new",
+		Usage:     "write a migration file to fill in",
+		ArgsUsage: "NAME",
+		UsageText: "headgate migration new backfill_priority\nheadgate migration new archive_again --event v1.TodoArchived --key id",
+		Description: `Takes the next number, and the latest recorded release for requires. With --event the query has the event's fields
+as its columns already.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
+			&cli.StringFlag{Name: "event", Usage: "the event to emit: `EVENT`"},
+			&cli.StringSliceFlag{Name: "key", Usage: "the `FIELD` that tells the events apart; may be given several times"},
+		},
+		Action: a.migrationNew,
+	}
+}
+
+func (a *app) migrationNew(c *cli.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	s, err := cfg.Schema(c.String("schema"))
+	if err != nil {
+		return err
+	}
+	if c.Args().Len() != 1 {
+		return errs.Invalidf("name the migration").Hintf("as in: headgate migration new backfill_priority")
+	}
+	defs, err := migrations.LoadDir(cfg.Migrations)
+	if err != nil {
+		return err
+	}
+	releases, err := releaseDir(cfg).LoadAll(s.Name)
+	if err != nil {
+		return err
+	}
+	if len(releases) == 0 {
+		return errs.NotFoundf("schema %s has no recorded release yet", s.Name).At("%s", cfg.Releases).
+			Hintf("a migration says which releases it is for: record the one that defines its event").Then("headgate release add VERSION" + onlySchema(cfg, s))
+	}
+	number := int64(1)
+	for _, d := range defs {
+		number = max(number, d.Number+1)
+	}
+	draft := migrations.Draft{
+		Number: number, Name: c.Args().First(), Release: releases[len(releases)-1],
+		Event: c.String("event"), Key: c.StringSlice("key"),
+	}
+	if len(cfg.Schemas) > 1 {
+		draft.Schema = s.Name
+	}
+	file, text, err := draft.File()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(cfg.Migrations, file)
+	if err := os.MkdirAll(cfg.Migrations, 0o777); err != nil {
+		return errs.New(errs.Internal, "can't create the directory").At("%s", cfg.Migrations).Because(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errs.Refusedf("the file is there already").At("%s", path)
+	}
+	if err := atomicfile.Write(path, []byte(text), 0o666); err != nil {
+		return err
+	}
+	shown := a.shown(cfg, path)
+	next := "headgate migration check " + strings.TrimSuffix(file, ".sql")
+	return a.render(map[string]any{"path": shown, "number": number, "next_actions": []string{next}}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "wrote %s\n\nfill in the query, then\nnext: %s\n", shown, next)
+		return err
+	})
+}
+
+// shown is a path as people read it, from the app's directory.
+func (a *app) shown(cfg *config.Config, path string) string {
+	if rel, err := filepath.Rel(cfg.Dir, path); err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	return path
+}
+
+func (a *app) migrationListCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "list",
+		Usage:     "list the migrations of the app",
+		UsageText: "headgate migration list\nheadgate migration list --format json",
+		Action:    a.migrationList,
+	}
+}
+
+func (a *app) migrationList(c *cli.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	defs, err := a.definitions(cfg, c.Args().First())
+	if err != nil {
+		return err
+	}
+	if defs == nil {
+		defs = []migrations.Definition{}
+	}
+	return a.render(defs, func(w io.Writer) error {
+		if len(defs) == 0 {
+			_, err := fmt.Fprintf(w, "there are no migrations in %s\n\nnext: headgate migration new NAME\n", a.shown(cfg, cfg.Migrations))
+			return err
+		}
+		rows := [][]string{{"MIGRATION", "SCHEMA", "REQUIRES", "EMITS", "ASSERTS"}}
+		for _, d := range defs {
+			var emits []string
+			for _, e := range d.Emits {
+				emits = append(emits, e.Event)
+			}
+			rows = append(rows, []string{d.Name, d.Schema, d.Requires, strings.Join(emits, " "), fmt.Sprint(len(d.Asserts))})
+		}
+		return table(w, rows)
+	})
+}
+
+// definitions reads the migrations of the app, or the one that is named, each with its schema.
+func (a *app) definitions(cfg *config.Config, name string) ([]migrations.Definition, error) {
+	all, err := migrations.LoadDir(cfg.Migrations)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		s, err := cfg.Schema(all[i].Schema)
+		if err != nil {
+			e := errs.As(err)
+			if all[i].Schema == "" {
+				e.Msg = "the app has several schemas, and the migration does not say which it is for"
+				e.Hintf("write `-- headgate: schema %s`, or another one, at the beginning", cfg.Schemas[0].Name)
+			}
+			return nil, e.At("%s", all[i].Path)
+		}
+		all[i].Schema = s.Name
+	}
+	if name == "" {
+		return all, nil
+	}
+	d, err := migrations.Find(all, name)
+	if e := errs.As(err); e != nil {
+		return nil, e.At("%s", cfg.Migrations)
+	}
+	return []migrations.Definition{d}, nil
+}
+
+func (a *app) migrationCheckCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "look for what is wrong with migrations, before they run anywhere",
+		ArgsUsage: "[NAME]",
+		UsageText: "headgate migration check\nheadgate migration check backfill_priority --format json",
+		Description: `Each release that requires admits must define and materialize what is emitted, with a materializer that survives the
+event a second time (MT102). The queries are run on the state of an empty store, so that SQLite and the events' schemas
+have seen them. No store is read. Ends with 3 if anything is wrong.`,
+		Action: a.migrationCheck,
+	}
+}
+
+// A migrationProblem is what `migration check` found.
+type migrationProblem struct {
+	Migration string `json:"migration"`
+	Where     string `json:"where"`
+	migrations.Problem
+}
+
+func (a *app) migrationCheck(c *cli.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	defs, err := a.definitions(cfg, c.Args().First())
+	if err != nil {
+		return err
+	}
+	problems := []migrationProblem{}
+	p := a.progress("checked migrations", int64(len(defs)))
+	defer p.Done()
+	for _, d := range defs {
+		found, err := a.checkMigration(c, cfg, d)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, found...)
+		p.Add(1)
+	}
+	err = a.render(map[string]any{"migrations": len(defs), "problems": problems}, func(w io.Writer) error {
+		for _, p := range problems {
+			fmt.Fprintf(w, "%s: %s\n", p.Where, p.Msg)
+			if p.Hint != "" {
+				fmt.Fprintf(w, "  fix: %s\n", p.Hint)
+			}
+		}
+		_, err := fmt.Fprintf(w, "%s checked, %s\n", count(len(defs), "migration"), count(len(problems), "problem"))
+		return err
+	})
+	if err != nil || len(problems) == 0 {
+		return err
+	}
+	return errs.New(errs.Findings, "%s in the migrations", count(len(problems), "problem")).Hintf("each one says how to fix it")
+}
+
+// checkMigration lints a migration and, where that finds nothing, runs its queries on an empty store.
+func (a *app) checkMigration(c *cli.Context, cfg *config.Config, d migrations.Definition) ([]migrationProblem, error) {
+	releases, err := releaseDir(cfg).LoadAll(d.Schema)
+	if err != nil {
+		return nil, err
+	}
+	var out []migrationProblem
+	for _, p := range migrations.Lint(d, releases) {
+		out = append(out, migrationProblem{Migration: d.Name, Where: fmt.Sprintf("%s:%d", a.shown(cfg, d.Path), p.Line), Problem: p})
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	t, err := a.migrationTarget(cfg, d, releases)
+	if err != nil {
+		return nil, err
+	}
+	l, err := a.launcher()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "headgate-migration-") // 0700
+	if err != nil {
+		return nil, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // best effort; it is in the system's temporary directory
+	err = migrations.Job{Definition: d, Target: t, Launcher: l, Dir: dir, Now: a.now}.Check(c.Context)
+	if e := errs.As(err); e != nil && e.Code == errs.Invalid {
+		return []migrationProblem{{Migration: d.Name, Where: strings.Replace(e.Where, d.Path, a.shown(cfg, d.Path), 1), Problem: migrations.Problem{Msg: e.Msg, Hint: e.Hint}}}, nil
+	}
+	return nil, err
+}
+
+func versionsOf(releases []*schema.Release) []string {
+	var out []string
+	for _, r := range releases {
+		out = append(out, r.Version)
+	}
+	return out
+}

@@ -1,0 +1,398 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/replay"
+	"headgate/internal/livestore/schema"
+	"headgate/internal/livestore/script"
+	"headgate/migrations"
+)
+
+// migrationFlags are the flags of the commands that run migrations on stores.
+func migrationFlags(more ...cli.Flag) []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+		&cli.StringSliceFlag{Name: "store", Usage: "only the store `STORE`; may be given several times"},
+		&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
+	}, more...)
+}
+
+// A runner runs migrations on the stores of an environment.
+type runner struct {
+	app      *app
+	cfg      *config.Config
+	env      config.Environment
+	launcher script.Launcher
+	run      string // 8 hex digits that tell this run apart
+	jobs     int
+	plans    []migrationPlan
+	stores   []config.Store // those that a plan is for
+	append   bool           // the stores' logs are opened to append to
+}
+
+// A migrationPlan is a migration with the release that makes its state, and what the releases alive do with its events.
+type migrationPlan struct {
+	migrations.Definition
+	target  replay.Target
+	readers []migrations.Reader
+	assumed bool // nobody said which releases are alive
+}
+
+// runner reads everything that a run needs, and refuses what can't work before any store is contacted.
+func (a *app) runner(c *cli.Context) (*runner, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	if c.Args().Len() > 1 {
+		return nil, errs.Invalidf("name one migration, or none for all of them")
+	}
+	if c.IsSet("jobs") && c.Int("jobs") < 1 {
+		return nil, errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	}
+	env, err := cfg.Environment(c.String("env"))
+	if err != nil {
+		return nil, err
+	}
+	defs, err := a.definitions(cfg, c.Args().First())
+	if err != nil {
+		return nil, err
+	}
+	if len(defs) == 0 {
+		return nil, errs.NotFoundf("there are no migrations").At("%s", cfg.Migrations).Then("headgate migration new NAME")
+	}
+	r, err := a.newRunner(cfg, env, defs, c.Int("jobs"))
+	if err != nil {
+		return nil, err
+	}
+	return r, r.choose(c.StringSlice("store"))
+}
+
+// newRunner makes a runner of the definitions that has no stores yet. jobs is 0 for as many as there are processors.
+func (a *app) newRunner(cfg *config.Config, env config.Environment, defs []migrations.Definition, jobs int) (*runner, error) {
+	l, err := a.launcher()
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{app: a, cfg: cfg, env: env, launcher: l, jobs: workers(jobs), run: randomHex(4)}
+	for _, d := range defs {
+		p, err := r.plan(d)
+		if err != nil {
+			return nil, err
+		}
+		r.plans = append(r.plans, p)
+	}
+	return r, nil
+}
+
+func workers(n int) int {
+	if n == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return n
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// choose takes the stores of the migrations' schemas.
+func (r *runner) choose(ids []string) error {
+	for _, id := range ids {
+		s, ok := r.env.Store(livestore.StoreID(id))
+		if !ok {
+			return errs.NotFoundf("environment %q has no store %q", r.env.Name, id).At("%s", r.cfg.Where(r.env.Line)).
+				Hintf("headgate contacts no store that is not listed, since reading one creates it; there are: %s", storeIDs(r.env.Stores))
+		}
+		if len(r.plansOf(s)) == 0 {
+			return errs.Invalidf("no migration is for store %s: it is of schema %s", id, s.Schema).At("%s", r.cfg.Where(s.Line))
+		}
+	}
+	for _, s := range r.env.Stores {
+		if len(r.plansOf(s)) > 0 && (len(ids) == 0 || slices.Contains(ids, string(s.ID))) {
+			r.stores = append(r.stores, s)
+		}
+	}
+	if len(r.stores) == 0 {
+		return errs.NotFoundf("environment %q has no store of the migrations' schemas", r.env.Name).At("%s", r.cfg.Where(r.env.Line)).
+			Then("headgate help config")
+	}
+	return nil
+}
+
+func (r *runner) plansOf(s config.Store) (out []migrationPlan) {
+	for _, p := range r.plans {
+		if p.Schema == s.Schema {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// plan checks a migration and finds out with which release it runs, and who reads its events.
+func (r *runner) plan(d migrations.Definition) (migrationPlan, error) {
+	p := migrationPlan{Definition: d}
+	releases, err := releaseDir(r.cfg).LoadAll(d.Schema)
+	if err != nil {
+		return p, err
+	}
+	if found := migrations.Lint(d, releases); len(found) > 0 {
+		return p, errs.New(errs.Findings, "%s", found[0].Msg).At("%s:%d", d.Path, found[0].Line).Hintf("%s", found[0].Hint).
+			Then("headgate migration check " + d.Name)
+	}
+	if p.target, err = r.app.migrationTarget(r.cfg, d, releases); err != nil {
+		return p, err
+	}
+	live, assumed, err := r.live(d, p.target.Release, releases)
+	if err != nil {
+		return p, err
+	}
+	s, err := r.cfg.Schema(d.Schema)
+	p.assumed = assumed
+	p.readers = migrations.Readers(d, p.target.Release, live, slices.Contains(s.Adapters, config.Web))
+	return p, err
+}
+
+// migrationTarget is the newest recorded release that the migration admits.
+func (a *app) migrationTarget(cfg *config.Config, d migrations.Definition, releases []*schema.Release) (replay.Target, error) {
+	version, ok := migrations.Newest(d, versionsOf(releases))
+	if !ok {
+		return replay.Target{}, errs.NotFoundf("no recorded release is %s", d.Requires).At("%s:%d", d.Path, d.RequiresLine)
+	}
+	s, err := cfg.Schema(d.Schema)
+	if err != nil {
+		return replay.Target{}, err
+	}
+	b, err := recorded(cfg, s, version)
+	if err != nil {
+		return replay.Target{}, err
+	}
+	return replay.Target{Release: b.Release, Program: programOf(b), Locate: b.Script.LocateTrace}, nil
+}
+
+// live are the releases that clients of the environment run. Where headgate.yaml does not say it, all that are recorded
+// may be out there.
+func (r *runner) live(d migrations.Definition, target *schema.Release, releases []*schema.Release) (live []*schema.Release, assumed bool, err error) {
+	if len(r.env.Fleet.Alive) == 0 {
+		return releases, true, nil
+	}
+	for _, v := range r.env.Fleet.Alive {
+		i := slices.IndexFunc(releases, func(k *schema.Release) bool { return k.Version == v.Release })
+		switch {
+		case i >= 0:
+			live = append(live, releases[i])
+		case len(r.cfg.Schemas) == 1:
+			return nil, false, errs.NotFoundf("release %s is alive, but not recorded: whether it can read what %s commits is not known", v.Release, d.Name).
+				At("%s", r.cfg.Where(v.Line)).Then("headgate release add " + v.Release + " --git-ref v" + v.Release)
+		}
+	}
+	return live, false, nil
+}
+
+// A storeTask is one store with the migrations for it.
+type storeTask struct {
+	store config.Store
+	plans []migrationPlan
+}
+
+// each works on every store, jobs at a time. A store that fails does not end the others; errors are returned by store.
+func (r *runner) each(ctx context.Context, label string, work func(context.Context, storeTask) error) []error {
+	failed := make([]error, len(r.stores))
+	p := r.app.progress(label, int64(len(r.stores)))
+	defer p.Done()
+	var g errgroup.Group
+	g.SetLimit(r.jobs)
+	for i, s := range r.stores {
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				failed[i] = work(ctx, storeTask{s, r.plansOf(s)})
+			}
+			p.Add(1)
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are kept per store
+	return failed
+}
+
+// job makes a migration's job on a store, on a log that is open. The caller removes its directory.
+func (r *runner) job(t storeTask, p migrationPlan, log eventlog.Reader) (migrations.Job, error) {
+	j := migrations.Job{
+		Definition: p.Definition, Target: p.target, Store: t.store.ID, Log: log,
+		Launcher: r.launcher, Checkpoints: checkpointsOf(r.cfg), Run: r.run, Fence: 1,
+		Pace: r.env.Pace, Patience: patience, Now: r.app.now, Sleep: sleep, Jitter: jitter,
+		Progress: func(int64, int64) {},
+	}
+	var err error
+	if j.Dir, err = os.MkdirTemp("", "headgate-migration-"); err != nil { // 0700
+		return j, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
+	}
+	if len(p.After) == 0 {
+		return j, nil
+	}
+	all, err := r.app.definitions(r.cfg, "")
+	if err != nil {
+		return j, err
+	}
+	for _, name := range p.After {
+		d, err := migrations.Find(all, name)
+		if err != nil {
+			return j, err
+		}
+		before := j
+		before.Definition, before.After = d, nil
+		before.Dir = filepath.Join(j.Dir, name)
+		if err := os.Mkdir(before.Dir, 0o700); err != nil {
+			return j, err
+		}
+		j.After = append(j.After, before)
+	}
+	return j, nil
+}
+
+// patience is how long a store may go without progress before it is given up.
+const patience = 2 * time.Minute
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func jitter(most time.Duration) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	return mathrand.N(most)
+}
+
+// withLog opens the store's log, hands it to work and closes it. Errors say the store.
+func (r *runner) withLog(ctx context.Context, s config.Store, work func(eventlog.Reader) error) (err error) {
+	var log eventlog.Reader
+	if r.append {
+		log, err = r.app.openAppender(ctx, r.cfg, r.env, s)
+	} else {
+		log, err = r.app.openStore(ctx, r.cfg, r.env, s)
+	}
+	if err != nil {
+		return r.at(s, err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	return r.at(s, work(log))
+}
+
+// at gives an error the line of the store where it has no place.
+func (r *runner) at(s config.Store, err error) error {
+	if e := errs.As(err); e != nil && e.Where == "" {
+		e.At("%s", r.cfg.Where(s.Line))
+	}
+	return err
+}
+
+// with runs one migration on one store.
+func (r *runner) with(ctx context.Context, t storeTask, p migrationPlan, log eventlog.Reader, work func(context.Context, migrations.Job) error) error {
+	j, err := r.job(t, p, log)
+	if j.Dir != "" {
+		defer os.RemoveAll(j.Dir) //nolint:errcheck // best effort; it is in the system's temporary directory
+	}
+	if err != nil {
+		return err
+	}
+	return work(ctx, j)
+}
+
+// A failedStore is a store whose migration failed.
+type failedStore struct {
+	Store livestore.StoreID `json:"store"`
+	Code  errs.Code         `json:"code"`
+	Error string            `json:"error"`
+	Hint  string            `json:"hint,omitempty"`
+	Next  []string          `json:"next_actions,omitempty"`
+}
+
+// failures lists the stores that failed.
+func (r *runner) failures(failed []error) []failedStore {
+	out := []failedStore{}
+	for i, err := range failed {
+		if err == nil {
+			continue
+		}
+		f := failedStore{Store: r.stores[i].ID, Code: errs.CodeOf(err), Error: err.Error()}
+		if e := errs.As(err); e != nil {
+			f.Hint, f.Next = e.Hint, e.Next
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// outcome is the error that a run over several stores ends with: that of its store where it is one, else partial.
+func (r *runner) outcome(failed []error, again string) error {
+	list := r.failures(failed)
+	switch {
+	case len(list) == 0:
+		return nil
+	case len(r.stores) == 1:
+		return failed[0]
+	}
+	code := errs.Partial
+	if len(list) == len(r.stores) {
+		code = list[0].Code
+		for _, f := range list {
+			if f.Code != code {
+				code = errs.Partial
+			}
+		}
+	}
+	var ids []string
+	for _, f := range list {
+		ids = append(ids, string(f.Store))
+	}
+	e := errs.New(code, "%d of %s failed: %s", len(list), count(len(r.stores), "store"), strings.Join(ids, ", ")).
+		Hintf("each one is listed with its reason; the others are done")
+	if again != "" {
+		e.Then(again)
+	}
+	return e
+}
+
+// writeFailures lists what failed.
+func (r *runner) writeFailures(list []failedStore) string {
+	var b strings.Builder
+	for _, f := range list {
+		fmt.Fprintf(&b, "%s %s: %s\n", r.app.stdout.paint(bad, "failed"), f.Store, f.Error)
+		if f.Hint != "" {
+			fmt.Fprintf(&b, "  fix: %s\n", f.Hint)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A LogURL says where a store's events are.
+type LogURL struct {
+	// Kind is "file" (a client's eventlog database), "dump" (what `livestore sync export` wrote), "sync-cf" (a sync
+	// backend) or "postgres" (the table of a store).
+	Kind string
+	Path string // absolute; of a file or dump
+	// Address is a sync backend's URL, or a database's with a table's name behind #. It may hold a password.
+	Address string
+}
+
+// remote reports whether all stores of an environment can be behind the same URL.
+func (u LogURL) remote() bool { return u.Kind == "sync-cf" || u.Kind == "postgres" }
+
+const logHint = "write file:PATH for a client's eventlog database, dump:PATH for what `livestore sync export` wrote, " +
+	"sync-cf:URL for a sync backend, or postgres:postgres://USER@HOST/DATABASE"
+
+func (d decoder) logURL(n *yaml.Node, path string, c *Config) (LogURL, error) {
+	v, err := d.text(n, path)
+	if err != nil {
+		return LogURL{}, err
+	}
+	kind, target, ok := strings.Cut(v, ":")
+	switch {
+	case !ok:
+		return LogURL{}, d.errorf(n, "%s: the URL has no scheme", path).Hintf(logHint)
+	case kind == "sync-cf":
+		u, err := url.Parse(target) // what is wrong with it quotes it, and it may hold a secret
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ws" && u.Scheme != "wss" {
+			return LogURL{}, d.errorf(n, "%s: sync-cf: wants the http, https, ws or wss URL of a sync backend", path).
+				Hintf("write the URL that the app has for makeWsSync or makeHttpSync: sync-cf:https://sync.example.org")
+		}
+		return LogURL{Kind: kind, Address: target}, nil
+	case kind == "postgres":
+		if strings.HasPrefix(target, "//") {
+			target = "postgres:" + target
+		}
+		u, err := url.Parse(target)
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			return LogURL{}, d.errorf(n, "%s: postgres: wants the URL of a Postgres database", path).
+				Hintf("write postgres:postgres://USER:${PASSWORD}@HOST:PORT/DATABASE, with odd characters in the password as %%XX")
+		}
+		return LogURL{Kind: kind, Address: target}, nil
+	case kind != "file" && kind != "dump":
+		return LogURL{}, d.errorf(n, "%s: unknown scheme %q", path, kind).Hintf(logHint)
+	case strings.HasPrefix(target, "//"):
+		return LogURL{}, d.errorf(n, "%s: `%s://` is not understood", path, kind).Hintf("write %s: and the path, relative to this file or absolute", kind)
+	case target == "":
+		return LogURL{}, d.errorf(n, "%s: the path is missing", path).Hintf(logHint)
+	}
+	return LogURL{Kind: kind, Path: c.abs(target)}, nil
+}
+
+// sharedLog reads the log of all stores of an environment that name none.
+func (d decoder) sharedLog(n *yaml.Node, path string, c *Config, into *LogURL) error {
+	u, err := d.logURL(n, path, c)
+	if err != nil {
+		return err
+	}
+	if !u.remote() || u.Kind == "postgres" && strings.Contains(u.Address, "#") {
+		return d.errorf(n, "%s holds one store only, so it can't be the log of all", path).
+			Hintf("write it as `log:` of that store; here may stand sync-cf:URL, or postgres: without #TABLE")
+	}
+	*into = u
+	return nil
+}
+
+// shareLog gives the environment's log to its stores that name none.
+func (d decoder) shareLog(e *Environment, shared LogURL, path string) error {
+	for i := range e.Stores {
+		s := &e.Stores[i]
+		if s.Log.Kind != "" {
+			continue
+		}
+		if shared.Kind == "" {
+			return d.errorf(&yaml.Node{Line: s.Line}, "%s.stores[%d].log is missing", path, i).
+				Hintf("add `log:` here, or for all stores beside `stores:`")
+		}
+		s.Log = shared
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package testenv
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Backend starts the sync backend of examples/todo, the real one on workerd, with no store in it, and ends it with
+// the test. It returns the address and the authToken that it wants. Other tokens are refused. It skips the test where
+// node or the backend's npm packages are missing.
+func Backend(t testing.TB) (url, token string) {
+	t.Helper()
+	const how = "run `npm ci --prefix examples/todo/backend`"
+	dir := filepath.Join(Root(t), "examples", "todo", "backend")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "workerd")); errors.Is(err, fs.ErrNotExist) {
+		Need(t, "examples/todo/backend/node_modules", how)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	node, err := exec.LookPath("node")
+	if err != nil {
+		Need(t, "node", "install Node 20 or later")
+	}
+
+	token = "todo"
+	data := t.TempDir() // removed after the cleanup below: the last registered runs first
+	log, err := os.Create(filepath.Join(data, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "start.mjs")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PORT=0", "SYNC_TOKEN="+token, "DATA_DIR="+data)
+	cmd.Stderr = log
+	ownGroup(cmd)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start the sync backend: %v", err)
+	}
+	ready := make(chan string, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		out := bufio.NewReader(stdout)
+		for line, err := out.ReadString('\n'); err == nil; line, err = out.ReadString('\n') {
+			if address, ok := strings.CutPrefix(line, "READY "); ok {
+				ready <- strings.TrimSpace(address)
+				break
+			}
+		}
+		close(ready)
+		_, _ = io.Copy(log, out) // what workerd prints; it stops when its pipe is full
+		_ = cmd.Wait()           // it is ended by a signal
+	}()
+	t.Cleanup(func() {
+		endGroup(cmd.Process, ended)
+		log.Close()
+		if t.Failed() {
+			if text, err := os.ReadFile(log.Name()); err == nil && len(text) > 0 {
+				t.Logf("the sync backend's log ends with:\n%s", text[max(0, len(text)-4000):])
+			}
+		}
+	})
+	select {
+	case url, ok := <-ready:
+		if ok {
+			return url, token
+		}
+		t.Fatal("the sync backend ended before it was ready")
+	case <-time.After(time.Minute):
+		t.Fatal("the sync backend is not ready after a minute")
+	}
+	return "", ""
+}

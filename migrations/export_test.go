@@ -1,0 +1,6 @@
+package migrations
+
+var (
+	EncodeValue = encodeValue
+	CommittedBy = committedBy
+)

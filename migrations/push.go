@@ -1,0 +1,153 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+)
+
+// A pusher appends a session's batches to a log that others write to.
+type pusher struct {
+	*session
+	log eventlog.Appender
+
+	batch     int           // events in a push; halved when others are faster
+	pace      time.Duration // between pushes; doubled while others write
+	last      time.Time     // of the last push
+	progress  time.Time     // of the last push that was stored
+	conflicts int64
+	behind    int // answers in a row that say that the log ends before what was read from it
+
+	pushes, unanswered int64
+}
+
+// A movedError says that the log has new events, which are in the state now: what is due must be asked again.
+type movedError struct{}
+
+func (*movedError) Error() string { return "the log has moved on" }
+
+// pushTimeout is how long a push may take. A push under way is not cut off when the run is: its answer says what is
+// in the log.
+const pushTimeout = 30 * time.Second
+
+// maxBehind is how many such answers are believed.
+const maxBehind = 5
+
+// limit is how many events the next push takes.
+func (p *pusher) limit() int { return p.batch }
+
+// push waits for its turn, makes sure that the state is the log's, and appends the batch.
+func (p *pusher) push(ctx context.Context, batch []livestore.Event) error {
+	if !p.last.IsZero() {
+		if err := p.Sleep(ctx, p.last.Add(p.pace).Sub(p.Now())); err != nil {
+			return err
+		}
+	}
+	if moved, err := p.pull(ctx); err != nil {
+		return err
+	} else if moved {
+		p.slower()
+		return &movedError{}
+	}
+	p.last = p.Now()
+	pushing, done := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+	err := p.log.Append(pushing, batch)
+	done()
+	p.pushes++
+	var ahead *eventlog.AheadError
+	var lost *eventlog.AmbiguousError
+	switch {
+	case err == nil:
+		p.progress = p.Now()
+		p.batch = min(p.batch*2, maxBatch)
+		p.pace = max(p.Pace, p.pace/2)
+		return nil
+	case errors.As(err, &ahead):
+		p.conflicts++
+		if ahead.Head < 0 || ahead.Head >= p.live.Head.Global {
+			p.behind = 0
+		} else if p.behind++; p.behind == maxBehind { // for a moment it may be, beside another's push
+			return errs.Refusedf("the backend's head is e%d, but its log goes to e%d", ahead.Head, p.live.Head.Global).
+				Hintf("a push was cut short there, or the backend lost events: repair the backend before anything is committed")
+		}
+		p.batch = max(1, p.batch/2)
+		p.slower()
+	case errors.As(err, &lost):
+		p.unanswered++
+	default:
+		return err
+	}
+	return p.recover(ctx, err)
+}
+
+func (p *pusher) slower() { p.pace = min(p.pace*2, 8*p.Pace) }
+
+// recover reads the log until it answers, after a push that was not stored, or of which that is not known.
+func (p *pusher) recover(ctx context.Context, cause error) error {
+	for wait := 100 * time.Millisecond; ; wait = min(wait*2, 10*time.Second) {
+		if err := p.Sleep(ctx, wait/2+p.Jitter(wait/2)); err != nil {
+			return err
+		}
+		if p.Now().Sub(p.progress) > p.Patience {
+			return errs.New(errs.Partial, "no event could be committed for %s", p.Patience).Because(cause).
+				Hintf("others write too fast, or the backend does not answer; what was committed stays, and the command goes on from there")
+		}
+		moved, err := p.pull(ctx)
+		if err != nil {
+			if e := errs.As(err); e != nil && e.Code == errs.Refused {
+				return err
+			}
+			cause = err
+			continue
+		}
+		if moved {
+			return &movedError{}
+		}
+		if lost := (*eventlog.AmbiguousError)(nil); errors.As(cause, &lost) || wait >= 400*time.Millisecond {
+			return &movedError{} // nothing of it is there: the same again
+		}
+	}
+}
+
+// pull brings the state up to the log, and reports whether there was anything new.
+func (p *pusher) pull(ctx context.Context) (moved bool, err error) {
+	var batch []livestore.Event
+	before := p.ledger.events
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		moved = true
+		poison, err := p.live.Apply(batch)
+		if err != nil {
+			return err
+		}
+		if poison != nil {
+			return poisoned(p.Job, poison)
+		}
+		batch = batch[:0]
+		return nil
+	}
+	for e, err := range p.log.Events(ctx, p.live.Head) {
+		if err != nil {
+			return moved, err
+		}
+		p.ledger.see(e)
+		if batch = append(batch, e); len(batch) == 256 {
+			if err := flush(); err != nil {
+				return moved, err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return moved, err
+	}
+	if n := p.ledger.events - before; n > 0 { // a push without an answer was stored, or another run was faster
+		p.progress = p.Now()
+	}
+	return moved, nil
+}

@@ -1,0 +1,54 @@
+package migrations
+
+import (
+	"time"
+
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/replay/state"
+)
+
+// An Outcome says how a migration stands on a store. The words are stable: they appear in JSON.
+type Outcome string
+
+const (
+	Done       Outcome = "done"        // nothing is due any more
+	Due        Outcome = "due"         // events are due, an assert does not hold, or the marker is missing
+	NothingDue Outcome = "nothing-due" // and nothing ever was
+	Fresh      Outcome = "fresh"       // the log is empty: the migration does not apply, and nothing is ever pushed
+)
+
+// A Report is what a migration did, or would do, on one store. It holds no payload.
+type Report struct {
+	Store     livestore.StoreID `json:"store"`
+	Migration string            `json:"migration"`
+	Release   string            `json:"release"` // whose materializers made the state
+	Outcome   Outcome           `json:"outcome,omitempty"`
+
+	Before int64            `json:"before"` // events that earlier runs committed
+	Events int64            `json:"events"` // that this run committed, or would
+	Bytes  int64            `json:"bytes"`  // of their arguments
+	Head   livestore.SeqNum `json:"head"`   // the log's last event afterwards
+	Marker bool             `json:"marker"` // the migration's marker is in the log, or would be
+
+	Pushes     int64 `json:"pushes"`
+	Conflicts  int64 `json:"conflicts"`  // pushes that others were faster than
+	Unanswered int64 `json:"unanswered"` // pushes whose outcome was read from the log
+
+	Duplicates int64  `json:"duplicates"`       // of a verification: events whose key has an earlier one
+	Digest     string `json:"digest,omitempty"` // of a verification: SHA-256 over the migration's events, in hex
+
+	Asserts []AssertResult `json:"asserts"`
+
+	// Tables are the tables whose rows a preview found changed; empty for a commit.
+	Tables []state.TableDiff `json:"tables,omitempty"`
+
+	Read    int64         `json:"read"`      // events of the log that the state stands for
+	ReadFor time.Duration `json:"readForNs"` // what reading and replaying them took
+}
+
+// An AssertResult is how one of the definition's asserts turned out.
+type AssertResult struct {
+	Label string `json:"label"`
+	Line  int    `json:"line"`
+	True  bool   `json:"true"`
+}

@@ -1,0 +1,334 @@
+package migrations_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/replay/state"
+	"headgate/migrations"
+)
+
+const schedule = `-- headgate: requires >= 1.3.0
+-- +goose Up
+-- headgate: emit v1.TodoScheduled key id
+SELECT id, '2030-01-01T00:00:00.000Z' AS dueAt FROM todos WHERE dueAt IS NULL ORDER BY id;
+-- headgate: emit v1.TagCreated key id
+SELECT uuid5(list) AS id, list AS name, NULL AS color FROM todos GROUP BY list;
+-- headgate: assert 'a tag for each list' SELECT count(*) = (SELECT count(DISTINCT list) FROM todos) FROM tags;
+`
+
+func definition(t testing.TB, name, text string) migrations.Definition {
+	t.Helper()
+	d, err := migrations.Parse(name+".sql", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func job(t testing.TB, d migrations.Definition, log eventlog.Reader) migrations.Job {
+	t.Helper()
+	return migrations.Job{
+		Definition: d, Target: todo(t, "1.3.0"), Store: "s", Log: log, Launcher: launcher(t), Dir: t.TempDir(),
+		Run: "r1", Fence: 1, Patience: time.Minute, Now: time.Now, Sleep: noSleep,
+		Jitter: func(time.Duration) time.Duration { return 0 }, Progress: func(int64, int64) {},
+	}
+}
+
+func TestCommit(t *testing.T) {
+	log := &memLog{}
+	for i := range 130 {
+		log.create(fmt.Sprintf("t%03d", i))
+	}
+	d := definition(t, "00001_schedule", schedule)
+	j := job(t, d, log)
+	seen := int64(0)
+	j.Progress = func(committed, due int64) { seen = committed }
+	r, err := j.Commit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Events != 131 || r.Outcome != migrations.Done || r.Head != 261 || r.Pushes != 4 || r.Before != 0 || seen != 131 {
+		t.Errorf("%+v, progress %d", r, seen)
+	}
+	last := log.events[260]
+	if last.Name != "v1.TagCreated" || !strings.HasPrefix(last.ClientID, "hg:00001_schedule:") || last.SessionID != "hg:r1:1" || !strings.Contains(string(last.Args), `"name":"inbox"`) {
+		t.Errorf("%+v %s", last, last.Args)
+	}
+	for key, n := range log.ours(t) {
+		if n != 1 {
+			t.Errorf("%s is there %d times", key, n)
+		}
+	}
+	// Again: nothing is due, nothing is pushed, and verify agrees.
+	pushes := log.pushes
+	j = job(t, d, log)
+	if r, err = j.Commit(t.Context()); err != nil || r.Events != 0 || r.Before != 131 || log.pushes != pushes || r.Outcome != migrations.Done {
+		t.Errorf("%+v, %v", r, err)
+	}
+	v, done, err := job(t, d, log).Verify(t.Context())
+	if err != nil || !done || v.Outcome != migrations.Done || v.Before != 131 || v.Duplicates != 0 || len(v.Digest) != 64 {
+		t.Errorf("%+v, %v, %v", v, done, err)
+	}
+	// A row that lost what the migration gave it does not get it again.
+	log.write("v1.TodoScheduled", map[string]any{"id": "t000", "dueAt": nil})
+	if r, err = job(t, d, log).Commit(t.Context()); err != nil || r.Events != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	// A late arrival does.
+	log.create("late")
+	if r, err = job(t, d, log).Commit(t.Context()); err != nil || r.Events != 1 || log.ours(t)["v1.TodoScheduled late"] != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	// One that was committed twice by somebody who copied the events is found.
+	twice := log.events[130]
+	twice.Seq.Global = livestore.SeqNum(len(log.events) + 1)
+	twice.Parent.Global = twice.Seq.Global - 1
+	log.events = append(log.events, twice)
+	if v, done, err = job(t, d, log).Verify(t.Context()); err != nil || done || v.Duplicates != 1 || v.Outcome != migrations.Due {
+		t.Errorf("%+v, %v, %v", v, done, err)
+	}
+}
+
+// Whatever happens between headgate and the backend, and however often a run is killed, each key gets one event, and
+// what others wrote stays.
+func TestExactlyOnce(t *testing.T) {
+	d := definition(t, "00001_schedule", schedule)
+	seeds := 6
+	if testing.Short() {
+		seeds = 2
+	}
+	kills, conflicts, unanswered := 0, int64(0), int64(0)
+	for seed := range seeds {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 7))
+		log := &memLog{}
+		for i := range 1 + rnd.IntN(120) {
+			log.create(fmt.Sprintf("t%03d", i))
+		}
+		others := len(log.events)
+		log.before = func(m *memLog) {
+			for rnd.IntN(3) == 0 && others < 400 {
+				if rnd.IntN(2) == 0 {
+					m.create(fmt.Sprintf("n%03d", others))
+				} else {
+					m.write("v1.TodoMoved", map[string]any{"id": "t000", "list": fmt.Sprintf("l%d", rnd.IntN(3)), "position": 1})
+				}
+				others++
+			}
+		}
+		log.fault = func(batch []livestore.Event) (int, error) {
+			part := rnd.IntN(len(batch) + 1)
+			switch rnd.IntN(6) {
+			case 0:
+				return part, &eventlog.AmbiguousError{Err: errors.New("cut")}
+			case 1:
+				return part, errKilled
+			}
+			return len(batch), nil
+		}
+		for {
+			r, err := job(t, d, log).Commit(t.Context())
+			conflicts += r.Conflicts
+			unanswered += r.Unanswered
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, errKilled) {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			kills++
+		}
+		log.before, log.fault = nil, nil
+		ours := log.ours(t)
+		for key, n := range ours {
+			if n != 1 {
+				t.Errorf("seed %d: %s is there %d times", seed, key, n)
+			}
+		}
+		if len(ours)+others != len(log.events) {
+			t.Errorf("seed %d: %d of ours, %d of others, but %d events", seed, len(ours), others, len(log.events))
+		}
+		v, done, err := job(t, d, log).Verify(t.Context())
+		if err != nil || !done {
+			t.Errorf("seed %d: %+v, %v", seed, v, err)
+		}
+	}
+	if kills == 0 || conflicts == 0 || unanswered == 0 {
+		t.Errorf("the test tested nothing: %d kills, %d conflicts, %d unanswered", kills, conflicts, unanswered)
+	}
+	t.Logf("%d kills, %d conflicts, %d unanswered", kills, conflicts, unanswered)
+}
+
+func TestPreview(t *testing.T) {
+	log := &memLog{}
+	for i := range 60 {
+		log.create(fmt.Sprintf("t%02d", i))
+	}
+	d := definition(t, "00001_schedule", schedule)
+	r, err := job(t, d, log).Preview(t.Context(), state.Options{Rows: 2, HashKey: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Events != 61 || r.Pushes != 2 || r.Head != 60 || log.pushes != 0 || len(log.events) != 60 {
+		t.Errorf("%+v", r)
+	}
+	got := map[string][3]int64{}
+	for _, table := range r.Tables {
+		got[table.Name] = [3]int64{table.OnlyB, table.Changed, table.OnlyA}
+	}
+	if len(got) != 2 || got["todos"] != [3]int64{0, 60, 0} || got["tags"] != [3]int64{1, 0, 0} {
+		t.Errorf("%v", got)
+	}
+	if len(r.Asserts) != 1 || !r.Asserts[0].True {
+		t.Errorf("%+v", r.Asserts)
+	}
+	// What the preview says is what is committed.
+	c, err := job(t, d, log).Commit(t.Context())
+	if err != nil || c.Events != r.Events || c.Bytes != r.Bytes {
+		t.Errorf("preview %+v, commit %+v, %v", r, c, err)
+	}
+}
+
+func TestFresh(t *testing.T) {
+	d := definition(t, "00001_schedule", schedule)
+	log := &memLog{}
+	r, err := job(t, d, log).Commit(t.Context())
+	if err != nil || r.Outcome != migrations.Fresh || log.pushes != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	log.write("v1.TagCreated", map[string]any{"id": "g", "name": "n"})
+	if r, err = job(t, d, log).Commit(t.Context()); errs.CodeOf(err) != errs.Mismatch || log.pushes != 0 { // a tag more than lists
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	many := func(m *memLog) {
+		for i := range 20 {
+			m.create(fmt.Sprintf("t%02d", i))
+		}
+	}
+	head := "-- headgate: requires >= 1.3.0\n-- +goose Up\n"
+	for _, c := range []struct {
+		name, text string
+		fill       func(*memLog)
+		change     func(*migrations.Job)
+		code       errs.Code
+		msg        string
+	}{
+		{name: "SQL error", text: head + "-- headgate: emit v1.TodoArchived key id\n\nSELECT id FROM nowhere;", code: errs.Invalid, msg: "1_a.sql:5: SQLite refuses the query: no such table: nowhere"},
+		{name: "unknown column", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id, text FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: the query returns a column "text", which v1.TodoArchived has no field for`},
+		{name: "missing field", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT id FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: v1.TodoRenamed needs "text"`},
+		{name: "wrong type", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT id, 5 AS text FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: row 1: column "text" is an integer and must be text`},
+		{name: "key twice", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT 'x' AS id, text FROM todos;", code: errs.Invalid, msg: "1_a.sql:4: row 2 has the key of an earlier row"},
+		{name: "null key", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT NULL AS id FROM todos;", code: errs.Invalid, msg: "1_a.sql:4: row 1 has no key"},
+		{
+			name: "never ends", text: head + "-- headgate: emit v1.TagCreated key id\nSELECT coalesce(max(id), '') || 'x' AS id, 'n' AS name FROM tags;",
+			code: errs.Refused, msg: "it would never end",
+		},
+		{
+			name: "does not decode", text: head + "-- headgate: emit v1.TodoScheduled key id\nSELECT id, 'tomorrow' AS dueAt FROM todos;",
+			code: errs.Unverifiable, msg: "fails on an event that would be committed",
+		},
+		{
+			name: "another schema's store", text: schedule, code: errs.Refused, msg: "does not know 20 of the log's 40 events",
+			fill: func(m *memLog) {
+				many(m)
+				for range 20 {
+					m.write("v1.Invoice", map[string]any{})
+				}
+			},
+		},
+		{
+			name: "drift", text: schedule, code: errs.Stale, msg: "more than the 5 that were expected",
+			change: func(j *migrations.Job) { j.MaxEvents = 5 },
+		},
+		{
+			name: "poisoned log", text: schedule, code: errs.Unverifiable, msg: "the log holds an event that release 1.3.0 fails on",
+			fill: func(m *memLog) { many(m); m.write("v1.TodoCreated", map[string]any{"id": 5}) },
+		},
+		{
+			name: "what comes before is not done", text: schedule, code: errs.Stale, msg: "migration 00000_before comes before",
+			change: func(j *migrations.Job) {
+				b := *j
+				b.Definition, b.Dir = definition(t, "00000_before", head+"-- headgate: emit v1.TodoArchived key id\nSELECT id FROM todos;"), t.TempDir()
+				j.After = []migrations.Job{b}
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			log := &memLog{}
+			if c.fill == nil {
+				c.fill = many
+			}
+			c.fill(log)
+			j := job(t, definition(t, "1_a", c.text), log)
+			if c.change != nil {
+				c.change(&j)
+			}
+			n := len(log.events)
+			_, err := j.Commit(t.Context())
+			if errs.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.msg) {
+				t.Errorf("%s: %v\nwant %s: …%s…", errs.CodeOf(err), err, c.code, c.msg)
+			}
+			if len(log.events) != n && c.name != "never ends" {
+				t.Errorf("%d events were committed", len(log.events)-n)
+			}
+		})
+	}
+	t.Run("edited file", func(t *testing.T) {
+		log := &memLog{}
+		many(log)
+		if _, err := job(t, definition(t, "1_a", schedule), log).Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := job(t, definition(t, "1_a", schedule+"-- changed\n"), log).Commit(t.Context())
+		if errs.CodeOf(err) != errs.Refused || !strings.Contains(err.Error(), "another content") {
+			t.Error(err)
+		}
+	})
+	t.Run("interrupt", func(t *testing.T) {
+		log := &memLog{}
+		for i := range 200 {
+			log.create(fmt.Sprint(i))
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("stop")
+		log.fault = func(batch []livestore.Event) (int, error) {
+			cancel(stop)
+			return len(batch), nil
+		}
+		_, err := job(t, definition(t, "1_a", schedule), log).Commit(ctx)
+		if !errors.Is(err, stop) || len(log.events) != 250 {
+			t.Errorf("%v, %d events", err, len(log.events))
+		}
+	})
+}
+
+func TestCheck(t *testing.T) {
+	head := "-- headgate: requires >= 1.3.0\n-- +goose Up\n-- headgate: emit v1.TodoArchived key id\n"
+	for text, msg := range map[string]string{
+		schedule: "",
+		head + "SELECT ID FROM todos -- no row in an empty store\n;":         `returns a column "ID"`,
+		head + "SELECT id FROM nowhere;":                                     "no such table",
+		head + "SELECT 1 AS id, 2 AS id;":                                    "column",
+		head + "SELECT id FROM todos;\n-- headgate: assert 'a' SELECT 1, 2;": "returns 2 columns",
+		head + "SELECT id FROM todos;\n-- headgate: assert 'a' SELECT x;":    "1_a.sql:5: SQLite refuses",
+	} {
+		d, err := migrations.Parse("1_a.sql", []byte(text))
+		if err == nil {
+			err = job(t, d, nil).Check(t.Context())
+		}
+		if msg == "" && err != nil || msg != "" && (err == nil || !strings.Contains(err.Error(), msg)) {
+			t.Errorf("%s\n%v, want %q", text, err, msg)
+		}
+	}
+}
