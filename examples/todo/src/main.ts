@@ -4,15 +4,19 @@
 //   TODO_STORE      which store (default todo)
 //   TODO_CLIENT     this installation's client id (default: the host's name)
 //   TODO_SYNC_URL   ws://… of a sync backend;  TODO_SYNC_TOKEN   its token
+//   TODO_FLAGS      a flagd file from `headgate flags export` that says which versions of events to emit
 import { createStorePromise, makeShutdownDeferred } from '@livestore/livestore'
 import { Cause, Deferred, Effect, LogLevel } from 'effect'
 import { WebSocket } from 'undici'
+import { emittable, openFlags } from './flags.ts'
 import { adapterFor } from './livestore/adapter.ts'
 import { commands } from './livestore/commands.ts'
 import { inbox$, todosInList, ui$ } from './livestore/queries.ts'
 import { schema } from './livestore/schema.ts'
 
-const { TODO_DATA, TODO_STORE, TODO_CLIENT, TODO_SYNC_URL, TODO_SYNC_TOKEN } = process.env
+const { TODO_DATA, TODO_STORE, TODO_CLIENT, TODO_SYNC_URL, TODO_SYNC_TOKEN, TODO_FLAGS } = process.env
+
+const storeId = TODO_STORE ?? 'todo'
 
 const shutdown = await Effect.runPromise(makeShutdownDeferred)
 
@@ -21,7 +25,7 @@ const openStore = () => {
   ;(globalThis as { WebSocket?: unknown }).WebSocket ??= WebSocket
   return createStorePromise({
     schema,
-    storeId: TODO_STORE ?? 'todo',
+    storeId,
     disableDevtools: true,
     logLevel: LogLevel.None,
     shutdownDeferred: shutdown,
@@ -74,7 +78,9 @@ const main = async ([name = 'list', ...args]: string[]): Promise<number> => {
     console.error(usage)
     return 2
   }
-  const event = command?.run(args)
+  const wanted = command?.run(args)
+  const event =
+    wanted === undefined || TODO_FLAGS === undefined ? wanted : await emittable(await openFlags(TODO_FLAGS), storeId, wanted)
   const store = await openStore()
   try {
     if (event !== undefined) store.commit(event)

@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/suggest"
+	"headgate/internal/atomicfile"
+	"headgate/internal/errs"
+	"headgate/rollout"
+)
+
+func (a *app) flagsCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "flags",
+		Category: plumbing,
+		Usage:    "which version of an event the app emits, and in which stores",
+		UsageText: "headgate flags init\n" +
+			"headgate flags check\n" +
+			"headgate flags eval TodoCreated --store demo --app-version 1.5.0\n" +
+			"headgate flags export --out dist/flags.json",
+		Description: `An event in a log can't be taken back, so a new version of one is emitted in few stores first. headgate/flags.yaml has
+a flag per event family, and the app asks it through OpenFeature which version to emit:
+
+  flags:
+    event.TodoCreated:
+      rollout: todo-created-v2     # a name for telemetry
+      revision: 7                  # for telemetry: raise it with each change
+      variants:                    # oldest first
+        v1: v1.TodoCreated         # the default: it gets the stores that the others leave
+        v2:
+          event: v2.TodoCreated
+          floor: 1.5.0             # the first release that may emit it; 1.5.0-beta.1 counts as 1.5.0
+          percent: 25              # of the stores, by a hash of the store's id; 0.5 is possible
+          stores: [demo, team-7]   # these in any case
+
+Also possible: schema, the store kind, where the app has several; default, another variant than the first; stores for v1
+too, to keep some out; state: disabled, which leaves the choice to the app's own code. Raising percent only adds stores.
+A caller without a storeId, or with a version that can't be read, gets the default.
+
+A floor says what a build can emit. That the other clients of a store can read it is for ` + "`headgate check`" + ` to say, before
+percent rises. And percent: 0 stops new events only: what was emitted stays in the logs, and its readers in the app.`,
+		Subcommands: []*cli.Command{
+			a.flagsInitCommand(),
+			a.flagsCheckCommand(),
+			a.flagsEvalCommand(),
+			a.flagsExportCommand(),
+		},
+	}
+}
+
+func (a *app) flagsInitCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "init",
+		Usage:     "draft headgate/flags.yaml from the recorded releases",
+		UsageText: "headgate flags init\nheadgate flags init --schema main --dry-run",
+		Description: `Writes a flag for each event family that has several versions in the newest release, with the floors that the
+recorded releases show. All flags are closed: every store keeps the oldest version.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "print the file, write nothing"},
+		},
+		Action: a.flagsInit,
+	}
+}
+
+func (a *app) flagsInit(c *cli.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	s, err := cfg.Schema(c.String("schema"))
+	if err != nil {
+		return err
+	}
+	releases, err := releaseDir(cfg).LoadAll(s.Name)
+	if err != nil {
+		return err
+	}
+	name := ""
+	if len(cfg.Schemas) > 1 {
+		name = s.Name
+	}
+	text, err := rollout.Draft(name, releases)
+	if err != nil {
+		return err
+	}
+	path := flagsPath(cfg)
+	shown := a.rel(path)
+	if c.Bool("dry-run") {
+		return a.render(map[string]any{"path": shown, "written": false, "text": text}, func(w io.Writer) error {
+			_, err := io.WriteString(w, text)
+			return err
+		})
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errs.Refusedf("the file is there already").At("%s", shown).Hintf("`headgate flags init --dry-run` prints the draft").
+			Then("headgate flags init --dry-run")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(shown)).Because(err)
+	}
+	if err := atomicfile.Write(path, []byte(text), 0o666); err != nil {
+		return err
+	}
+	const next = "headgate flags check"
+	return a.render(map[string]any{"path": shown, "written": true, "next_actions": []string{next}}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "wrote %s; no store gets a new version yet\n\nnext: %s\n", shown, next)
+		return err
+	})
+}
+
+func (a *app) flagsCheckCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "hold the flags against the recorded releases",
+		UsageText: "headgate flags check\nheadgate flags check --format json",
+		Description: `Reads headgate/flags.yaml strictly. Then each recorded release at or above a variant's floor, prereleases of the floor
+too, must define the variant's event, sync it and materialize it. Otherwise
+
+  RO103  a build that may emit the event does not have it
+
+Ends with 3 if anything is wrong.`,
+		Action: a.flagsCheck,
+	}
+}
+
+// A flagProblem is what `flags check` found.
+type flagProblem struct {
+	Where string `json:"where"`
+	rollout.Problem
+}
+
+func (a *app) flagsCheck(*cli.Context) error {
+	cfg, file, err := a.flags()
+	if err != nil {
+		return err
+	}
+	problems, err := a.lintFlags(cfg, file)
+	if err != nil {
+		return err
+	}
+	type variant struct {
+		Flag    string `json:"flag"`
+		Variant string `json:"variant"`
+		Event   string `json:"event"`
+		Floor   string `json:"floor,omitempty"`
+		Percent string `json:"percent"`
+		Stores  int    `json:"storesListed"`
+		Default bool   `json:"default"`
+		Enabled bool   `json:"enabled"`
+	}
+	variants := []variant{}
+	for _, f := range file.Flags {
+		for i, v := range f.Variants {
+			variants = append(variants, variant{f.Key, v.Name, v.Event, v.Floor, v.Percent.String(), len(v.Stores), i == f.Default, !f.Disabled})
+		}
+	}
+	err = a.render(map[string]any{"variants": variants, "problems": problems}, func(w io.Writer) error {
+		rows := [][]string{{"FLAG", "VARIANT", "EVENT", "FLOOR", "STORES", ""}}
+		for _, v := range variants {
+			stores := v.Percent
+			if v.Stores > 0 {
+				stores += fmt.Sprintf(" and %d listed", v.Stores)
+			}
+			note := ""
+			if v.Default {
+				note = "default"
+			}
+			if !v.Enabled {
+				note = strings.TrimSpace(note + " (disabled)")
+			}
+			rows = append(rows, []string{v.Flag, v.Variant, v.Event, v.Floor, stores, note})
+		}
+		if err := table(w, rows); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+		for _, p := range problems {
+			fmt.Fprintf(w, "%s: %s %s: %s\n  fix: %s\n", p.Where, a.stdout.paint(bad, p.Code), p.Variant, p.Msg, p.Hint)
+		}
+		_, err := fmt.Fprintf(w, "%s checked, %s\n", count(len(file.Flags), "flag"), count(len(problems), "problem"))
+		return err
+	})
+	if err != nil || len(problems) == 0 {
+		return err
+	}
+	return errs.New(errs.Findings, "%s in the flags", count(len(problems), "problem")).At("%s", a.rel(file.Path)).Hintf("each one says how to fix it")
+}
+
+func (a *app) flagsExportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "write the flags as a flagd file",
+		UsageText: "headgate flags export > flags.json\nheadgate flags export --out dist/flags.json",
+		Description: `The file is for any flagd evaluator: put it where the app can fetch it. The same flags give the same bytes. The
+evaluation context has storeId and appVersion.
+
+Nothing is written while ` + "`headgate flags check`" + ` has something against a variant that stores get. One that is closed does
+not hold the export up, so an abort (percent: 0, no stores) always goes out.`,
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"}},
+		Action: a.flagsExport,
+	}
+}
+
+func (a *app) flagsExport(c *cli.Context) error {
+	cfg, file, err := a.flags()
+	if err != nil {
+		return err
+	}
+	problems, err := a.lintFlags(cfg, file)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		if p.Open {
+			return errs.New(errs.Findings, "%s: %s %s: %s", p.Code, p.Flag, p.Variant, p.Msg).At("%s", p.Where).Hintf("%s", p.Hint).
+				Then("headgate flags check")
+		}
+	}
+	data, err := file.Flagd()
+	if err != nil {
+		return err
+	}
+	out := c.String("out")
+	if out == "" { // it is JSON in any format
+		a.rendered = true
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	if err := atomicfile.Write(a.abs(out), data, 0o666); err != nil {
+		return err
+	}
+	return a.render(map[string]any{"out": out, "flags": file.Keys(), "bytes": len(data)}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "wrote %s to %s\n", count(len(file.Flags), "flag"), out)
+		return err
+	})
+}
+
+func flagsPath(cfg *config.Config) string {
+	return filepath.Join(cfg.Dir, filepath.FromSlash(rollout.FileName))
+}
+
+// flags reads the app's flags, and gives each its schema.
+func (a *app) flags() (*config.Config, *rollout.File, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := rollout.Read(flagsPath(cfg))
+	if err != nil {
+		return nil, nil, a.nearby(err)
+	}
+	for i := range file.Flags {
+		f := &file.Flags[i]
+		s, err := cfg.Schema(f.Schema)
+		if e := errs.As(err); e != nil {
+			if f.Schema == "" {
+				e.Msg = "the app has several schemas, and the flag does not say which it is for"
+				e.Hintf("write `schema: %s` below the flag, or another one", cfg.Schemas[0].Name)
+			}
+			return nil, nil, e.At("%s:%d", a.rel(file.Path), f.Line)
+		}
+		f.Schema = s.Name
+	}
+	return cfg, file, nil
+}
+
+// nearby shortens the place of an error to what the user would type here.
+func (a *app) nearby(err error) error {
+	if e := errs.As(err); e != nil && e.Where != "" {
+		e.Where = a.rel(e.Where)
+	}
+	return err
+}
+
+// lintFlags holds the flags against the releases of their schemas.
+func (a *app) lintFlags(cfg *config.Config, file *rollout.File) ([]flagProblem, error) {
+	problems := []flagProblem{}
+	for i := range file.Flags {
+		f := &file.Flags[i]
+		releases, err := releaseDir(cfg).LoadAll(f.Schema)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range rollout.Lint(f, releases) {
+			problems = append(problems, flagProblem{Where: fmt.Sprintf("%s:%d", a.rel(file.Path), p.Line), Problem: p})
+		}
+	}
+	return problems, nil
+}
+
+// flagNamed returns the flag that was typed, with its prefix or without.
+func (a *app) flagNamed(file *rollout.File, name string) (*rollout.Flag, error) {
+	for _, key := range []string{name, rollout.KeyPrefix + name} {
+		if f, ok := file.Flag(key); ok {
+			return f, nil
+		}
+	}
+	keys := file.Keys()
+	err := errs.NotFoundf("there is no flag %q", name).At("%s", a.rel(file.Path)).Hintf("there are: %s", strings.Join(keys, ", ")).
+		Then("headgate flags check")
+	if near := suggest.Nearest(rollout.KeyPrefix+strings.TrimPrefix(name, rollout.KeyPrefix), keys); near != "" {
+		err.Hintf("did you mean %s?", near)
+	}
+	return nil, err
+}

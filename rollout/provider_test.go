@@ -1,0 +1,128 @@
+package rollout_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/open-feature/go-sdk/openfeature/isolated"
+
+	"headgate/rollout"
+)
+
+// client is an OpenFeature client of the flags in text, with an API of its own.
+func client(t testing.TB, text string) *openfeature.Client {
+	t.Helper()
+	file := flags(t, text)
+	api := isolated.NewAPI()
+	t.Cleanup(func() {
+		if err := api.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	p := rollout.NewProvider(func(context.Context) (*rollout.File, error) { return file, nil })
+	if err := api.SetProviderAndWait(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	return api.NewClient()
+}
+
+func attributes(a map[string]any) openfeature.EvaluationContext {
+	return openfeature.NewTargetlessEvaluationContext(a)
+}
+
+func TestProvider(t *testing.T) {
+	const text = `flags:
+  event.TodoCreated:
+    rollout: todo-created-v2
+    revision: 7
+    variants:
+      v1: v1.TodoCreated
+      v2: {event: v2.TodoCreated, floor: 1.5.0, percent: 50, stores: [demo]}
+  event.Off: {state: disabled, variants: {v1: v1.Off}}
+`
+	c := client(t, text)
+	for _, tc := range []struct {
+		name, flag string
+		context    map[string]any
+		value      string
+		variant    string
+		reason     openfeature.Reason
+		code       openfeature.ErrorCode
+	}{
+		{"in the share", "event.TodoCreated", map[string]any{"storeId": "user-1", "appVersion": "1.5.0"}, "v2.TodoCreated", "v2", openfeature.SplitReason, ""},
+		{"outside of it", "event.TodoCreated", map[string]any{"storeId": "user-3", "appVersion": "1.5.0"}, "v1.TodoCreated", "v1", openfeature.SplitReason, ""},
+		{"listed", "event.TodoCreated", map[string]any{"storeId": "demo", "appVersion": "1.5.0"}, "v2.TodoCreated", "v2", openfeature.TargetingMatchReason, ""},
+		{"a number for a version", "event.TodoCreated", map[string]any{"storeId": "demo", "appVersion": 2}, "v2.TodoCreated", "v2", openfeature.TargetingMatchReason, ""},
+		{"no version", "event.TodoCreated", map[string]any{"storeId": "demo"}, "v1.TodoCreated", "v1", openfeature.DefaultReason, ""},
+		{"garbage for a version", "event.TodoCreated", map[string]any{"storeId": "demo", "appVersion": []any{}}, "v1.TodoCreated", "v1", openfeature.DefaultReason, ""},
+		{"no store", "event.TodoCreated", map[string]any{"appVersion": "1.5.0"}, "v1.TodoCreated", "v1", openfeature.DefaultReason, ""},
+		{"the targeting key is no store", "event.TodoCreated", map[string]any{"targetingKey": "demo", "appVersion": "1.5.0"}, "v1.TodoCreated", "v1", openfeature.DefaultReason, ""},
+		{"a store that is no string", "event.TodoCreated", map[string]any{"storeId": 1, "appVersion": "1.5.0"}, "mine", "", openfeature.ErrorReason, openfeature.InvalidContextCode},
+		{"disabled", "event.Off", map[string]any{"storeId": "demo"}, "mine", "", openfeature.DisabledReason, ""},
+		{"no such flag", "event.Nope", nil, "mine", "", openfeature.ErrorReason, openfeature.FlagNotFoundCode},
+	} {
+		d, _ := c.StringValueDetails(t.Context(), tc.flag, "mine", attributes(tc.context))
+		if d.Value != tc.value || d.Variant != tc.variant || d.Reason != tc.reason || d.ErrorCode != tc.code {
+			t.Errorf("%s: %+v", tc.name, d)
+		}
+	}
+
+	d, err := c.StringValueDetails(t.Context(), "event.TodoCreated", "mine", attributes(map[string]any{"storeId": "user-1", "appVersion": "1.5.0"}))
+	want := openfeature.FlagMetadata{"headgate.rollout": "todo-created-v2", "version": "7"}
+	if diff := cmp.Diff(want, d.FlagMetadata); err != nil || diff != "" {
+		t.Errorf("metadata: %v\n%s", err, diff)
+	}
+}
+
+func TestProviderOtherTypes(t *testing.T) {
+	c := client(t, "flags: {event.A: {variants: {v1: v1.A}}}")
+	ctx, none := t.Context(), openfeature.EvaluationContext{}
+	b, errB := c.BooleanValueDetails(ctx, "event.A", true, none)
+	i, errI := c.IntValueDetails(ctx, "event.A", 5, none)
+	f, errF := c.FloatValueDetails(ctx, "event.A", 0.5, none)
+	o, errO := c.ObjectValueDetails(ctx, "event.A", "mine", none)
+	if errB == nil || errI == nil || errF == nil || errO == nil {
+		t.Error("a string was given for another type")
+	}
+	if !b.Value || i.Value != 5 || f.Value != 0.5 || o.Value != "mine" {
+		t.Error("the caller's default was lost")
+	}
+	for _, code := range []openfeature.ErrorCode{b.ErrorCode, i.ErrorCode, f.ErrorCode, o.ErrorCode} {
+		if code != openfeature.TypeMismatchCode {
+			t.Errorf("code %s, want TYPE_MISMATCH", code)
+		}
+	}
+	if d, _ := c.BooleanValueDetails(ctx, "event.B", true, none); d.ErrorCode != openfeature.FlagNotFoundCode {
+		t.Errorf("code %s, want FLAG_NOT_FOUND", d.ErrorCode)
+	}
+}
+
+func TestProviderLifeCycle(t *testing.T) {
+	path := t.TempDir() + "/flags.yaml"
+	p := rollout.NewProvider(func(context.Context) (*rollout.File, error) { return rollout.Read(path) })
+	ask := func() openfeature.ErrorCode {
+		return p.StringEvaluation(t.Context(), "event.A", "mine", nil).ResolutionDetail().ErrorCode
+	}
+	if code := ask(); code != openfeature.ProviderNotReadyCode {
+		t.Errorf("before Init: %s", code)
+	}
+	api := isolated.NewAPI()
+	if err := api.SetProviderAndWait(t.Context(), p); err == nil {
+		t.Error("no file, and no error")
+	}
+	if code := ask(); code != openfeature.ProviderNotReadyCode {
+		t.Errorf("after a failed Init: %s", code)
+	}
+	write(t, path, "flags: {event.A: {variants: {v1: v1.A}}}")
+	if err := p.Init(openfeature.EvaluationContext{}); err != nil || ask() != "" {
+		t.Errorf("after Init: %v, %s", err, ask())
+	}
+	if err := api.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if code := ask(); code != openfeature.ProviderNotReadyCode {
+		t.Errorf("after Shutdown: %s", code)
+	}
+}
