@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/control"
+)
+
+// openControl opens an environment's control database. The caller closes it.
+func (a *app) openControl(ctx context.Context, env config.Environment) (*control.DB, error) {
+	db, err := control.Open(ctx, control.Options{URL: env.Control, Now: a.now})
+	if err != nil {
+		return nil, a.nearby(err)
+	}
+	a.log.Debug("opened the control database", "place", db.Place())
+	return db, nil
+}
+
+// withControl hands work the environment that --env names, and its control database.
+func (a *app) withControl(c *cli.Context, work func(config.Environment, *control.DB) error) (err error) {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	env, err := cfg.Environment(c.String("env"))
+	if err != nil {
+		return err
+	}
+	db, err := a.openControl(c.Context, env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return a.nearby(work(env, db))
+}
+
+// by says who acts, for the audit: HEADGATE_ACTOR, or else the user's name.
+func (a *app) by(reason string) control.By {
+	for _, name := range []string{"HEADGATE_ACTOR", "USER"} {
+		if v, ok := a.lookupEnv(name); ok && strings.TrimSpace(v) != "" {
+			return control.By{Actor: strings.TrimSpace(v), Reason: reason}
+		}
+	}
+	return control.By{Actor: "unknown", Reason: reason}
+}

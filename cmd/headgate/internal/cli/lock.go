@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/control"
+	"headgate/internal/errs"
+)
+
+func (a *app) lockCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "lock",
+		Category:  plumbing,
+		Usage:     "who works on which store at the moment",
+		UsageText: "headgate lock list --env prod\nheadgate lock break store/acme --reason machine-gone --env prod",
+		Description: `Whoever commits to a store holds its lock, and renews it while it works. A lock that is not renewed ends by itself, and
+another process goes on; the log says what was committed, so nothing is lost and nothing done twice.`,
+		Subcommands: []*cli.Command{a.lockListCommand(), a.lockBreakCommand()},
+	}
+}
+
+func (a *app) lockListCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "list",
+		Usage:     "list the locks of an environment",
+		UsageText: "headgate lock list --env prod\nheadgate lock list --env prod --format json",
+		Flags:     []cli.Flag{&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"}},
+		Action:    a.lockList,
+	}
+}
+
+// A lockRow is a lock as `lock list` shows it.
+type lockRow struct {
+	control.Lease
+	Expired bool `json:"expired"` // and nobody took it since
+}
+
+func (a *app) lockList(c *cli.Context) error {
+	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		held, err := db.Leases(c.Context, env.Name)
+		if err != nil {
+			return err
+		}
+		locks := []lockRow{}
+		for _, l := range held {
+			locks = append(locks, lockRow{l, !l.ExpiresAt.After(a.now())})
+		}
+		return a.render(map[string]any{"environment": env.Name, "locks": locks}, func(w io.Writer) error {
+			if len(locks) == 0 {
+				_, err := fmt.Fprintf(w, "nobody holds a lock in %s\n", env.Name)
+				return err
+			}
+			rows := [][]string{{"LOCK", "OWNER", "RUN", "SINCE", "HEARTBEAT", "EXPIRES", ""}}
+			for _, l := range locks {
+				note := ""
+				if l.Expired {
+					note = a.stdout.paint(warn, "expired")
+				}
+				rows = append(rows, []string{
+					l.Name, l.Owner, l.Run, l.AcquiredAt.Format(time.RFC3339), l.Heartbeat.Format(time.RFC3339), l.ExpiresAt.Format(time.RFC3339), note,
+				})
+			}
+			return table(w, rows)
+		})
+	})
+}
+
+func (a *app) lockBreakCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "break",
+		Usage:     "take a lock away from its owner",
+		ArgsUsage: "NAME",
+		UsageText: "headgate lock break store/acme --reason machine-gone --env prod",
+		Description: `For an owner that is gone for good and whose lock would end too late. One that still works stops at its next heartbeat,
+and what it reports until then about its store counts until another process takes over. Who broke the lock, and why, is in
+` + "`headgate audit`" + `: HEADGATE_ACTOR says who, or else USER.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+			&cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
+		},
+		Action: a.lockBreak,
+	}
+}
+
+func (a *app) lockBreak(c *cli.Context) error {
+	reason := strings.Join(strings.Fields(c.String("reason")), " ")
+	if reason == "" {
+		return errs.Invalidf("--reason is missing").Hintf("say why the owner can't give the lock back, for the audit").
+			Then(a.line + ` --reason "…"`)
+	}
+	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		was, err := db.Break(c.Context, env.Name, c.Args().First(), a.by(reason))
+		if err != nil {
+			return err
+		}
+		next := "headgate lock list --env " + env.Name
+		result := map[string]any{"environment": env.Name, "broken": was, "next_actions": []string{next}}
+		return a.render(result, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "broke the lock %s, which %s held since %s\n\nnext: %s\n", was.Name, was.Owner, was.AcquiredAt.Format(time.RFC3339), next)
+			return err
+		})
+	})
+}

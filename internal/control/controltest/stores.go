@@ -1,0 +1,185 @@
+package controltest
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+)
+
+func inventory(t *testing.T, d *database) {
+	ctx := t.Context()
+	sync := func(want control.SyncResult, stores ...control.Store) {
+		t.Helper()
+		d.clock.Advance(time.Hour)
+		got, err := d.Sync(ctx, "prod", control.Values(stores), ana())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+	a := control.Store{ID: "a", Schema: "main", Log: "sync-cf:https://me:hunter2@sync.example.org/x?token=hunter2", Region: "eu", State: control.StoreActive}
+	b := control.Store{ID: "b", Schema: "main", Log: "postgres://me:hunter2@db/app", State: control.StoreHold, Note: "legal"}
+	c := control.Store{ID: "c", Schema: "other", Log: "postgres:postgres://me:hunter2@db/app#t", State: control.StoreActive}
+	sync(control.SyncResult{Stores: 3, Added: 3}, a, b, c)
+	sync(control.SyncResult{Stores: 3}, c, b, a)
+	first := d.clock.Now()
+	if vanished, err := d.SetHead(ctx, "prod", "a", 7, "backend"); err != nil || vanished {
+		t.Fatalf("SetHead: %v, %v", vanished, err)
+	}
+
+	// A store that is missing is held, one that is on hold stays as it is, and both keep what is known of them.
+	c.Region = "us"
+	sync(control.SyncResult{Stores: 1, Changed: 1, Held: 1}, c)
+	want := []control.Store{
+		{
+			ID: "a", Schema: "main", Log: "sync-cf:https://me@sync.example.org/x", Region: "eu", State: control.StoreHold,
+			Note: "not in the inventory since 2026-01-01T03:00:00Z", Head: 7, BackendID: "backend", SeenAt: first,
+		},
+		{ID: "b", Schema: "main", Log: "postgres://me@db/app", State: control.StoreHold, Note: "legal", SeenAt: first},
+		{ID: "c", Schema: "other", Log: "postgres:postgres://me@db/app#t", Region: "us", State: control.StoreActive, SeenAt: d.clock.Now()},
+	}
+	if diff := cmp.Diff(want, collect(t, d.Stores(ctx, "prod", control.StoreFilter{}))); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	got := collect(t, d.Stores(ctx, "prod", control.StoreFilter{States: []control.StoreState{control.StoreHold, control.StoreDeleted}}))
+	if len(got) != 2 {
+		t.Errorf("held: %+v", got)
+	}
+	if got := collect(t, d.Stores(ctx, "prod", control.StoreFilter{Schema: "other"})); len(got) != 1 || got[0].ID != "c" {
+		t.Errorf("of schema other: %+v", got)
+	}
+
+	// It is back, and another one is deleted. The clock has gone back.
+	d.clock.Advance(-30 * time.Hour)
+	b.State, b.Note = control.StoreDeleted, ""
+	sync(control.SyncResult{Stores: 3, Changed: 2}, a, b, c)
+	if s, err := d.Store(ctx, "prod", "a"); err != nil || s.State != control.StoreActive || s.Note != "" || s.Head != 7 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	sync(control.SyncResult{Stores: 1, Held: 1}, a) // a deleted store stays deleted
+	if n := len(collect(t, d.Audit(ctx, "prod", time.Time{}))); n != 4 {
+		t.Errorf("%d entries in the audit, want one for each change", n)
+	}
+}
+
+func inventoryRefused(t *testing.T, d *database) {
+	d.stores(t, "a", "b")
+	boom := errors.New("boom")
+	var many []control.Store
+	for i := range 500 {
+		many = append(many, control.Store{ID: fmt.Sprintf("s%03d", i), State: control.StoreActive})
+	}
+	for name, tc := range map[string]struct {
+		stores iter.Seq2[control.Store, error]
+		code   errs.Code
+	}{
+		"twice":          {control.Values([]control.Store{{ID: "x", State: "active"}, {ID: "x", State: "active"}}), errs.Invalid},
+		"twice, far off": {control.Values(append(many, control.Store{ID: "s003", State: "active"})), errs.Invalid},
+		"no id":          {control.Values([]control.Store{{State: "active"}}), errs.Invalid},
+		"no text":        {control.Values([]control.Store{{ID: "a\x00b", State: "active"}}), errs.Invalid},
+		"no state":       {control.Values([]control.Store{{ID: "x"}}), errs.Invalid},
+		"half-way": {func(yield func(control.Store, error) bool) {
+			_ = yield(control.Store{ID: "x", State: "active"}, nil) && yield(control.Store{}, boom)
+		}, errs.Internal},
+	} {
+		_, err := d.Sync(t.Context(), "prod", tc.stores, ana())
+		if errs.CodeOf(err) != tc.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := d.Sync(t.Context(), "prod", control.Values(many), control.By{}); err == nil {
+		t.Error("nobody may sync")
+	}
+	if got := collect(t, d.Stores(t.Context(), "prod", control.StoreFilter{})); len(got) != 2 || got[0].State != control.StoreActive {
+		t.Errorf("something changed: %+v", got)
+	}
+}
+
+func manyStores(t *testing.T, d *database) {
+	const n = 10_000
+	inventory := func(yield func(control.Store, error) bool) {
+		for i := range n {
+			if !yield(control.Store{ID: fmt.Sprintf("store-%d", i), Schema: "main", State: control.StoreActive}, nil) {
+				return
+			}
+		}
+	}
+	if r, err := d.Sync(t.Context(), "prod", inventory, ana()); err != nil || r.Added != n {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	stores := func(yield func(control.RunStore, error) bool) {
+		for s, err := range d.Stores(t.Context(), "prod", control.StoreFilter{}) { // reads while the run is written
+			if !yield(control.RunStore{Store: s.ID, Wave: 1, Due: 2}, err) {
+				return
+			}
+		}
+	}
+	if _, err := d.CreateRun(t.Context(), control.Run{ID: "r", Env: "prod", Migration: "m"}, stores, ana()); err != nil {
+		t.Fatal(err)
+	}
+	counts, err := d.Counts(t.Context(), "r")
+	if diff := cmp.Diff([]control.WaveCount{{Wave: 1, State: control.Pending, Stores: n, Due: 2 * n}}, counts); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	last := ""
+	seen := 0
+	for s, err := range d.StoreRuns(t.Context(), "r", control.AllWaves) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Store <= last {
+			t.Fatalf("%s comes after %s", s.Store, last)
+		}
+		last = s.Store
+		if seen++; seen%1000 == 0 { // whoever iterates may write
+			d.move(t, "r", s.Store, control.Pending, control.Paused, control.Change{})
+		}
+	}
+	if seen != n {
+		t.Errorf("%d stores, want %d", seen, n)
+	}
+}
+
+func heads(t *testing.T, d *database) {
+	d.stores(t, "a")
+	for _, step := range []struct {
+		name     string
+		head     int64
+		backend  string
+		vanished bool
+		code     errs.Code
+	}{
+		{"an empty store", 0, "", false, ""},
+		{"it grows", 5, "one", false, ""},
+		{"the same", 5, "one", false, ""},
+		{"who says no id", 6, "", false, ""},
+		{"shorter", 4, "one", false, errs.Refused},
+		{"another backend", 9, "two", false, errs.Refused},
+		{"vanished", 0, "one", true, ""},
+		{"vanished with its backend", 0, "two", true, ""},
+		{"back", 7, "one", false, ""},
+	} {
+		vanished, err := d.SetHead(t.Context(), "prod", "a", step.head, step.backend)
+		if vanished != step.vanished || errs.CodeOf(err) != step.code {
+			t.Errorf("%s: vanished %v, %v", step.name, vanished, err)
+		}
+		if e := errs.As(err); e != nil && (e.Hint == "" || strings.Contains(e.Error(), "%!")) {
+			t.Errorf("%s: %v, hint %q", step.name, e, e.Hint)
+		}
+	}
+	if s, err := d.Store(t.Context(), "prod", "a"); err != nil || s.Head != 7 || s.BackendID != "one" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	_, err := d.SetHead(t.Context(), "prod", "nowhere", 1, "")
+	wantCode(t, err, errs.NotFound)
+}
