@@ -3,16 +3,16 @@ package config
 import (
 	"encoding/json"
 	"math"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// An Auth is what an environment's sync backend wants to know about who asks: one payload for all stores, or a command
-// that is asked for each. The zero value is none.
+// An Auth is what an environment's sync backend wants to know about who asks: one payload for all stores, a command that
+// is asked for each, or a token that is signed for each. The zero value is none.
 type Auth struct {
 	Payload json.RawMessage // with the variables' values in it: it holds secrets
 	Command []string        // the program and its arguments; a path is absolute
+	JWT     *JWT            // nil for none
 	Line    int             // 0 for none
 }
 
@@ -27,25 +27,21 @@ func (d decoder) auth(n *yaml.Node, path string, c *Config, a *Auth) error {
 			a.Payload, err = d.json(n, p, &left)
 			return err
 		}},
-		"command": {read: func(n *yaml.Node, p string) error {
-			if err := d.texts(n, p, &a.Command); err != nil {
-				return err
-			}
-			if len(a.Command) == 0 {
-				return d.errorf(n, "%s is empty", p).Hintf("write the program and its arguments: [node, scripts/token.mjs]")
-			}
-			if program := &a.Command[0]; strings.ContainsAny(*program, `/\`) { // others are looked for in PATH
-				*program = c.abs(*program)
-			}
-			return nil
-		}},
-	}, "jwt")
+		"command": {read: func(n *yaml.Node, p string) error { return d.command(n, p, c, &a.Command) }},
+		"jwt":     {read: func(n *yaml.Node, p string) (err error) { a.JWT, err = d.jwt(n, p, c); return err }},
+	})
 	if err != nil {
 		return err
 	}
-	if (a.Payload == nil) == (a.Command == nil) {
-		return d.errorf(n, "%s must have either payload or command", path).
-			Hintf("payload is the same for all stores; command is asked for each, and prints {\"payload\": …}")
+	given := 0
+	for _, there := range []bool{a.Payload != nil, a.Command != nil, a.JWT != nil} {
+		if there {
+			given++
+		}
+	}
+	if given != 1 {
+		return d.errorf(n, "%s must have one of payload, command and jwt", path).
+			Hintf("payload is the same for all stores; command is asked for each, and prints {\"payload\": …}; jwt signs a token for each")
 	}
 	return nil
 }

@@ -66,12 +66,18 @@ func Adapters() []Adapter { return []Adapter{Web, Node, Expo, Cloudflare} }
 
 // An Environment is a place where the app runs: production, staging, a developer's machine.
 type Environment struct {
-	Name   string
-	Stores []Store
-	Auth   Auth          // towards its sync backend
-	Pace   time.Duration // between two pushes to one store
-	Fleet  Fleet
-	Line   int
+	Name string
+	// Stores are those that the file itself lists, whatever their state. Where Inventory is there, they are listed elsewhere.
+	Stores    []Store
+	Inventory Inventory
+	Log       LogURL        // of stores that name none; zero for none
+	Auth      Auth          // towards its sync backend
+	Pace      time.Duration // between two pushes to one store
+	// Control is the control database: sqlite: and an absolute path, or a postgres:// URL, which may hold a password.
+	Control string
+	Fleet   Fleet
+	Waves   []Wave // in which order a run takes the stores
+	Line    int
 }
 
 // DefaultPace leaves live clients room to push between ours.
@@ -82,7 +88,9 @@ type Store struct {
 	ID     livestore.StoreID
 	Schema string // name of a Schema
 	Log    LogURL
-	Line   int
+	Region string // may be empty
+	State  StoreState
+	Line   int // in headgate.yaml; of the inventory where that lists it
 }
 
 // A Fleet says which releases are out there, until a census says it better.

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"headgate/internal/errs"
 )
 
 // A LogURL says where a store's events are.
@@ -28,14 +30,25 @@ func (d decoder) logURL(n *yaml.Node, path string, c *Config) (LogURL, error) {
 	if err != nil {
 		return LogURL{}, err
 	}
+	u, err := c.ParseLog(v)
+	if e := errs.As(err); e != nil {
+		e.Msg = path + ": " + e.Msg
+		return u, e.At("%s:%d", d.file, n.Line).Then("headgate help config")
+	}
+	return u, err
+}
+
+// ParseLog reads where a store's events are, from outside of the file too. A relative path starts at the file's
+// directory. Its errors say no place, and quote no address, which may hold a password.
+func (c *Config) ParseLog(v string) (LogURL, error) {
 	kind, target, ok := strings.Cut(v, ":")
 	switch {
 	case !ok:
-		return LogURL{}, d.errorf(n, "%s: the URL has no scheme", path).Hintf(logHint)
+		return LogURL{}, errs.Invalidf("the URL has no scheme").Hintf(logHint)
 	case kind == "sync-cf":
 		u, err := url.Parse(target) // what is wrong with it quotes it, and it may hold a secret
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ws" && u.Scheme != "wss" {
-			return LogURL{}, d.errorf(n, "%s: sync-cf: wants the http, https, ws or wss URL of a sync backend", path).
+			return LogURL{}, errs.Invalidf("sync-cf: wants the http, https, ws or wss URL of a sync backend").
 				Hintf("write the URL that the app has for makeWsSync or makeHttpSync: sync-cf:https://sync.example.org")
 		}
 		return LogURL{Kind: kind, Address: target}, nil
@@ -45,16 +58,16 @@ func (d decoder) logURL(n *yaml.Node, path string, c *Config) (LogURL, error) {
 		}
 		u, err := url.Parse(target)
 		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-			return LogURL{}, d.errorf(n, "%s: postgres: wants the URL of a Postgres database", path).
+			return LogURL{}, errs.Invalidf("postgres: wants the URL of a Postgres database").
 				Hintf("write postgres:postgres://USER:${PASSWORD}@HOST:PORT/DATABASE, with odd characters in the password as %%XX")
 		}
 		return LogURL{Kind: kind, Address: target}, nil
 	case kind != "file" && kind != "dump":
-		return LogURL{}, d.errorf(n, "%s: unknown scheme %q", path, kind).Hintf(logHint)
+		return LogURL{}, errs.Invalidf("unknown scheme %q", kind).Hintf(logHint)
 	case strings.HasPrefix(target, "//"):
-		return LogURL{}, d.errorf(n, "%s: `%s://` is not understood", path, kind).Hintf("write %s: and the path, relative to this file or absolute", kind)
+		return LogURL{}, errs.Invalidf("`%s://` is not understood", kind).Hintf("write %s: and the path, relative to this file or absolute", kind)
 	case target == "":
-		return LogURL{}, d.errorf(n, "%s: the path is missing", path).Hintf(logHint)
+		return LogURL{}, errs.Invalidf("the path is missing").Hintf(logHint)
 	}
 	return LogURL{Kind: kind, Path: c.abs(target)}, nil
 }
@@ -74,17 +87,17 @@ func (d decoder) sharedLog(n *yaml.Node, path string, c *Config, into *LogURL) e
 }
 
 // shareLog gives the environment's log to its stores that name none.
-func (d decoder) shareLog(e *Environment, shared LogURL, path string) error {
+func (d decoder) shareLog(e *Environment, path string) error {
 	for i := range e.Stores {
 		s := &e.Stores[i]
 		if s.Log.Kind != "" {
 			continue
 		}
-		if shared.Kind == "" {
+		if e.Log.Kind == "" {
 			return d.errorf(&yaml.Node{Line: s.Line}, "%s.stores[%d].log is missing", path, i).
 				Hintf("add `log:` here, or for all stores beside `stores:`")
 		}
-		s.Log = shared
+		s.Log = e.Log
 	}
 	return nil
 }

@@ -123,17 +123,22 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 		return nil
 	}
 	return d.named(n, path, func(name string, key, value *yaml.Node, path string) error {
-		e := Environment{Name: name, Pace: DefaultPace, Line: key.Line}
-		var shared LogURL
+		e := Environment{Name: name, Pace: DefaultPace, Control: "sqlite:" + c.abs(DefaultControl), Line: key.Line}
 		err := d.mapping(value, path, map[string]field{
-			"stores": {read: func(n *yaml.Node, p string) error { return d.stores(n, p, c, &e) }},
-			"log":    {read: func(n *yaml.Node, p string) error { return d.sharedLog(n, p, c, &shared) }},
-			"auth":   {read: func(n *yaml.Node, p string) error { return d.auth(n, p, c, &e.Auth) }},
-			"pace":   {read: func(n *yaml.Node, p string) error { return d.pace(n, p, &e.Pace) }},
-			"fleet":  {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
-		}, "inventory", "control", "waves", "clients", "sync", "server", "flags", "telemetry")
+			"stores":    {read: func(n *yaml.Node, p string) error { return d.stores(n, p, c, &e) }},
+			"log":       {read: func(n *yaml.Node, p string) error { return d.sharedLog(n, p, c, &e.Log) }},
+			"inventory": {read: func(n *yaml.Node, p string) error { return d.inventory(n, p, c, &e.Inventory) }},
+			"auth":      {read: func(n *yaml.Node, p string) error { return d.auth(n, p, c, &e.Auth) }},
+			"pace":      {read: func(n *yaml.Node, p string) error { return d.pace(n, p, &e.Pace) }},
+			"control":   {read: func(n *yaml.Node, p string) error { return d.control(n, p, c, &e.Control) }},
+			"fleet":     {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
+			"waves":     {read: func(n *yaml.Node, p string) error { return d.waves(n, p, &e) }},
+		}, "clients", "sync", "server", "flags", "telemetry")
 		if err == nil {
-			err = d.shareLog(&e, shared, path)
+			err = d.shareLog(&e, path)
+		}
+		if err == nil && e.Inventory.Line > 0 && len(e.Stores) > 0 {
+			err = d.errorf(value, "%s has both stores and inventory", path).Hintf("keep one of them: the inventory lists all stores, or this file does")
 		}
 		c.Environments = append(c.Environments, e)
 		return err
@@ -142,7 +147,7 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 
 func (d decoder) stores(n *yaml.Node, path string, c *Config, e *Environment) error {
 	return d.list(n, path, func(n *yaml.Node, path string) error {
-		s := Store{Line: resolve(n).Line}
+		s := Store{State: Active, Line: resolve(n).Line}
 		var id string
 		err := d.mapping(n, path, map[string]field{
 			"id":     d.required(d.textInto(&id)),
@@ -151,7 +156,9 @@ func (d decoder) stores(n *yaml.Node, path string, c *Config, e *Environment) er
 				s.Log, err = d.logURL(n, p, c)
 				return err
 			}},
-		}, "region", "state", "match")
+			"region": d.textInto(&s.Region),
+			"state":  {read: func(n *yaml.Node, p string) error { return d.storeState(n, p, &s.State) }},
+		}, "match")
 		if err != nil {
 			return err
 		}

@@ -29,3 +29,9 @@ func Snapshot(ctx context.Context, path, dir string, during func(n int)) (copies
 	})
 	return copies, err
 }
+
+// WithStages returns opt with a function that an Append calls after each of its steps.
+func WithStages(opt Options, stage func(name string)) Options {
+	opt.stage = stage
+	return opt
+}

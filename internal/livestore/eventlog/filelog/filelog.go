@@ -1,7 +1,8 @@
-// Package filelog reads the event log that a LiveStore client keeps on disk: eventlog@6.db. It opens no file
-// of the app in SQLite and never writes beside it: it reads from a private copy of one moment (see snapshot),
-// so a running app is not disturbed and an app that was killed finds its journal untouched. It does not read
-// other storage formats, and does not repair.
+// Package filelog reads the event log that a LiveStore client keeps on disk, eventlog@6.db, and appends to it.
+//
+// A [Reader] opens no file of the app in SQLite and never writes beside it: it reads from a private copy of one
+// moment (see snapshot), so a running app is not disturbed and an app that was killed finds its journal untouched.
+// An [Appender] writes to the log of a client that is stopped. Neither reads other storage formats, nor repairs.
 package filelog
 
 import (
@@ -30,6 +31,15 @@ type Options struct {
 	TempDir string
 	// Wait is how long to wait for a moment in which nothing is written; 5 s if zero.
 	Wait time.Duration
+
+	// SchemaHash returns LiveStore's hash of an event's argument schema, which an Appender writes beside the event;
+	// nil, like false, for [livestore.UnknownSchemaHash]. A client whose hash is another one says so in its log when
+	// it rebuilds, and goes on.
+	SchemaHash func(event string) (int64, bool)
+	// Now is the clock that names an Appender's backups. An Appender needs it.
+	Now func() time.Time
+
+	stage func(name string) // a test looks at the files in the midst of an Append
 }
 
 // A Reader reads a log as it was when it was opened. It implements [eventlog.Reader].
@@ -119,25 +129,38 @@ func open(file, query string) (*sql.DB, error) {
 	return db, nil
 }
 
-func (r *Reader) readHead(ctx context.Context) error {
-	h := &r.head
-	var id sql.NullString
-	// LiveStore takes the first row, and 0 where there is none.
-	err := r.db.QueryRowContext(ctx, `SELECT head, backendId FROM __livestore_sync_status LIMIT 1`).Scan(&h.Confirmed, &id)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return damaged(r.path, "", err)
+func (r *Reader) readHead(ctx context.Context) (err error) {
+	r.head, err = head(ctx, r.db)
+	if err == nil {
+		err = r.db.QueryRowContext(ctx, `SELECT count(*) FROM eventlog`).Scan(&r.head.Events)
 	}
-	h.BackendID = id.String
-	err = r.db.QueryRowContext(ctx, `SELECT seqNumGlobal, seqNumClient, seqNumRebaseGeneration FROM eventlog
-		ORDER BY seqNumGlobal DESC, seqNumClient DESC, seqNumRebaseGeneration DESC LIMIT 1`).
-		Scan(&h.Last.Global, &h.Last.Client, &h.Last.Rebase)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return damaged(r.path, "", err)
-	}
-	if err := r.db.QueryRowContext(ctx, `SELECT count(*) FROM eventlog`).Scan(&h.Events); err != nil {
+	if err != nil {
 		return damaged(r.path, "", err)
 	}
 	return nil
+}
+
+// A querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// head reads how far a log goes. It does not count the events.
+func head(ctx context.Context, db querier) (h eventlog.Head, err error) {
+	var id sql.NullString
+	// LiveStore takes the first row, and 0 where there is none.
+	err = db.QueryRowContext(ctx, `SELECT head, backendId FROM __livestore_sync_status LIMIT 1`).Scan(&h.Confirmed, &id)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return h, err
+	}
+	h.BackendID = id.String
+	err = db.QueryRowContext(ctx, `SELECT seqNumGlobal, seqNumClient, seqNumRebaseGeneration FROM eventlog
+		ORDER BY seqNumGlobal DESC, seqNumClient DESC, seqNumRebaseGeneration DESC LIMIT 1`).
+		Scan(&h.Last.Global, &h.Last.Client, &h.Last.Rebase)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return h, err
+	}
+	return h, nil
 }
 
 // Path returns the file that the log was read from.
@@ -157,10 +180,7 @@ func (r *Reader) ClientOnly() bool { return true }
 var errClosed = errors.New("event log: read after Close")
 
 // eventsQuery follows an index, so SQLite sorts nothing and memory stays flat.
-const eventsQuery = `SELECT seqNumGlobal, seqNumClient, seqNumRebaseGeneration,
-	parentSeqNumGlobal, parentSeqNumClient, parentSeqNumRebaseGeneration,
-	name, argsJson, clientId, sessionId, schemaHash, syncMetadataJson
-	FROM eventlog WHERE (seqNumGlobal, seqNumClient) > ($1, $2)
+const eventsQuery = `SELECT ` + rowColumns + ` FROM eventlog WHERE (seqNumGlobal, seqNumClient) > ($1, $2)
 	ORDER BY seqNumGlobal, seqNumClient, seqNumRebaseGeneration`
 
 // Events streams the events after the given place.
@@ -179,8 +199,7 @@ func (r *Reader) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq
 		defer rows.Close()
 		for rows.Next() {
 			var row row
-			if err := rows.Scan(&row.global, &row.client, &row.rebase, &row.parentGlobal, &row.parentClient, &row.parentRebase,
-				&row.name, &row.args, &row.clientID, &row.sessionID, &row.schemaHash, &row.syncMetadata); err != nil {
+			if err := row.scan(rows); err != nil {
 				yield(livestore.Event{}, r.readError(ctx, last, err))
 				return
 			}

@@ -1,6 +1,7 @@
 package filelog
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"time"
@@ -20,6 +21,16 @@ type row struct {
 	clientID, sessionID                      string
 	schemaHash                               int64
 	syncMetadata                             string // JSON of an Option
+}
+
+// rowColumns are the columns in the order that scan wants.
+const rowColumns = `seqNumGlobal, seqNumClient, seqNumRebaseGeneration,
+	parentSeqNumGlobal, parentSeqNumClient, parentSeqNumRebaseGeneration,
+	name, argsJson, clientId, sessionId, schemaHash, syncMetadataJson`
+
+func (r *row) scan(rows *sql.Rows) error {
+	return rows.Scan(&r.global, &r.client, &r.rebase, &r.parentGlobal, &r.parentClient, &r.parentRebase,
+		&r.name, &r.args, &r.clientID, &r.sessionID, &r.schemaHash, &r.syncMetadata)
 }
 
 // noMetadata is what LiveStore writes for an event that the backend said nothing about: pending, clientOnly,

@@ -33,6 +33,7 @@ const StoreVariable = "HEADGATE_STORE"
 type Auth struct {
 	static  json.RawMessage
 	command []string
+	jwt     *JWT
 	dir     string
 	where   string
 	now     func() time.Time
@@ -41,7 +42,7 @@ type Auth struct {
 	stores map[livestore.StoreID]*authEntry
 }
 
-// An authEntry is the payload of one store. Its turn is held by who asks the command, so that it is asked once.
+// An authEntry is the payload of one store. Its turn is held by who gets it, so that a command is asked once.
 type authEntry struct {
 	turn    chan struct{}
 	payload json.RawMessage
@@ -63,7 +64,7 @@ func (a *Auth) Payload(store livestore.StoreID) func(ctx context.Context) (json.
 	switch {
 	case a == nil:
 		return nil
-	case a.command == nil:
+	case a.command == nil && a.jwt == nil:
 		return func(context.Context) (json.RawMessage, error) { return a.static, nil }
 	default:
 		return func(ctx context.Context) (json.RawMessage, error) { return a.ask(ctx, store) }
@@ -88,7 +89,7 @@ func (a *Auth) ask(ctx context.Context, store livestore.StoreID) (json.RawMessag
 		return e.payload, nil
 	}
 	e.payload = nil
-	payload, expires, err := a.run(ctx, store)
+	payload, expires, err := a.get(ctx, store)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +99,13 @@ func (a *Auth) ask(ctx context.Context, store livestore.StoreID) (json.RawMessag
 		e.until = expires.Add(-min(authMargin, life/10))
 	}
 	return payload, nil
+}
+
+func (a *Auth) get(ctx context.Context, store livestore.StoreID) (json.RawMessage, time.Time, error) {
+	if a.jwt != nil {
+		return a.sign(store)
+	}
+	return a.run(ctx, store)
 }
 
 // run runs the command once.

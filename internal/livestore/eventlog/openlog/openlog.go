@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
@@ -36,6 +37,11 @@ type Options struct {
 	Payload func(ctx context.Context) (json.RawMessage, error)
 	// BackendID is what a sync backend must call itself, empty for any: another one was reset.
 	BackendID string
+	// SchemaHash returns LiveStore's hash of an event's argument schema, which stands beside each event of a client's
+	// log: schema.Event has it. Without it, and for false, headgate appends as a client that does not know the event.
+	SchemaHash func(event string) (int64, bool)
+	// Now is the clock. Who appends to a client's log needs it: the backup is named by the time.
+	Now func() time.Time
 	// HTTPClient makes the connections to a sync backend; nil for one with the system's proxy and certificates.
 	HTTPClient *http.Client
 }
@@ -101,12 +107,15 @@ func Open(ctx context.Context, u URL, opt Options) (eventlog.Reader, error) {
 	}
 }
 
-// OpenAppender opens the log to read it and to append to it. A client's log and a dump are errs.Refused.
+// OpenAppender opens the log to read it and to append to it. A client's log must be that of a stopped client, see
+// [filelog.OpenAppender]; what it gets is pending until the client is online. A dump is errs.Refused.
 func OpenAppender(ctx context.Context, u URL, opt Options) (eventlog.Appender, error) {
 	switch u.Kind {
 	case File:
-		return nil, errs.Refusedf("a client's log can't be appended to: the client numbers its events itself, and would lose them").At("%s", u).
-			Hintf("name the store's sync backend or database: sync-cf:URL or postgres:DSN")
+		if opt.Now == nil {
+			return nil, errs.New(errs.Internal, "a client's log is opened to append to it, and there is no clock")
+		}
+		return appender(filelog.OpenAppender(ctx, u.Path, filelog.Options{SchemaHash: opt.SchemaHash, Now: opt.Now}))
 	case Dump:
 		return nil, errs.Refusedf("a dump can't be appended to: nobody syncs with it").At("%s", u).
 			Hintf("name the store's sync backend or database: sync-cf:URL or postgres:DSN")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -114,7 +115,7 @@ func TestOpenAppenderRefuses(t *testing.T) {
 		code  errs.Code
 		want  string
 	}{
-		{"file:../filelog/testdata", "demo", errs.Refused, "a client's log can't be appended to"},
+		{"file:../dumplog/testdata/demo.json", "demo", errs.Refused, "no client would read a log of that name"},
 		{"dump:../dumplog/testdata/demo.json", "demo", errs.Refused, "a dump can't be appended to"},
 		{"sync-cf:https://127.0.0.1:1", "", errs.Invalid, "which store?"},
 		{"postgres://me:hunter2@127.0.0.1:1/app", "", errs.Invalid, "which store? postgres:postgres://me@127.0.0.1:1/app has many"},
@@ -125,7 +126,7 @@ func TestOpenAppenderRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := openlog.OpenAppender(t.Context(), u, openlog.Options{StoreID: test.store})
+		a, err := openlog.OpenAppender(t.Context(), u, openlog.Options{StoreID: test.store, Now: time.Now})
 		if a != nil || errs.CodeOf(err) != test.code || !strings.Contains(err.Error(), test.want) || errs.As(err).Hint == "" {
 			t.Errorf("%s: %v, error %v (%s), want one that says %q (%s)", u, a, err, errs.CodeOf(err), test.want, test.code)
 		}

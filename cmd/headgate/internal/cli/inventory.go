@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/suggest"
+	"headgate/internal/errs"
+	inv "headgate/internal/inventory"
+	"headgate/internal/livestore"
+)
+
+// inventories keeps what each environment's inventory said, so that a run reads it once, and only if it needs it. It is
+// safe for several goroutines.
+type inventories struct {
+	mu    sync.Mutex
+	byEnv map[string]*fleet
+}
+
+// A fleet is all stores of an environment, those on hold and the deleted ones included.
+type fleet struct {
+	all    []config.Store
+	at     map[livestore.StoreID]int
+	place  func(i int) string // of all[i], for messages
+	listed string             // what lists them: "headgate.yaml" or "the inventory"
+}
+
+// environment is cfg.Environment with the stores that a run is about, whether headgate.yaml lists them or an inventory.
+func (a *app) environment(ctx context.Context, cfg *config.Config, name string) (config.Environment, error) {
+	env, err := cfg.Environment(name)
+	if err == nil {
+		env.Stores, err = a.stores(ctx, cfg, env)
+	}
+	return env, err
+}
+
+// stores returns the stores of an environment that a run is about: what headgate.yaml lists, or the inventory that it
+// names, without those on hold and the deleted ones. The caller must not change the slice.
+func (a *app) stores(ctx context.Context, cfg *config.Config, env config.Environment) ([]config.Store, error) {
+	f, err := a.fleet(ctx, cfg, env)
+	if err != nil {
+		return nil, err
+	}
+	return f.active(), nil
+}
+
+// allStores is like stores, with those on hold and the deleted ones: for the control database, which keeps what the
+// inventory says of them. None of them may be contacted without a look at its State.
+func (a *app) allStores(ctx context.Context, cfg *config.Config, env config.Environment) ([]config.Store, error) {
+	f, err := a.fleet(ctx, cfg, env)
+	if err != nil {
+		return nil, err
+	}
+	return f.all, nil
+}
+
+// store returns one store of an environment. One that is not listed, or must be left alone, is an error that says so.
+func (a *app) store(ctx context.Context, cfg *config.Config, env config.Environment, id livestore.StoreID) (config.Store, error) {
+	f, err := a.fleet(ctx, cfg, env)
+	if err != nil {
+		return config.Store{}, err
+	}
+	i, ok := f.at[id]
+	if !ok {
+		return config.Store{}, errs.NotFoundf("environment %q has no store %q", env.Name, id).At("%s", cfg.Where(env.Line)).
+			Hintf("headgate contacts no store that is not listed, since reading one creates it; %s", f.near(string(id)))
+	}
+	switch s := f.all[i]; s.State {
+	case config.Hold:
+		return s, errs.Invalidf("store %s is on hold in %s", id, f.listed).At("%s", f.place(i)).
+			Hintf("headgate leaves it alone until its state is active")
+	case config.Deleted:
+		return s, errs.Invalidf("store %s is deleted in %s", id, f.listed).At("%s", f.place(i)).
+			Hintf("headgate does not contact it: reading a store creates it anew")
+	default:
+		return s, nil
+	}
+}
+
+// fleet reads the stores of an environment on first use.
+func (a *app) fleet(ctx context.Context, cfg *config.Config, env config.Environment) (*fleet, error) {
+	k := &a.inventories
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f, ok := k.byEnv[env.Name]; ok {
+		return f, nil
+	}
+	f := &fleet{listed: config.FileName, all: env.Stores}
+	f.place = func(i int) string { return cfg.Where(f.all[i].Line) }
+	if env.Inventory.Line > 0 {
+		var err error
+		if f, err = readInventory(ctx, cfg, env); err != nil {
+			return nil, err
+		}
+	}
+	f.at = make(map[livestore.StoreID]int, len(f.all))
+	for i, s := range f.all {
+		f.at[s.ID] = i
+	}
+	if k.byEnv == nil {
+		k.byEnv = map[string]*fleet{}
+	}
+	k.byEnv[env.Name] = f
+	return f, nil
+}
+
+// readInventory reads what an environment's inventory lists, and gives each store its schema and its log.
+func readInventory(ctx context.Context, cfg *config.Config, env config.Environment) (*fleet, error) {
+	in := env.Inventory
+	src := inv.Source{
+		File: in.File, DSN: in.DSN, Query: in.Query, Command: in.Command, Dir: cfg.Dir, Where: cfg.Where(in.Line),
+	}
+	f := &fleet{listed: "the inventory"}
+	var rows []int32
+	f.place = func(i int) string { return src.Place(int(rows[i])) }
+	err := src.Read(ctx, func(row inv.Store) error {
+		s := config.Store{
+			ID: row.ID, Schema: row.Schema, Log: env.Log, Region: row.Region, State: config.StoreState(row.State),
+			Line: in.Line, // other messages name headgate.yaml
+		}
+		found, err := cfg.Schema(row.Schema)
+		if e := errs.As(err); e != nil {
+			if row.Schema == "" {
+				e.Msg = fmt.Sprintf("store %s must say its schema, the app has several", row.ID)
+				e.Hintf("add a column schema")
+			}
+			return e.At("%s", src.Place(row.Row))
+		}
+		s.Schema = found.Name
+		if row.Log != "" {
+			if s.Log, err = cfg.ParseLog(row.Log); err != nil {
+				if e := errs.As(err); e != nil {
+					e.Msg = "column log: " + e.Msg
+					return e.At("%s", src.Place(row.Row))
+				}
+				return err
+			}
+		}
+		if s.Log.Kind == "" && s.State != config.Deleted { // a deleted one is not contacted
+			return errs.Invalidf("store %s has no log", row.ID).At("%s", src.Place(row.Row)).
+				Hintf("add a column log, or `log:` for all stores beside `inventory:` in %s", config.FileName)
+		}
+		f.all, rows = append(f.all, s), append(rows, int32(row.Row))
+		return nil
+	})
+	return f, err
+}
+
+// active returns the stores that may be worked on.
+func (f *fleet) active() []config.Store {
+	var out []config.Store
+	for _, s := range f.all {
+		if s.State == config.Active {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// near says which stores there are, or which one may be meant: an inventory is too long for a message.
+func (f *fleet) near(id string) string {
+	const most, searched = 20, 10_000
+	active := f.active()
+	if len(active) <= most {
+		return "there are: " + storeIDs(active)
+	}
+	var ids []string
+	for _, s := range active[:min(len(active), searched)] {
+		ids = append(ids, string(s.ID))
+	}
+	if found := suggest.Nearest(id, ids); found != "" {
+		return fmt.Sprintf("did you mean %s? There are %d", found, len(active))
+	}
+	return fmt.Sprintf("there are %d, %s and so on", len(active), strings.Join(ids[:3], ", "))
+}
