@@ -2,6 +2,7 @@ package codegen_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,10 +12,18 @@ import (
 
 	"headgate/internal/codegen"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/bundle"
+	"headgate/internal/livestore/replay"
+	"headgate/internal/livestore/script"
 	"headgate/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == script.ChildArg { // a sandbox of migrations.Job
+		os.Exit(script.Child(context.Background(), os.Stdin, os.Stdout, script.Jobs{
+			bundle.DescribeJob: bundle.JobDescribe, replay.Job: replay.JobReplay, replay.LiveJob: replay.JobLive,
+		}, os.Exit))
+	}
 	testenv.UpdateFlag()
 	os.Exit(m.Run())
 }
@@ -132,6 +141,17 @@ func TestManifestRefuses(t *testing.T) {
 
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte("version: 1\nschemas:\n  main: {file: a.ts, epoch: 1, imports: ts, effect: effect, livestore: 0.4.0}\n"))
+	m, c := withMigration("SELECT id,\n\t'x' AS name\nFROM todos")
+	c.Name, c.Asserts = "00002_more", []codegen.Assert{{Label: "all", Line: 9, SQL: "SELECT 1"}}
+	s := m.Schemas["main"]
+	s.Marker, s.Migrations.Client = &codegen.Marker{Event: "v1.Ran", Table: "ran", Column: "name", Own: true}, append(s.Migrations.Client, c)
+	m.Schemas["main"] = s
+	data, err := m.Bytes()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte("version: 1\nschemas:\n  main: {file: a.ts, epoch: 1, imports: ts, effect: effect, livestore: 0.4.0, bumps: [], migrations: {client: []}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := codegen.Parse(data)
 		if err != nil {

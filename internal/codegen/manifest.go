@@ -45,6 +45,9 @@ type Schema struct {
 	LiveStore string `yaml:"livestore"`
 	// Bumps says why each epoch came to be, oldest first. It may have gaps: an epoch can come from another branch.
 	Bumps []Bump `yaml:"bumps,omitempty"`
+	// Marker is the event that says that a migration ran, nil where the app has none.
+	Marker     *Marker    `yaml:"marker,omitempty"`
+	Migrations Migrations `yaml:"migrations,omitempty"`
 }
 
 // A Bump is one raise of the epoch.
@@ -80,7 +83,7 @@ func NewSchema(entry string, imports ImportStyle, effect string) Schema {
 }
 
 // reserved are the sections that later versions of headgate will know.
-func reserved() []string { return []string{"marker", "flags", "corrections"} }
+func reserved() []string { return []string{"flags", "corrections"} }
 
 // Load reads the manifest at path. A file that does not exist is an empty manifest.
 func Load(path string) (*Manifest, error) {
@@ -112,6 +115,20 @@ func Parse(data []byte) (*Manifest, error) {
 	}
 	if m.Schemas == nil {
 		m.Schemas = map[string]Schema{}
+	}
+	for name, s := range m.Schemas { // an empty list is written as none
+		if len(s.Bumps) == 0 {
+			s.Bumps = nil
+		}
+		if len(s.Migrations.Client) == 0 {
+			s.Migrations.Client = nil
+		}
+		for i := range s.Migrations.Client {
+			if c := &s.Migrations.Client[i]; len(c.Asserts) == 0 {
+				c.Asserts = nil
+			}
+		}
+		m.Schemas[name] = s
 	}
 	return &m, m.Validate()
 }
@@ -178,7 +195,10 @@ func (s Schema) validate() error {
 			return fmt.Errorf("bumps: epoch %d is out of order, or above the schema's epoch %d", b.Epoch, s.Epoch)
 		}
 	}
-	return nil
+	if err := s.Marker.validate(); err != nil {
+		return err
+	}
+	return s.Migrations.validate(s.Marker)
 }
 
 // Names returns the names of the schemas, sorted.

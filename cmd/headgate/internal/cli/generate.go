@@ -21,6 +21,14 @@ uses it in two places:
     // the adapter: finds a state that is already partial and has it rebuilt before the app gets the store
     adapter: withStartupCheck(makePersistedAdapter({ ...headgateWebAdapterOptions, storage, … }), storage)
 
+A backfill migration can be run by the app itself at its start, beside or instead of headgate migration up; for an app
+whose events are encrypted end to end it is the only way. --client-migration renders the migration's file into the app,
+
+    await runPendingMigrations(store)
+
+and each generate brings it up to date with the file. With a marker (--marker) it is recorded in a table of the app's
+state that a migration ran. examples/client-migrations.md has the whole story.
+
 Commit both files. --check is for CI: exit 3 when a file is not what the manifest renders. A file that was
 changed by hand is not written over (exit 7) without --force. examples/epoch.md tells the whole story.`
 
@@ -30,13 +38,14 @@ func (a *app) generateCommand() *cli.Command {
 		Category:    plumbing,
 		Usage:       "write headgate.generated.ts, the part of headgate that runs in the app",
 		Description: generateHelp,
-		UsageText:   "headgate generate\nheadgate generate --schema main --dry-run\nheadgate generate --check",
-		Flags: []cli.Flag{
+		UsageText: "headgate generate\nheadgate generate --schema main --dry-run\nheadgate generate --check\n" +
+			"headgate generate --client-migration backfill_priority --marker v1.MigrationRan",
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "schema", Usage: "only the store kind `SCHEMA`"},
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit 3 if a file is not what the manifest renders"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be written, write nothing"},
 			&cli.BoolFlag{Name: "force", Usage: "write over a file that was changed by hand"},
-		},
+		}, generateMigrationFlags()...),
 		Action: a.generate,
 	}
 }
@@ -51,6 +60,11 @@ type generated struct {
 	Import  string            `json:"import"` // what the schema's module writes
 	Notes   []codegen.Adapter `json:"adapters"`
 	Warning string            `json:"warning,omitempty"`
+
+	ClientMigrations []string        `json:"client_migrations,omitempty"`
+	Changed          []string        `json:"changed_migrations,omitempty"` // whose files are not what was generated before
+	Marker           *codegen.Marker `json:"marker,omitempty"`
+	Rebuild          string          `json:"rebuild,omitempty"` // what a marker's table that is new costs
 }
 
 func (a *app) generate(c *cli.Context) error {
@@ -69,6 +83,13 @@ func (a *app) generate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	changes, err := a.migrationChanges(c, schemas)
+	if err != nil {
+		return err
+	}
+	if err := changes.known(c.Context, a, cfg, schemas); err != nil {
+		return err
+	}
 	w := codegen.Workspace{Dir: cfg.Dir, Releases: cfg.Releases}
 	m, err := codegen.Load(w.ManifestFile())
 	if err != nil {
@@ -78,7 +99,7 @@ func (a *app) generate(c *cli.Context) error {
 	var report []generated
 	bad := 0
 	for _, s := range schemas {
-		g, f, err := a.renderSchema(c, w, m, s)
+		g, f, err := a.renderSchema(c, w, m, s, changes)
 		if err != nil {
 			return err
 		}
@@ -112,7 +133,7 @@ func (a *app) generate(c *cli.Context) error {
 }
 
 // renderSchema brings one schema's section into m, refuses what can't be, and renders its file.
-func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manifest, s config.Schema) (generated, codegen.File, error) {
+func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manifest, s config.Schema, changes *migrationChanges) (generated, codegen.File, error) {
 	var none generated
 	if err := w.CheckStrategy(s.Name); err != nil {
 		return none, codegen.File{}, err
@@ -127,15 +148,24 @@ func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manif
 	if err := known.CheckNotLower(m, s.Name); err != nil {
 		return none, codegen.File{}, err
 	}
+	section := m.Schemas[s.Name]
+	g := generated{
+		Schema: s.Name, File: section.File, Epoch: section.Epoch,
+		Import: fmt.Sprintf("import { withHeadgate } from './headgate.generated%s'", section.Imports.Suffix()),
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return none, codegen.File{}, err
+	}
+	if err := a.applyMigrations(c.Context, cfg, changes, s.Name, &section, &g); err != nil {
+		return none, codegen.File{}, err
+	}
+	m.Schemas[s.Name] = section
 	f, err := w.File(m, s.Name)
 	if err != nil {
 		return none, f, err
 	}
-	section := m.Schemas[s.Name]
-	g := generated{
-		Schema: s.Name, File: section.File, Epoch: section.Epoch, Status: f.Status,
-		Import: fmt.Sprintf("import { withHeadgate } from './headgate.generated%s'", section.Imports.Suffix()),
-	}
+	g.Status = f.Status
 	for _, name := range s.Adapters {
 		adapter, err := codegen.AdapterNamed(string(name))
 		if err != nil {
@@ -167,6 +197,11 @@ func (a *app) writeGenerated(w io.Writer, report []generated, check, dryRun bool
 		for _, n := range g.Notes {
 			if n.Note != "" && g.Status != codegen.Current {
 				fmt.Fprintf(w, "  %s: %s\n", n.Name, n.Note)
+			}
+		}
+		for _, line := range g.migrationLines() {
+			if g.Status != codegen.Current {
+				fmt.Fprintf(w, "  %s\n", line)
 			}
 		}
 		if g.Warning != "" {
