@@ -42,6 +42,7 @@ func layers() map[string][]string {
 		"internal/jobs":                append([]string{"internal/control"}, adapter...),
 		"internal/codegen":             {"internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/atomicfile":          {"internal/errs"},
+		"internal/inventory":           {"internal/livestore", "internal/errs"},
 		"internal/testenv":             {},
 
 		"internal/livestore/replay":                {"internal/livestore/replay/state", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},

@@ -11,7 +11,7 @@ import (
 )
 
 // Check runs the migration's queries on the state of an empty log, which finds what SQLite or the events' schemas would
-// refuse in every store. It needs no log.
+// refuse in every store; a module runs once, and must do so without any row. It needs no log.
 func (j Job) Check(ctx context.Context) error {
 	j.Log, j.After = emptyLog{}, nil
 	s, err := j.open(ctx)
@@ -19,7 +19,14 @@ func (j Job) Check(ctx context.Context) error {
 		return err
 	}
 	defer s.close()
-	for _, e := range s.Definition.Emits {
+	queries := s.Definition.Emits
+	if s.Definition.module != nil {
+		queries = nil
+		if _, _, err := s.dueOf(0); err != nil {
+			return err
+		}
+	}
+	for _, e := range queries {
 		columns, err := s.columns(e.SQL, e.SQLLine)
 		if err != nil {
 			return err
@@ -93,6 +100,9 @@ func Scan(ctx context.Context, log eventlog.Reader, defs []Definition) ([]Standi
 		}
 		name, sum, ours := committedBy(e.ClientID)
 		if !ours {
+			for i, d := range defs {
+				out[i].Marked = out[i].Marked || d.marks(e)
+			}
 			continue
 		}
 		i, ok := at[name]

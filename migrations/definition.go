@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
+	"headgate/internal/livestore/script"
 )
 
 // MaxFileBytes is how large a migration file may be.
@@ -25,10 +27,12 @@ const MaxFileBytes = 1 << 20
 
 // A Definition is a migration as its file says it.
 type Definition struct {
-	Number   int64  `json:"number"`
-	Name     string `json:"name"` // of the file, without its extension: 00001_backfill_priority
-	Path     string `json:"path"`
-	Checksum string `json:"checksum"` // "sha256-<hex>" of the file, its line ends made LF
+	Number int64  `json:"number"`
+	Name   string `json:"name"` // of the file, without its extension: 00001_backfill_priority
+	Path   string `json:"path"`
+	// Checksum is "sha256-<hex>" of the file, and of what belongs to it: its inputs, or what it imports. Line ends are
+	// made LF.
+	Checksum string `json:"checksum"`
 
 	Schema       string   `json:"schema"`   // of headgate.yaml; empty where the app has only one
 	Requires     string   `json:"requires"` // a constraint on releases: ">= 1.1.0"
@@ -40,19 +44,21 @@ type Definition struct {
 	Marker       string   `json:"marker,omitempty"`   // the app's event that says that the migration ran; empty for none
 	MarkerLine   int      `json:"-"`
 
+	Inputs  []Input  `json:"inputs,omitempty"`
 	Emits   []Emit   `json:"emits"`
 	Asserts []Assert `json:"asserts"`
 
 	constraint, needed version.Constraints
+	module             *module // of a migration in TypeScript, which yields all that it emits
 }
 
-// An Emit is a query whose rows become events.
+// An Emit is a query whose rows become events, or one of the events that a module yields.
 type Emit struct {
 	Event string   `json:"event"`
 	Key   []string `json:"key"` // columns that tell the events apart; also fields of the event
-	SQL   string   `json:"sql"`
+	SQL   string   `json:"sql,omitempty"`
 	Line  int      `json:"line"` // of the directive
-	// SQLLine is where the query begins.
+	// SQLLine is where the query, or the module's generator, begins.
 	SQLLine int `json:"-"`
 }
 
@@ -84,34 +90,53 @@ func Newest(d Definition, versions []string) (string, bool) {
 	return slices.MaxFunc(admitted, schema.CompareVersions), true
 }
 
-var fileName = regexp.MustCompile(`^(\d+)_([a-z0-9][a-z0-9_]*)\.sql$`)
+var fileName = regexp.MustCompile(`^(\d+)_([a-z0-9][a-z0-9_]*)\.(sql|ts)$`)
 
-// LoadDir reads every migration of a directory, in the order of their numbers. A directory that does not exist has
-// none. Files that are not called NUMBER_name.sql are left alone, unless they end in .sql.
-func LoadDir(dir string) ([]Definition, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// named reads a migration's number and name from its file's.
+func named(path string) (number int64, name string, err error) {
+	base := filepath.Base(path)
+	m := fileName.FindStringSubmatch(base)
+	if m == nil {
+		return 0, "", errs.Invalidf("a migration's file is called NUMBER_name.sql, as in 00001_backfill_priority.sql, or NUMBER_name.ts").At("%s", path).
+			Hintf("the name has lower-case letters, digits and underscores")
 	}
+	if number, err = strconv.ParseInt(m[1], 10, 64); err != nil {
+		return 0, "", errs.Invalidf("the migration's number is too large").At("%s", path)
+	}
+	return number, strings.TrimSuffix(base, "."+m[3]), nil
+}
+
+// Load reads every migration of a directory, in the order of their numbers. A directory that does not exist has none.
+// Those in TypeScript are evaluated in sandboxes that l starts. Files that are not called NUMBER_name.sql or
+// NUMBER_name.ts are left alone, unless they look like it: they end in .sql, or in .ts and begin with a digit.
+func Load(ctx context.Context, l script.Launcher, dir string) ([]Definition, error) {
+	return load(dir, func(path string) (Definition, error) { return loadModule(ctx, l, path) })
+}
+
+// LoadDir is [Load] for the migrations in SQL alone, which takes no sandbox.
+func LoadDir(dir string) ([]Definition, error) { return load(dir, nil) }
+
+func load(dir string, typescript func(path string) (Definition, error)) ([]Definition, error) {
+	files, err := list(dir)
 	if err != nil {
-		return nil, errs.New(errs.Internal, "can't read the migrations").At("%s", dir).Because(err)
+		return nil, err
 	}
 	var all []Definition
-	for _, e := range entries {
-		if e.IsDir() || filepath.Ext(e.Name()) != ".sql" || strings.HasPrefix(e.Name(), ".") {
+	for _, path := range files {
+		var d Definition
+		switch {
+		case filepath.Ext(path) == ".sql":
+			d, err = loadSQL(path)
+		case typescript == nil:
 			continue
+		default:
+			d, err = typescript(path)
 		}
-		path := filepath.Join(dir, e.Name())
-		data, err := readFile(path)
-		if err != nil {
-			return nil, err
-		}
-		d, err := Parse(path, data)
 		if err != nil {
 			return nil, err
 		}
 		if i := slices.IndexFunc(all, func(o Definition) bool { return o.Number == d.Number }); i >= 0 {
-			return nil, errs.Invalidf("two migrations have the number %d: %s and %s", d.Number, all[i].Name, d.Name).At("%s", path).
+			return nil, errs.Invalidf("two migrations have the number %d: %s and %s", d.Number, filepath.Base(all[i].Path), filepath.Base(d.Path)).At("%s", path).
 				Hintf("give the newer one, which no store ran, a number of its own")
 		}
 		all = append(all, d)
@@ -120,16 +145,53 @@ func LoadDir(dir string) ([]Definition, error) {
 	return all, resolve(all)
 }
 
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > MaxFileBytes {
-		return nil, errs.Invalidf("a migration has at most 1 MB, this file has %d bytes", info.Size()).At("%s", path)
+// list returns the paths of a directory's migrations.
+func list(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, errs.New(errs.Internal, "can't read the migration").At("%s", path).Because(err)
+		return nil, errs.New(errs.Internal, "can't read the migrations").At("%s", dir).Because(err)
 	}
-	return data, nil
+	var out []string
+	for _, e := range entries {
+		name := e.Name()
+		module := filepath.Ext(name) == ".ts" && !strings.HasSuffix(name, ".d.ts") && isDigit(name[0])
+		if !e.IsDir() && !strings.HasPrefix(name, ".") && (filepath.Ext(name) == ".sql" || module) {
+			out = append(out, filepath.Join(dir, name))
+		}
+	}
+	return out, nil
+}
+
+// NextNumber is the number after the highest one that a migration of the directory has. It opens none of them.
+func NextNumber(dir string) (int64, error) {
+	files, err := list(dir)
+	if err != nil {
+		return 0, err
+	}
+	next := int64(1)
+	for _, path := range files {
+		n, _, err := named(path)
+		if err != nil {
+			return 0, err
+		}
+		next = max(next, n+1)
+	}
+	return next, nil
+}
+
+func loadSQL(path string) (Definition, error) {
+	data, err := readFile(path, MaxFileBytes)
+	if err != nil {
+		return Definition{}, err
+	}
+	d, err := Parse(path, data)
+	if err == nil {
+		err = d.readInputs()
+	}
+	return d, err
 }
 
 // resolve turns the numbers in After into names, and checks that what comes before exists and is earlier.
@@ -184,4 +246,23 @@ func Find(all []Definition, name string) (Definition, error) {
 func checksum(data []byte) string {
 	sum := sha256.Sum256(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")))
 	return "sha256-" + hex.EncodeToString(sum[:])
+}
+
+// A part is a file that belongs to a migration.
+type part struct {
+	name string // relative to the migration's directory
+	data []byte
+}
+
+// joined is the checksum of a migration's file together with its parts, that of the file alone where there are none.
+func joined(file string, parts []part) string {
+	if len(parts) == 0 {
+		return file
+	}
+	var b strings.Builder
+	b.WriteString(file + "\n")
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%s %s\n", checksum(p.data), p.name)
+	}
+	return checksum([]byte(b.String()))
 }

@@ -91,6 +91,8 @@ func (l *ledger) see(e livestore.Event) {
 	if !ours || migration != l.def.Name {
 		if ours {
 			l.ran[migration] = true
+		} else if l.def.marks(e) {
+			l.marked = true // a client ran it, with the generated helper
 		}
 		l.foreign++
 		return
@@ -112,6 +114,15 @@ func (l *ledger) see(e livestore.Event) {
 			l.done.add(key)
 		}
 	}
+}
+
+// marks reports whether an event is the migration's marker, whoever committed it.
+func (d Definition) marks(e livestore.Event) bool {
+	if d.Marker == "" || e.Name != d.Marker {
+		return false
+	}
+	var m struct{ Migration string }
+	return json.Unmarshal(e.Args, &m) == nil && m.Migration == d.Name
 }
 
 // A candidate is an event that is due.

@@ -30,10 +30,18 @@ func Lint(d Definition, releases []*schema.Release) []Problem {
 		})
 	}
 	slices.SortFunc(admitted, func(a, b *schema.Release) int { return schema.CompareVersions(a.Version, b.Version) })
+	for _, in := range d.Inputs {
+		for _, r := range admitted {
+			if p, taken := in.taken(r); taken {
+				out = append(out, p)
+				break
+			}
+		}
+	}
 	for _, e := range d.Emits {
 		out = append(out, lintEvent(d, e.Event, e.Line, admitted)...)
 		out = append(out, lintKey(e, admitted[len(admitted)-1])...)
-		out = append(out, lintTables(e, admitted[len(admitted)-1])...)
+		out = append(out, lintTables(e.SQL, e.SQLLine, admitted[len(admitted)-1])...)
 	}
 	if d.Marker != "" {
 		out = append(out, lintEvent(d, d.Marker, d.MarkerLine, admitted)...)
@@ -106,8 +114,8 @@ func lintKey(e Emit, newest *schema.Release) (out []Problem) {
 }
 
 // lintTables finds a query over data that no backend has: client documents are made by events that stay on a client.
-func lintTables(e Emit, r *schema.Release) (out []Problem) {
-	l := lexer{src: e.SQL, line: e.SQLLine}
+func lintTables(sql string, line int, r *schema.Release) (out []Problem) {
+	l := lexer{src: sql, line: line}
 	for t := l.next(); t.kind != tokenEnd; t = l.next() {
 		name := strings.Trim(t.text, "\"`[]")
 		if t.kind != tokenWord && t.kind != tokenName || slices.ContainsFunc(out, func(p Problem) bool { return strings.Contains(p.Msg, " "+name+" ") }) {

@@ -27,17 +27,20 @@ func (s *session) mark(ctx context.Context) error {
 			return errs.New(errs.Unverifiable, "release %s fails on the marker: %s", s.Target.Release.Version, p).
 				At("%s:%d", s.Definition.Path, s.Definition.MarkerLine)
 		}
-		err = s.commit(ctx, batch)
+		err = s.commit(ctx, batch, func() {})
 		var moved *movedError
-		if errors.As(err, &moved) {
-			continue // late rows that the others made due wait for the next run
+		if errors.As(err, &moved) { // late rows that the others made due wait for the next run
+			if err := s.live.Drop(); err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return err
 		}
 		s.ledger.see(batch[0])
-		if p, err := s.live.Apply(batch); err != nil || p != nil {
-			return errors.Join(err, poisonError(p))
+		if err := s.live.Keep(); err != nil {
+			return err
 		}
 	}
 	s.report.Marker = true

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -14,22 +13,20 @@ import (
 	"headgate/internal/errs"
 )
 
-// Parse reads a migration file. path names it in errors and gives the migration its number and name. Every error has
-// a line.
+// Parse reads a migration in SQL. path names it in errors and gives the migration its number and name. Every error has
+// a line. No other file is opened: inputs stay unread, so that a definition that has some can't run.
 func Parse(path string, data []byte) (Definition, error) {
-	m := fileName.FindStringSubmatch(filepath.Base(path))
-	if m == nil {
-		return Definition{}, errs.Invalidf("a migration's file is called NUMBER_name.sql, as in 00001_backfill_priority.sql").At("%s", path).
-			Hintf("the name has lower-case letters, digits and underscores")
-	}
-	number, err := strconv.ParseInt(m[1], 10, 64)
+	number, name, err := named(path)
 	if err != nil {
-		return Definition{}, errs.Invalidf("the migration's number is too large").At("%s", path)
+		return Definition{}, err
+	}
+	if filepath.Ext(path) != ".sql" {
+		return Definition{}, errs.Invalidf("the migration is not in SQL").At("%s", path)
 	}
 	p := &parser{
 		path: path, lex: lexer{src: string(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), line: 1},
 		def: Definition{
-			Number: number, Name: strings.TrimSuffix(filepath.Base(path), ".sql"), Path: path, Checksum: checksum(data),
+			Number: number, Name: name, Path: path, Checksum: checksum(data),
 			Emits: []Emit{}, Asserts: []Assert{},
 		},
 	}
@@ -53,6 +50,8 @@ type parser struct {
 	lex  lexer
 	def  Definition
 	up   bool
+
+	params bool // admitted in queries: a module gives them their values
 
 	emit   *Emit   // waits for its query
 	assert *Assert // waits for its query
@@ -193,6 +192,8 @@ func (p *parser) headgate(line int, text string) error {
 	case "after":
 		err = once(strings.Join(p.def.After, " "))
 		p.def.After, p.def.AfterLine = strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' }), line
+	case "input":
+		return p.input(line, rest)
 	case "marker":
 		err = once(p.def.Marker)
 		p.def.Marker, p.def.MarkerLine = rest, line
@@ -206,7 +207,7 @@ func (p *parser) headgate(line int, text string) error {
 	case "assert":
 		return p.startAssert(line, rest)
 	default:
-		return p.bad(line, "unknown directive %q", word).Hintf("there are: schema, requires, needed-by, after, marker, repeat, emit, assert")
+		return p.bad(line, "unknown directive %q", word).Hintf("there are: schema, requires, needed-by, after, input, marker, repeat, emit, assert")
 	}
 	return err
 }
@@ -341,7 +342,7 @@ func (p *parser) steady(tokens []token) error {
 		if t.kind == tokenName && call { // "random"() is a call, too
 			t.kind, t.text = tokenWord, strings.Trim(t.text, "\"`[]")
 		}
-		if t.kind == tokenParam {
+		if t.kind == tokenParam && !p.params {
 			return p.bad(t.line, "a query has no parameters, but this one has %s", t.text).Hintf("write the value itself")
 		}
 		if t.kind != tokenWord || i > 0 && tokens[i-1].is(".") {

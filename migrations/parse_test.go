@@ -209,7 +209,7 @@ func TestLoadDir(t *testing.T) {
 
 // Whatever the file, Parse gives a definition or an error with a place, and what it takes for a query is in the file.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{whole, file("SELECT 1 AS id;"), "-- +goose Down", "-- headgate:", "'", "/*", "[", "-- headgate: emit a key b\nSELECT :x;"} {
+	for _, s := range []string{whole, file("SELECT 1 AS id;"), "-- +goose Down", "-- headgate:", "'", "/*", "[", "-- headgate: emit a key b\nSELECT :x;", "-- headgate: input a.csv\n" + file("SELECT id FROM a;"), "-- headgate: input sqlite_.csv", "-- headgate: input ../a.csv -- b"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

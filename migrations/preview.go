@@ -15,6 +15,9 @@ func (d Definition) markerID(store livestore.StoreID) string {
 	return engine.UUID5(d.Namespace(store), "marker")
 }
 
+// previewBatch is how many events a preview adds to the state at once.
+const previewBatch = 500
+
 // Preview runs the migration on a copy of the store's state and commits nothing. Tables says what the events would
 // do to the rows, as o asks.
 func (j Job) Preview(ctx context.Context, o state.Options) (Report, error) {
@@ -27,9 +30,9 @@ func (j Job) Preview(ctx context.Context, o state.Options) (Report, error) {
 	if err := s.live.Snapshot(before); err != nil {
 		return Report{}, err
 	}
-	s.commit = func(context.Context, []livestore.Event) error { return nil } // all adds them to the state
+	s.commit = func(context.Context, []livestore.Event, func()) error { return nil } // all adds them to the state
 	head := s.report.Head
-	if err := s.all(ctx, func() int { return window }); err != nil {
+	if err := s.all(ctx, func() int { return previewBatch }); err != nil {
 		return s.report, err
 	}
 	s.report.Head = head
@@ -78,7 +81,7 @@ func (j Job) Verify(ctx context.Context) (r Report, complete bool, err error) {
 		s.report.Outcome = Fresh
 		return s.report, true, nil
 	}
-	for i := range s.Definition.Emits {
+	for i := range s.Definition.sources() {
 		_, total, err := s.dueOf(i)
 		if err != nil {
 			return s.report, false, err

@@ -40,22 +40,30 @@ const maxBehind = 5
 // limit is how many events the next push takes.
 func (p *pusher) limit() int { return p.batch }
 
-// push waits for its turn, makes sure that the state is the log's, and appends the batch.
-func (p *pusher) push(ctx context.Context, batch []livestore.Event) error {
+// push waits for its turn, makes sure that the state is the log's, and appends the batch. While that is on its way,
+// meanwhile is called.
+func (p *pusher) push(ctx context.Context, batch []livestore.Event, meanwhile func()) error {
 	if !p.last.IsZero() {
 		if err := p.Sleep(ctx, p.last.Add(p.pace).Sub(p.Now())); err != nil {
 			return err
 		}
 	}
-	if moved, err := p.pull(ctx); err != nil {
-		return err
-	} else if moved {
-		p.slower()
-		return &movedError{}
+	// A push at the wrong place is refused, so this is for the others' sake: what they wrote is seen before ours collides
+	// with it. A pace of 0 says that the store is idle.
+	if p.Pace > 0 {
+		if moved, err := p.pull(ctx); err != nil {
+			return err
+		} else if moved {
+			p.slower()
+			return &movedError{}
+		}
 	}
 	p.last = p.Now()
 	pushing, done := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
-	err := p.log.Append(pushing, batch)
+	answer := make(chan error, 1)
+	go func() { answer <- p.log.Append(pushing, batch) }()
+	meanwhile()
+	err := <-answer
 	done()
 	p.pushes++
 	var ahead *eventlog.AheadError
@@ -93,8 +101,8 @@ func (p *pusher) recover(ctx context.Context, cause error) error {
 			return err
 		}
 		if p.Now().Sub(p.progress) > p.Patience {
-			return errs.New(errs.Partial, "no event could be committed for %s", p.Patience).Because(cause).
-				Hintf("others write too fast, or the backend does not answer; what was committed stays, and the command goes on from there")
+			return &stop{Stalled, errs.New(errs.Partial, "no event could be committed for %s", p.Patience).Because(cause).
+				Hintf("others write too fast, or the backend does not answer; what was committed stays, and the command goes on from there")}
 		}
 		moved, err := p.pull(ctx)
 		if err != nil {
@@ -122,6 +130,9 @@ func (p *pusher) pull(ctx context.Context) (moved bool, err error) {
 			return nil
 		}
 		moved = true
+		if err := p.live.Drop(); err != nil {
+			return err
+		}
 		poison, err := p.live.Apply(batch)
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ type Job struct {
 const maxBatch = 50
 
 // window is how many due events are held in memory.
-const window = 2000
+const window = 10_000
 
 // A session is a Job at work: the store's state, and what its log says of the migration.
 type session struct {
@@ -59,10 +59,10 @@ type session struct {
 	live   *replay.Live
 	report Report
 
-	commit  func(context.Context, []livestore.Event) error // how a batch gets into the log
-	foreign int64                                          // of the ledger, when due was last asked
-	settled []bool                                         // emits that had nothing due, while nobody else wrote
-	left    int64                                          // what must be due at most of the current emit
+	commit  func(ctx context.Context, batch []livestore.Event, meanwhile func()) error // how a batch gets into the log
+	foreign int64                                                                      // of the ledger, when due was last asked
+	settled []bool                                                                     // sources that had nothing due, while nobody else wrote
+	left    int64                                                                      // what must be due at most of the current source
 }
 
 // watched is a log that shows the ledger what is read from it.
@@ -87,12 +87,16 @@ func (w watched) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq
 // open replays the log under the target release and reads from it what the migration did already. Where nothing is
 // to be done on the store at all (an empty log) the session has no state. The caller closes it.
 func (j Job) open(ctx context.Context) (*session, error) {
-	s := &session{Job: j, ledger: newLedger(j.Definition), settled: make([]bool, len(j.Definition.Emits)), left: -1}
+	s := &session{Job: j, ledger: newLedger(j.Definition), settled: make([]bool, j.Definition.sources()), left: -1}
 	s.report = Report{Store: j.Store, Migration: j.Definition.Name, Release: j.Target.Release.Version, Asserts: []AssertResult{}}
 	start := j.Now()
+	more, err := j.beside()
+	if err != nil {
+		return nil, err
+	}
 	live, res, err := replay.Follow(ctx, j.Launcher, j.Target, watched{j.Log, s.ledger}, replay.Options{
 		Out: filepath.Join(j.Dir, "state.db"), Checkpoints: j.Checkpoints, Store: string(j.Store), Now: j.Now,
-	}, j.Definition.Namespace(j.Store))
+	}, more)
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +119,25 @@ func (j Job) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// beside is what the definition's queries or module need beside the state.
+func (j Job) beside() (o replay.LiveOptions, err error) {
+	o.Namespace = j.Definition.Namespace(j.Store)
+	if o.Inputs, err = j.Definition.inputs(j.Target.Release); err != nil {
+		return o, err
+	}
+	if m := j.Definition.module; m != nil {
+		o.Module = &replay.Module{Code: m.script.Code}
+		o.Module.Rules, err = m.rules(j.Definition, j.Target.Release)
+	}
+	return o, err
+}
+
 func (s *session) close() { s.live.Close() }
 
 func poisoned(j Job, p *replay.Poison) error {
-	return errs.New(errs.Unverifiable, "the log holds an event that release %s fails on: %s", j.Target.Release.Version, p).
+	return &stop{Poisoned, errs.New(errs.Unverifiable, "the log holds an event that release %s fails on: %s", j.Target.Release.Version, p).
 		Hintf("a client that rebuilds its state from this log does not start; nothing was committed").
-		Then("headgate log stats --store " + string(j.Store))
+		Then("headgate log stats --store " + string(j.Store))}
 }
 
 // unknownShare is the share of a log's events that its schema may not know.
@@ -198,7 +215,7 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		due, total, emit, err := s.due()
+		due, total, source, err := s.due()
 		if err != nil {
 			return err
 		}
@@ -210,7 +227,7 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 				Hintf("the store changed since the preview: look at it again").
 				Then("headgate migration preview " + s.Definition.Name + " --store " + string(s.Store))
 		}
-		if err := s.some(ctx, due, total, emit, limit); err != nil {
+		if err := s.some(ctx, due, total, source, limit); err != nil {
 			return err
 		}
 	}
@@ -229,22 +246,28 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 }
 
 // some commits the due events one batch after the other, until none is left or another one's event may have changed
-// what is due.
-func (s *session) some(ctx context.Context, due []candidate, total int64, emit int, limit func() int) error {
+// what is due. While a batch is on its way the next one is tried.
+func (s *session) some(ctx context.Context, due []candidate, total int64, source int, limit func() int) error {
 	committed := int64(0)
+	var next []livestore.Event
 	for len(due) > 0 {
 		if ctx.Err() != nil {
-			return nil // all says so
+			break // all says so
 		}
-		batch := s.number(due[:min(len(due), limit())])
-		if p, err := s.live.Try(batch); err != nil {
-			return err
-		} else if p != nil {
-			return errs.New(errs.Unverifiable, "release %s fails on an event that would be committed: %s", s.Target.Release.Version, p).
-				At("%s:%d", s.Definition.Path, s.Definition.Emits[emit].SQLLine).
-				Hintf("nothing of it was committed; correct the query or the materializer")
+		var err error
+		if next == nil {
+			if next, err = s.try(due[:min(len(due), limit())], source); err != nil {
+				return err
+			}
 		}
-		err := s.commit(ctx, batch)
+		batch, rest := next, due[len(next):]
+		var failed error
+		next = nil
+		err = s.commit(ctx, batch, func() {
+			if len(rest) > 0 && s.live.Room() {
+				next, failed = s.try(rest[:min(len(rest), limit())], source)
+			}
+		})
 		var moved *movedError
 		if errors.As(err, &moved) {
 			break
@@ -256,29 +279,34 @@ func (s *session) some(ctx context.Context, due []candidate, total int64, emit i
 			s.ledger.see(e)
 			s.report.Bytes += int64(len(e.Args))
 		}
-		due = due[len(batch):]
+		due = rest
 		committed += int64(len(batch))
 		s.report.Events += int64(len(batch))
 		s.Progress(s.report.Events, total-committed)
-		if p, err := s.live.Apply(batch); err != nil || p != nil {
-			return errors.Join(err, poisonError(p))
+		if err := errors.Join(s.live.Keep(), failed); err != nil {
+			return err
 		}
 	}
 	s.left = total - committed
-	return nil
+	return s.live.Drop()
 }
 
-func poisonError(p *replay.Poison) error {
-	if p == nil {
-		return nil
+// try makes a batch of candidates and adds it to the state on trial.
+func (s *session) try(due []candidate, source int) ([]livestore.Event, error) {
+	batch := s.number(due)
+	p, err := s.live.Try(batch)
+	if err == nil && p != nil {
+		err = errs.New(errs.Unverifiable, "release %s fails on an event that would be committed: %s", s.Target.Release.Version, p).
+			At("%s", s.Definition.place(source)).
+			Hintf("nothing of it was committed; correct the query or the materializer")
 	}
-	return fmt.Errorf("an event that was tried before failed: %s", p)
+	return batch, err
 }
 
-// number makes events of candidates, after the last event of the state.
+// number makes events of candidates, after the last event of the state and of what is tried.
 func (s *session) number(due []candidate) []livestore.Event {
 	events := make([]livestore.Event, len(due))
-	head := s.live.Head.Global
+	head := s.live.Top().Global
 	for i, c := range due {
 		n := head + livestore.SeqNum(i)
 		events[i] = livestore.Event{
@@ -287,96 +315,4 @@ func (s *session) number(due []candidate) []livestore.Event {
 		}
 	}
 	return events
-}
-
-// due asks which events the first emit that has any would commit now: the query's rows without the keys that are in
-// the log. At most [window] are returned; total counts all.
-func (s *session) due() (due []candidate, total int64, emit int, err error) {
-	others := s.ledger.foreign != s.foreign
-	s.foreign = s.ledger.foreign
-	if others {
-		s.left = -1
-		clear(s.settled)
-	}
-	for i := range s.Definition.Emits {
-		due, total, err = s.dueOf(i)
-		if err != nil {
-			return nil, 0, i, err
-		}
-		if s.settled[i] && total > 0 || s.left >= 0 && total > s.left {
-			return nil, 0, i, errs.Refusedf("the query returns new rows because of the events that it made: it would never end").
-				At("%s:%d", s.Definition.Path, s.Definition.Emits[i].SQLLine).
-				Hintf("let the key be something that the migration's own events don't add to")
-		}
-		if total > 0 {
-			return due, total, i, nil
-		}
-		if !s.settled[i] {
-			s.settled[i], s.left = true, -1
-		}
-	}
-	return nil, 0, 0, nil
-}
-
-func (s *session) dueOf(i int) (due []candidate, total int64, err error) {
-	emit := s.Definition.Emits[i]
-	var enc *encoder
-	var n int64
-	seen := keySet{}
-	err = s.live.Query(emit.SQL, func(columns []string, values []any) error {
-		n++
-		if enc == nil {
-			if enc, err = newEncoder(s.Definition, emit, s.Target.Release, columns); err != nil {
-				return err
-			}
-		}
-		args, key, err := enc.row(n, columns, values)
-		if err != nil {
-			return err
-		}
-		if seen.has(key) {
-			return errs.Invalidf("row %d has the key of an earlier row", n).At("%s", enc.place).
-				Hintf("each key gets one event: let the query return each once (GROUP BY), or add a column to the key")
-		}
-		seen.add(key)
-		if !s.Definition.Repeat && s.ledger.done.has(key) {
-			return nil
-		}
-		total++
-		if len(due) < window {
-			due = append(due, candidate{event: emit.Event, args: args, key: key})
-		}
-		return nil
-	})
-	if e := errs.As(err); e != nil && e.Where == "" {
-		e.At("%s:%d", s.Definition.Path, emit.SQLLine)
-	}
-	return due, total, err
-}
-
-// asserts evaluates the definition's asserts on the state as it is.
-func (s *session) asserts() error {
-	s.report.Asserts = s.report.Asserts[:0]
-	var failed error
-	for _, a := range s.Definition.Asserts {
-		r := AssertResult{Label: a.Label, Line: a.Line}
-		rows := 0
-		err := s.live.Query(a.SQL, func(_ []string, values []any) error {
-			rows++
-			r.True = rows == 1 && len(values) == 1 && values[0] != nil && values[0] != int64(0) && values[0] != 0.0
-			return nil
-		})
-		if e := errs.As(err); e != nil {
-			return e.At("%s:%d", s.Definition.Path, a.Line)
-		}
-		if err != nil {
-			return err
-		}
-		s.report.Asserts = append(s.report.Asserts, r)
-		if !r.True && failed == nil {
-			failed = errs.New(errs.Mismatch, "the assert %q does not hold", a.Label).At("%s:%d", s.Definition.Path, a.Line).
-				Hintf("an assert returns one row with one value, 1 when it holds; events that are committed stay")
-		}
-	}
-	return failed
 }

@@ -80,6 +80,9 @@ func TestEveryCodeHasCases(t *testing.T) {
 		miss[code] = miss[code] || strings.HasPrefix(kind, "miss")
 	}
 	for _, r := range planner.Rules() {
+		if r.By != "" { // found by comparing something else than releases
+			continue
+		}
 		if !hit[string(r.Code)] {
 			t.Errorf("no case %s-hit*.txtar", r.Code)
 		}

@@ -36,7 +36,7 @@ type Intent struct {
 	From     *ReleaseRef `json:"from,omitempty"`
 	To       ReleaseRef  `json:"to"`
 	Rollback bool        `json:"rollback,omitempty"`
-	// Migrations are the backfills that the plan carries, by checksum. None yet.
+	// Migrations are the backfills that the plan carries, by checksum: those that need the release that it goes to.
 	Migrations []MigrationRef      `json:"migrations"`
 	Stores     []livestore.StoreID `json:"stores"` // sorted
 	Policy     Policy              `json:"policy"`
@@ -90,11 +90,18 @@ type PlanInput struct {
 	Input
 	Environment string
 	Stores      []livestore.StoreID
+	Migrations  []PlannedMigration
 	// Rollback is true when To is the older release of the two.
 	Rollback bool
 	FailOn   Severity
 	Allow    []Allowance
 	Horizon  time.Duration // 0: 90 days
+}
+
+// A PlannedMigration is a backfill that the release makes possible.
+type PlannedMigration struct {
+	MigrationRef
+	Events []string // that it commits
 }
 
 // BuildPlan joins findings, forecast and steps. A blocked plan is a plan too: its Evidence says what blocks it.
@@ -140,7 +147,10 @@ func BuildPlan(in PlanInput) (*Plan, error) {
 	if in.Rollback && from != nil {
 		intent.Steps = rollbackSteps(from, in.To, keepOldState(in.Facts.Adapters))
 	} else {
-		intent.Steps = upgradeSteps(from, in.To, days, isRecorded(in.History, in.To))
+		intent.Steps = upgradeSteps(from, in.To, days, isRecorded(in.History, in.To), in.Migrations)
+		for _, m := range in.Migrations {
+			intent.Migrations = append(intent.Migrations, m.MigrationRef)
+		}
 	}
 	p := &Plan{FormatVersion: PlanFormat, Intent: intent, Digest: intent.digest()}
 	p.Evidence = Evidence{

@@ -18,6 +18,8 @@ type Rule struct {
 	// Decodes is true when the replay side asks only whether old payloads decode, so that a probe over real logs can
 	// answer it.
 	Decodes bool `json:"decodes,omitempty"`
+	// By is the command that finds it, empty for those that compare releases (check, plan, gate).
+	By string `json:"by,omitempty"`
 
 	Breaks  string `json:"breaks"` // what breaks
 	Who     string `json:"who"`    // for whom
@@ -27,7 +29,7 @@ type Rule struct {
 
 // Rules returns every code, sorted.
 func Rules() []Rule {
-	all := slices.Concat(eventRules(), fieldRules(), typeRules(), shapeRules(), stateRules(), materializerRules(), appRules())
+	all := slices.Concat(eventRules(), fieldRules(), typeRules(), shapeRules(), stateRules(), materializerRules(), appRules(), rolloutRules())
 	slices.SortFunc(all, func(a, b Rule) int { return cmp.Compare(a.Code, b.Code) })
 	return all
 }

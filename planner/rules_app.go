@@ -81,3 +81,22 @@ func appRules() []Rule {
 		},
 	}
 }
+
+func rolloutRules() []Rule {
+	return []Rule{
+		{
+			Code: "RO102", Title: "a release that is alive lacks the definition of what is committed", Replay: OK, Fleet: Warning, By: "headgate migration up",
+			Breaks:  "A client of that release skips the event and moves its head past it: it has a hole, which its upgrade does not fill as long as the state hash stays. In a browser it may lose what it commits after a reload, while such an event is the last of its log.",
+			Who:     "Clients of the release, in every store that the migration commits to.",
+			Fix:     "Wait until no client runs the release, and say so under fleet: alive: in headgate.yaml; or allow it with a reason: --allow RO102 --reason TEXT.",
+			Example: "A migration emits v1.TodoArchived, which 1.2.0 added, while 5 % of the clients run 1.1.0.",
+		},
+		{
+			Code: "RO103", Title: "a flag's variant lacks its event in a release at or above its floor", Replay: OK, Fleet: Error, By: "headgate flags check",
+			Breaks:  "A build that the floor lets in is told to emit an event that it does not define, or that nobody materializes.",
+			Who:     "The builds from the floor on.",
+			Fix:     "Raise the floor to the first release that defines and materializes the event.",
+			Example: "v2: {event: v2.TodoCreated, floor: 1.0.0} while 1.1.0 is the first that defines v2.TodoCreated.",
+		},
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"headgate/internal/livestore/schema"
 )
@@ -96,7 +97,7 @@ func variant(e *schema.Event) string {
 }
 
 // upgradeSteps lays out the way from one release to the next, which may not be recorded yet.
-func upgradeSteps(from, to *schema.Release, horizonDays int, recorded bool) []Step {
+func upgradeSteps(from, to *schema.Release, horizonDays int, recorded bool, migrations []PlannedMigration) []Step {
 	var out []Step
 	rebuild := from != nil && rebuilds(from, to)
 	back := "Nothing to go back to: it is the first release."
@@ -136,7 +137,7 @@ func upgradeSteps(from, to *schema.Release, horizonDays int, recorded bool) []St
 		Undo:         back,
 	})
 	open := openings(from, to)
-	if len(open) == 0 {
+	if len(open)+len(migrations) == 0 {
 		return number(out)
 	}
 	out = append(out, Step{
@@ -149,10 +150,27 @@ func upgradeSteps(from, to *schema.Release, horizonDays int, recorded bool) []St
 	for _, o := range open {
 		out = append(out, openStep(o))
 		if o.previous != nil {
-			out = append(out, backfillStep(o), retireStep(o))
+			if !slices.ContainsFunc(migrations, func(m PlannedMigration) bool { return slices.Contains(m.Events, o.event.Name) }) {
+				out = append(out, backfillStep(o))
+			}
+			out = append(out, retireStep(o))
 		}
 	}
+	for _, m := range migrations {
+		out = append(out, migrationStep(m))
+	}
 	return number(out)
+}
+
+// migrationStep is a backfill that is written.
+func migrationStep(m PlannedMigration) Step {
+	return Step{
+		ID: "backfill-" + m.Name, Kind: BackfillRows, Title: "Run migration " + m.Name,
+		Gate:         "Every release that is alive defines and materializes " + strings.Join(m.Events, ", ") + "; headgate migration preview " + m.Name + " shows what is expected.",
+		Action:       "headgate apply PLAN --step backfill commits what is due, once in each store.",
+		Verification: "headgate migration verify " + m.Name + " ends with 0.",
+		Undo:         "Committed events stay; headgate migration compensate " + m.Name + " drafts the opposite ones.",
+	}
 }
 
 func openStep(o opening) Step {

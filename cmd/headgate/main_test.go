@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 //	status N PROGRAM ARGS…   run it and demand the exit status N
 //	copytodo DIR             copy the example app, with its npm packages linked
 //	makelog FILE N [SQL…]    write a client's log of N generated events, then run the statements on it
+//	sqlite FILE SQL…         run the statements on a SQLite database
 //	truncate FILE BYTES      cut bytes off the file's end
 //
 // and the conditions [linux], [unix], …, [root], and [mounts]: small file systems can be mounted.
@@ -42,6 +43,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":   status,
 			"makelog":  makeLog,
+			"sqlite":   runSQL,
 			"truncate": truncate,
 			"copytodo": func(ts *testscript.TestScript, neg bool, args []string) { copyTodo(t, ts, neg, args) },
 		},

@@ -47,7 +47,7 @@ func NewProxy(t testing.TB, address string) *Proxy {
 			}
 			backend, err := net.Dial("tcp", p.target)
 			if err != nil {
-				client.Close()
+				_ = client.Close() // nothing is lost with it
 				continue
 			}
 			p.add(client, backend)
@@ -56,7 +56,7 @@ func NewProxy(t testing.TB, address string) *Proxy {
 		}
 	})
 	t.Cleanup(func() {
-		listener.Close()
+		_ = listener.Close() // nothing is lost with it
 		p.CutAll()
 		wg.Wait()
 	})
@@ -76,7 +76,7 @@ func (p *Proxy) CutAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		c.Close()
+		_ = c.Close() // nothing is lost with it
 	}
 	clear(p.conns)
 }
@@ -89,8 +89,8 @@ func (p *Proxy) Set(rule func(toBackend bool, data []byte) Verdict) {
 }
 
 func (p *Proxy) copy(dst, src net.Conn, toBackend bool) {
-	defer dst.Close()
-	defer src.Close()
+	defer dst.Close() //nolint:errcheck // nothing is lost with it
+	defer src.Close() //nolint:errcheck // nothing is lost with it
 	buf := make([]byte, 1<<20)
 	for {
 		n, err := src.Read(buf)

@@ -4,5 +4,6 @@
 //
 //	Build    TypeScript -> Script (code + source map of the app's own files)
 //	Describe Script -> schema.Release, by evaluating it in the sandbox
+//	Module   one module that stands for itself (a migration) -> Script
 //	Dir      headgate/releases/<schema>: <version>.json, bundles by content, headgate.sum
 package bundle

@@ -21,22 +21,39 @@ type Live struct {
 	parts  chan livePart
 	done   chan struct{}
 	Head   livestore.ClientSeq // the last event that is in it
+
+	tried []livestore.ClientSeq // the last events of the batches that are tried
+	kept  int                   // batches that are in it, but can't be let go of in the database yet
 }
+
+// maxTried is how many batches may lie on each other in the database: each costs it a savepoint.
+const maxTried = 16
 
 type livePart struct {
 	answer liveAnswer
 	err    error
 }
 
+// LiveOptions say what is there beside the state.
+type LiveOptions struct {
+	// Namespace is what uuid5(name), in SQL and in the module, derives its ids from.
+	Namespace string
+	// Inputs are tables of outside values. Their names must be none of the release's tables.
+	Inputs []Input
+	// Module is what [Live.Generate] runs; nil for nothing.
+	Module *Module
+}
+
 // Follow replays the log into Options.Out, as [Replay] does, and keeps that state open. A log with a poison event
-// has no state: then the Live is nil, and the result says why. namespace is what the SQL function uuid5(name)
-// derives its ids from. The caller closes the Live, and removes the file.
-func Follow(ctx context.Context, l script.Launcher, t Target, r eventlog.Reader, o Options, namespace string) (*Live, Result, error) {
+// has no state: then the Live is nil, and the result says why. The caller closes the Live, and removes the file.
+func Follow(ctx context.Context, l script.Launcher, t Target, r eventlog.Reader, o Options, more LiveOptions) (*Live, Result, error) {
 	res, err := Replay(ctx, l, t, r, o)
 	if err != nil || res.Poison != nil {
 		return nil, res, err
 	}
-	proc, err := l.Start(ctx, LiveJob, liveParams{Program: t.Program, Path: o.Out, Namespace: namespace})
+	proc, err := l.Start(ctx, LiveJob, liveParams{
+		Program: t.Program, Path: o.Out, Namespace: more.Namespace, Inputs: more.Inputs, Module: more.Module,
+	})
 	if err != nil {
 		return nil, res, err
 	}
@@ -103,8 +120,11 @@ func (v *Live) ask(frame []byte, part func(liveAnswer) error) error {
 	return errors.New("the sandbox has ended")
 }
 
-// Apply adds events. The first one that the release fails on is returned; the state is then useless.
+// Apply adds events. The first one that the release fails on is returned; the state is then useless. Nothing may be tried.
 func (v *Live) Apply(events []livestore.Event) (*Poison, error) {
+	if err := v.settled(); err != nil {
+		return nil, err
+	}
 	p, err := v.events(frameEvents, events)
 	if err == nil && p == nil && len(events) > 0 {
 		v.Head = events[len(events)-1].Seq
@@ -112,8 +132,57 @@ func (v *Live) Apply(events []livestore.Event) (*Poison, error) {
 	return p, err
 }
 
-// Try adds events and takes them back. The first one that the release fails on is returned.
-func (v *Live) Try(events []livestore.Event) (*Poison, error) { return v.events(frameTry, events) }
+// Try adds a batch on trial, on top of those that are tried already. The first event that the release fails on is
+// returned, and then the batch is not there. Until what is tried was kept or dropped, the state can't be asked.
+func (v *Live) Try(events []livestore.Event) (*Poison, error) {
+	if !v.Room() {
+		return nil, errors.New("too many batches are tried")
+	}
+	p, err := v.events(frameTry, events)
+	if err == nil && p == nil {
+		v.tried = append(v.tried, events[len(events)-1].Seq)
+	}
+	return p, err
+}
+
+// Room reports whether one more batch may be tried.
+func (v *Live) Room() bool { return v.kept+len(v.tried) < maxTried }
+
+// Top is the last event that is tried, or else the last one of the state.
+func (v *Live) Top() livestore.ClientSeq {
+	if n := len(v.tried); n > 0 {
+		return v.tried[n-1]
+	}
+	return v.Head
+}
+
+// Keep makes the first batch that is tried a part of the state.
+func (v *Live) Keep() error {
+	v.Head, v.tried = v.tried[0], v.tried[1:]
+	v.kept++
+	if len(v.tried) > 0 {
+		return nil // a savepoint can't be released without those inside of it
+	}
+	v.kept = 0
+	return v.ask([]byte{0, frameKeep}, func(liveAnswer) error { return nil })
+}
+
+// Drop takes all batches back that are tried.
+func (v *Live) Drop() error {
+	if len(v.tried) == 0 {
+		return nil
+	}
+	frame := fmt.Appendf([]byte{0, frameDrop}, "%d", v.kept)
+	v.tried, v.kept = nil, 0
+	return v.ask(frame, func(liveAnswer) error { return nil })
+}
+
+func (v *Live) settled() error {
+	if len(v.tried) > 0 {
+		return errors.New("batches are tried, and were neither kept nor dropped")
+	}
+	return nil
+}
 
 func (v *Live) events(kind byte, events []livestore.Event) (*Poison, error) {
 	b := &batch{frame: []byte{0, kind, '['}}
@@ -141,6 +210,9 @@ func (v *Live) events(kind byte, events []livestore.Event) (*Poison, error) {
 // Query runs one statement that reads, and calls row with each row: nil, int64, float64, string or []byte. An error
 // of SQLite is an *errs.Error. The state can't be changed by it.
 func (v *Live) Query(sql string, row func(columns []string, values []any) error) error {
+	if err := v.settled(); err != nil {
+		return err
+	}
 	var failed *engine.SQLError
 	err := v.ask(append([]byte{0, frameQuery}, sql...), func(a liveAnswer) error {
 		failed = a.SQL
@@ -163,5 +235,8 @@ func (v *Live) Query(sql string, row func(columns []string, values []any) error)
 
 // Snapshot copies the state to path.
 func (v *Live) Snapshot(path string) error {
+	if err := v.settled(); err != nil {
+		return err
+	}
 	return v.ask(append([]byte{0, frameSnapshot}, path...), func(liveAnswer) error { return nil })
 }

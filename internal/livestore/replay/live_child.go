@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/script"
@@ -14,12 +15,15 @@ import (
 // LiveJob is the name under which a program registers [JobLive] in the sandbox.
 const LiveJob = "live"
 
-// liveParams start the child of a [Live].
+// liveParams start the child of a [Live], or one that only describes a module.
 type liveParams struct {
-	Program engine.Program `json:"program"`
-	Path    string         `json:"path"` // the state so far
-	// Namespace is what uuid5 derives its ids from.
-	Namespace string `json:"namespace"`
+	Program   engine.Program `json:"program"`
+	Path      string         `json:"path"` // the state so far
+	Namespace string         `json:"namespace"`
+	Inputs    []Input        `json:"inputs,omitempty"`
+	Module    *Module        `json:"module,omitempty"`
+	// Describe evaluates the module and does nothing else, see [Exports].
+	Describe bool `json:"describe,omitempty"`
 }
 
 // Sources are the scripts that the job evaluates.
@@ -27,8 +31,11 @@ func (p liveParams) Sources() []string { return p.Program.Sources() }
 
 // Frames of a Live beside frameEvents and frameSnapshot.
 const (
-	frameTry   = 't' // events: apply them and undo that
-	frameQuery = 'q' // a query's text
+	frameTry    = 't' // events: apply them on top of those that are tried, in a savepoint
+	frameKeep   = 'k' // nothing more: what is tried is a part of the state
+	frameDrop   = 'd' // a number: keep so many of the batches that are tried, and take the others back
+	frameQuery  = 'q' // a query's text
+	frameModule = 'm' // nothing more: run the module
 )
 
 // A liveAnswer is a part of what the child answers to a frame; the last part has Last set.
@@ -39,6 +46,9 @@ type liveAnswer struct {
 	SQL     *engine.SQLError  `json:"sql,omitempty"`
 	Columns []string          `json:"columns,omitempty"`
 	Rows    []json.RawMessage `json:"rows,omitempty"`
+	Events  []json.RawMessage `json:"events,omitempty"`  // [name, args] that the module yielded
+	Queries []moduleQuery     `json:"queries,omitempty"` // that it made for the first time
+	Failure *script.Failure   `json:"failure,omitempty"` // what it ended with
 }
 
 // rowsBytes is about how large a part of a query's answer is.
@@ -49,6 +59,9 @@ func JobLive(_ context.Context, s *script.Session) (any, error) {
 	var p liveParams
 	if err := s.Params(&p); err != nil {
 		return nil, err
+	}
+	if p.Describe {
+		return describeModule(s, *p.Module)
 	}
 	db, err := engine.OpenDB(p.Path)
 	if err != nil {
@@ -61,12 +74,17 @@ func JobLive(_ context.Context, s *script.Session) (any, error) {
 	if err := db.AddUUID5(p.Namespace); err != nil {
 		return nil, err
 	}
+	for _, in := range p.Inputs {
+		if err := in.create(db); err != nil {
+			return nil, fmt.Errorf("create the table of %s: %w", in.Table, err)
+		}
+	}
 	e, err := engine.Open(s, p.Program, db, script.VMOptions{})
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	c := &liveChild{path: p.Path, db: db, engine: e, session: s}
+	c := &liveChild{path: p.Path, db: db, engine: e, session: s, module: p.Module, namespace: p.Namespace}
 	return struct{}{}, serve(s, func(kind byte, text string) (bool, error) {
 		a, err := c.frame(kind, text)
 		if err != nil {
@@ -82,6 +100,10 @@ type liveChild struct {
 	db      *engine.DB
 	engine  *engine.Engine
 	session *script.Session
+	tried   int // batches, each in a savepoint
+
+	module    *Module
+	namespace string
 }
 
 func (c *liveChild) exec(sql string) error { return c.db.Exec(sql, engine.Binds{}) }
@@ -92,14 +114,15 @@ func (c *liveChild) frame(kind byte, text string) (liveAnswer, error) {
 		a, err := c.engine.ApplyText(text)
 		return liveAnswer{Poison: a.Poison}, err
 	case frameTry:
-		if err := c.exec("SAVEPOINT headgate_try"); err != nil {
+		return c.try(text)
+	case frameKeep:
+		return liveAnswer{}, c.keep()
+	case frameDrop:
+		n, err := strconv.Atoi(text)
+		if err != nil {
 			return liveAnswer{}, err
 		}
-		a, err := c.engine.ApplyText(text)
-		if err := errors.Join(err, c.exec("ROLLBACK TO headgate_try"), c.exec("RELEASE headgate_try")); err != nil {
-			return liveAnswer{}, err
-		}
-		return liveAnswer{Poison: a.Poison}, nil
+		return liveAnswer{}, errors.Join(c.drop(n), c.keep())
 	case frameSnapshot:
 		if err := copyFile(c.path, text); err != nil {
 			_ = os.Remove(text)
@@ -108,8 +131,38 @@ func (c *liveChild) frame(kind byte, text string) (liveAnswer, error) {
 		return liveAnswer{}, nil
 	case frameQuery:
 		return c.query(text)
+	case frameModule:
+		return c.runModule()
 	}
 	return liveAnswer{}, fmt.Errorf("unknown frame %q", kind)
+}
+
+// try applies events in a savepoint of their own.
+func (c *liveChild) try(text string) (liveAnswer, error) {
+	if err := c.exec(fmt.Sprintf("SAVEPOINT headgate_%d", c.tried)); err != nil {
+		return liveAnswer{}, err
+	}
+	c.tried++
+	a, err := c.engine.ApplyText(text)
+	if err == nil && a.Poison != nil {
+		err = c.drop(c.tried - 1)
+	}
+	return liveAnswer{Poison: a.Poison}, err
+}
+
+// keep lets go of all savepoints.
+func (c *liveChild) keep() error {
+	if c.tried == 0 {
+		return nil
+	}
+	c.tried = 0
+	return c.exec("RELEASE headgate_0")
+}
+
+// drop takes all batches back but the first n.
+func (c *liveChild) drop(n int) error {
+	c.tried = n
+	return errors.Join(c.exec(fmt.Sprintf("ROLLBACK TO headgate_%d", n)), c.exec(fmt.Sprintf("RELEASE headgate_%d", n)))
 }
 
 // query answers with the rows in parts. What the statement says can't change the state.

@@ -47,7 +47,7 @@ func (in Input) Records(row func(line int, fields []string) error) error {
 		fields, err := r.Read()
 		switch {
 		case errors.Is(err, io.EOF) && n == 0:
-			return badInput(1, "the file has no header row").Hintf("its first line names the columns")
+			return badInput(1, "its first line names the columns", "the file has no header row")
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -65,23 +65,14 @@ func (in Input) Records(row func(line int, fields []string) error) error {
 	}
 }
 
-// badInput is the error of a line. Only its parts that quote nothing are given away.
-func badInput(line int, format string, args ...any) *inputProblem {
-	return &inputProblem{InputError{line, errs.Invalidf(format, args...)}}
-}
-
-// An inputProblem is an InputError that can still get a hint.
-type inputProblem struct{ InputError }
-
-func (p *inputProblem) Hintf(format string, args ...any) error {
-	p.Err.Hintf(format, args...)
-	return &p.InputError
+func badInput(line int, hint, format string, args ...any) error {
+	return &InputError{line, errs.Invalidf(format, args...).Hintf("%s", hint)}
 }
 
 // plainText refuses what no TEXT column could hold as it is.
 func plainText(text string) error {
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		return badInput(1+strings.Count(text[:i], "\n"), "the line holds a zero byte").Hintf("save the file as UTF-8 text")
+		return badInput(1+strings.Count(text[:i], "\n"), "save the file as UTF-8 text", "the line holds a zero byte")
 	}
 	for at, line := 0, 1; at < len(text); line++ {
 		end := strings.IndexByte(text[at:], '\n') + 1
@@ -89,7 +80,7 @@ func plainText(text string) error {
 			end = len(text) - at
 		}
 		if strings.ToValidUTF8(text[at:at+end], "") != text[at:at+end] {
-			return badInput(line, "the line is not UTF-8").Hintf("save the file as UTF-8 text")
+			return badInput(line, "save the file as UTF-8 text", "the line is not UTF-8")
 		}
 		at += end
 	}
@@ -103,28 +94,27 @@ func badRecord(err error, columns int) error {
 	}
 	switch {
 	case errors.Is(p.Err, csv.ErrFieldCount):
-		return badInput(p.StartLine, "the row has another number of fields than the header, which has %d", columns).
-			Hintf("a field that holds a comma, a quote or a line break stands in double quotes")
+		return badInput(p.StartLine, "a field that holds a comma, a quote or a line break stands in double quotes",
+			"the row has another number of fields than the header, which has %d", columns)
 	case errors.Is(p.Err, csv.ErrBareQuote):
-		return badInput(p.Line, "there is a quote inside of a field that has no quotes around it").
-			Hintf("put double quotes around the field, and double those inside of it")
+		return badInput(p.Line, "put double quotes around the field, and double those inside of it",
+			"there is a quote inside of a field that has no quotes around it")
 	}
-	return badInput(p.Line, "a quoted field has no end, or something follows after its quote").
-		Hintf("a quote inside of a quoted field is doubled")
+	return badInput(p.Line, "a quote inside of a quoted field is doubled", "a quoted field has no end, or something follows after its quote")
 }
 
 func header(line int, names []string) error {
 	if len(names) > maxInputColumns {
-		return badInput(line, "the header names %d columns, at most %d are read", len(names), maxInputColumns).Hintf("is this a CSV file, with commas?")
+		return badInput(line, "is this a CSV file, with commas?", "the header names %d columns, at most %d are read", len(names), maxInputColumns)
 	}
 	seen := map[string]bool{}
 	for i, n := range names {
 		lower := strings.ToLower(n) // SQLite takes names that differ in case for one
 		switch {
 		case n == "":
-			return badInput(line, "column %d has no name", i+1).Hintf("the file's first line names the columns")
+			return badInput(line, "the file's first line names the columns", "column %d has no name", i+1)
 		case seen[lower]:
-			return badInput(line, "two columns are called %q", n).Hintf("SQLite tells names apart by more than upper and lower case")
+			return badInput(line, "SQLite tells no names apart by upper and lower case alone", "two columns are called %q", n)
 		}
 		seen[lower] = true
 	}

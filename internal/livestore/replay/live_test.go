@@ -19,7 +19,7 @@ import (
 func follow(t *testing.T, tg replay.Target, entries []entry) (*replay.Live, string) {
 	t.Helper()
 	out := outFile(t)
-	live, res, err := replay.Follow(t.Context(), launcher(t), tg, openLog(t, "file:"+writeLog(t, entries, 0)), options(out), "ns")
+	live, res, err := replay.Follow(t.Context(), launcher(t), tg, openLog(t, "file:"+writeLog(t, entries, 0)), options(out), replay.LiveOptions{Namespace: "ns"})
 	if err != nil || res.Poison != nil {
 		t.Fatal(err, res.Poison)
 	}
@@ -45,6 +45,17 @@ func plain(id string) entry {
 	return entry{name: "v1.Plain", args: fmt.Sprintf(`{"id":%q,"text":"t"}`, id)}
 }
 
+// tryOnTop tries one event.
+func tryOnTop(t *testing.T, live *replay.Live, e entry) {
+	t.Helper()
+	n := live.Top().Global
+	ev := next(live, e)
+	ev[0].Seq.Global, ev[0].Parent.Global = n+1, n
+	if p, err := live.Try(ev); err != nil || p != nil {
+		t.Fatal(err, p)
+	}
+}
+
 func ask(t *testing.T, live *replay.Live, sql string) (rows [][]any) {
 	t.Helper()
 	err := live.Query(sql, func(_ []string, values []any) error {
@@ -65,16 +76,39 @@ func TestLiveIsReplay(t *testing.T) {
 	if p, err := live.Apply(next(live, all[2:4]...)); err != nil || p != nil {
 		t.Fatal(err, p)
 	}
-	// What is tried is gone afterwards, good or bad.
-	if p, err := live.Try(next(live, plain("e"), plain("f"))); err != nil || p != nil {
-		t.Fatal(err, p)
+	// What is tried and dropped is gone, good or bad; what is kept stays, also under what is dropped on top of it.
+	if p, err := live.Try(next(live, plain("e"), plain("f"))); err != nil || p != nil || live.Top().Global != 6 || live.Head.Global != 4 {
+		t.Fatal(err, p, live.Top(), live.Head)
+	}
+	if err := live.Query("SELECT 1", func([]string, []any) error { return nil }); err == nil {
+		t.Error("a state on trial was asked")
+	}
+	if err := live.Drop(); err != nil {
+		t.Fatal(err)
 	}
 	p, err := live.Try(next(live, plain("e"), entry{name: "v1.Throwing", args: `{"id":"x","secret":"hush"}`}))
 	if err != nil || p == nil || p.Event != "v1.Throwing" || p.Seq.Global != 6 {
 		t.Fatalf("error %v, poison %+v", err, p)
 	}
-	if p, err := live.Apply(next(live, all[4:]...)); err != nil || p != nil {
-		t.Fatal(err, p)
+	tryOnTop(t, live, all[4])
+	tryOnTop(t, live, plain("g"))
+	if err := live.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	tryOnTop(t, live, plain("h"))
+	if err := live.Drop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 * 16 { // more than lie on each other
+		tryOnTop(t, live, plain("i"))
+		if !live.Room() {
+			if err := live.Drop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := live.Drop(); err != nil {
+		t.Fatal(err)
 	}
 	if live.Head.Global != 5 {
 		t.Errorf("head %s", live.Head)
@@ -145,7 +179,7 @@ func TestLiveQuery(t *testing.T) {
 func TestFollowPoison(t *testing.T) {
 	out := outFile(t)
 	log := openLog(t, "file:"+writeLog(t, []entry{plain("a"), {name: "v1.Plain", args: `{"id":"a"}`}}, 0))
-	live, res, err := replay.Follow(t.Context(), launcher(t), schemaOf(t, "plain.ts"), log, options(out), "ns")
+	live, res, err := replay.Follow(t.Context(), launcher(t), schemaOf(t, "plain.ts"), log, options(out), replay.LiveOptions{Namespace: "ns"})
 	if err != nil || live != nil || res.Poison == nil || res.Poison.Seq.Global != 2 {
 		t.Fatalf("live %v, error %v, poison %+v", live != nil, err, res.Poison)
 	}

@@ -99,7 +99,7 @@ func (a *app) baseline(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	env, err := cfg.Environment(c.String("env"))
+	env, err := a.environment(c.Context, cfg, c.String("env"))
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (a *app) compare(c *cli.Context, cfg *config.Config, s config.Schema, from 
 		return comparison{}, err
 	}
 	if len(from) == 0 {
-		env, err := environmentOf(cfg, c.String("env"))
+		env, err := a.environmentOf(c.Context, cfg, c.String("env"))
 		if err != nil {
 			return comparison{}, err
 		}
@@ -139,7 +139,7 @@ func (a *app) compare(c *cli.Context, cfg *config.Config, s config.Schema, from 
 			return comparison{}, err
 		}
 	}
-	return compareWith(c, cfg, s, from, b)
+	return a.compareWith(c, cfg, s, from, b)
 }
 
 // target is the recorded release to or, without one, the code that lies here. Where that code is recorded it goes by
@@ -160,8 +160,8 @@ func (a *app) target(ctx context.Context, cfg *config.Config, s config.Schema, t
 }
 
 // compareWith sets to against the recorded releases from.
-func compareWith(c *cli.Context, cfg *config.Config, s config.Schema, from []string, to build) (comparison, error) {
-	env, err := environmentOf(cfg, c.String("env"))
+func (a *app) compareWith(c *cli.Context, cfg *config.Config, s config.Schema, from []string, to build) (comparison, error) {
+	env, err := a.environmentOf(c.Context, cfg, c.String("env"))
 	out := comparison{cfg: cfg, schema: s, env: env, to: to}
 	if err != nil {
 		return out, err
@@ -177,11 +177,11 @@ func compareWith(c *cli.Context, cfg *config.Config, s config.Schema, from []str
 }
 
 // environmentOf is the environment that is named; without a name the only one, or none.
-func environmentOf(cfg *config.Config, name string) (*config.Environment, error) {
+func (a *app) environmentOf(ctx context.Context, cfg *config.Config, name string) (*config.Environment, error) {
 	if name == "" && len(cfg.Environments) != 1 {
 		return nil, nil
 	}
-	e, err := cfg.Environment(name)
+	e, err := a.environment(ctx, cfg, name)
 	return &e, err
 }
 

@@ -28,30 +28,60 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
       prod:
         log: sync-cf:https://sync.example.org   # of all stores that name none
         stores:
-          - {id: team-1, schema: main}
+          - {id: team-1, schema: main, region: eu}
           - {id: team-2, schema: main, log: "postgres:postgres://headgate:${PGPASS}@db.internal/app"}
+          - {id: team-3, schema: main, state: hold}   # of active, hold, deleted; default: active
         auth:                       # what the app has as syncPayload: the same for all stores
           payload: {authToken: "${SYNC_TOKEN}"}
         pace: 500ms                 # default: the pause between two pushes to a store
+        control: "postgres://headgate:${PGPASS}@db.internal/ops"   # default: sqlite:.headgate/control.db
+        waves:                      # the order in which a migration takes the stores; the others come last
+          - {name: canary, stores: [team-1, "test-*"], parallel: 1}
+          - {name: europe, region: eu, share: 20%, on_error: continue}   # default: stop when over 2 % failed
     suppressions:                   # findings accepted for a while
       - {code: ST103, path: v1.TodoArchived, reason: "…", owner: ana, expires: 2027-03-31}
 
 A store's log is one of
 
-    file:PATH       a client's eventlog@6.db or its folder: read only
+    file:PATH       a client's eventlog@6.db or its folder; appended to only while the client is stopped
     dump:PATH       what ` + "`livestore sync export`" + ` wrote: read only
     sync-cf:URL     @livestore/sync-cf: the http, https, ws or wss URL that the app has
     postgres:DSN    @livestore/sync-electric's table, DSN being postgres://USER:PASSWORD@HOST:PORT/DATABASE; the table
                     is the one that LiveStore gives the store, or #TABLE or #SCHEMA.TABLE behind the DSN
 
-Instead of auth.payload a command may give each store's payload:
+What a migration appends to a client's log is pending until the client is online again. A copy of the log as it was, and
+the client's state files, go to eventlog@6.db.headgate-TIME beside it: the client rebuilds its state on its next start.
 
-        auth:
+Instead of stores: an environment may name where they are listed: a file, a query of Postgres (which can't write), or a
+command, which runs in headgate.yaml's directory and prints a JSON array of objects, or one object per line:
+
+        inventory:                    # one of
+          file: ops/stores.csv        # or .json, .jsonl, .yaml
+          sql: {dsn: "postgres://headgate:${PGPASS}@db.internal/app", query: "SELECT tenant AS id, region FROM tenants"}
+          command: [node, scripts/stores.mjs]
+
+Each row has an id, and where they are needed schema, log, region and state; other columns are errors. A schema may be
+left out where the app has one, a log where the environment has one. There may be a million rows. headgate contacts no
+store that is not listed, since reading one creates it on the backend, and none on hold or deleted.
+
+Instead of auth.payload a command may give each store's payload, or a token may be signed for each:
+
+        auth:                         # one of
           command: [node, scripts/sync-token.mjs]
+          jwt:
+            key: "${JWT_KEY}"         # or keyFile: PATH; a private key in PEM, for HS256 any text
+            alg: HS256                # of HS256, RS256, ES256, EdDSA
+            claims: {sub: headgate, store: "{store}"}   # {store} is the store's id; iat and exp are added
+            ttl: 5m                   # default
+            field: authToken          # default: the payload is {authToken: TOKEN}
 
-It runs in headgate.yaml's directory, with the store's id as its last argument and in HEADGATE_STORE, and prints
+The command runs in headgate.yaml's directory, has the store's id as its last argument and in HEADGATE_STORE, and prints
 {"payload": {"authToken": "…"}, "expires": "2027-01-31T12:00:00Z"}. headgate uses that until shortly before it expires,
 or for as long as it runs where "expires" is left out.
+
+control is the database that keeps runs, locks, the census and the audit; the event logs stay the truth about what was
+committed. sqlite:PATH is a file on one machine. With Postgres several machines work together; the tables lie in a schema
+headgate of their own, which headgate makes, or in the one that ?search_path=SCHEMA names. Environments may share one.
 `
 
 func configTopic() topic {

@@ -31,6 +31,9 @@ func (a *app) gather(ctx context.Context, q comparison) (planner.Facts, error) {
 	for _, ad := range q.schema.Adapters {
 		g.facts.Adapters = append(g.facts.Adapters, string(ad))
 	}
+	if err := g.backfills(ctx); err != nil {
+		return planner.Facts{}, err
+	}
 	for _, e := range q.schema.Gated {
 		g.facts.Gates = append(g.facts.Gates, planner.Gate{Event: e, By: "headgate.yaml (gated)", LateReturners: -1})
 	}
@@ -49,6 +52,23 @@ func (a *app) gather(ctx context.Context, q comparison) (planner.Facts, error) {
 	slices.Sort(g.facts.Checked)
 	g.facts.Checked = slices.Compact(g.facts.Checked)
 	return g.facts, nil
+}
+
+// backfills are the events that the app's migrations commit: their materializers meet rows that are there already.
+func (g *gatherer) backfills(ctx context.Context) error {
+	defs, err := g.app.definitions(ctx, g.q.cfg, "")
+	if err != nil {
+		return err
+	}
+	for _, d := range defs {
+		if d.Schema != g.q.schema.Name || !d.Admits(g.q.to.Version) && !isWorkingTree(g.q.to.Release) {
+			continue
+		}
+		for _, e := range d.Emits {
+			g.facts.Backfills = append(g.facts.Backfills, planner.Backfill{Migration: d.Name, Event: e.Event})
+		}
+	}
+	return nil
 }
 
 type gatherer struct {

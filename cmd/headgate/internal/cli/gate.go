@@ -44,7 +44,7 @@ func (a *app) gate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	env, err := cfg.Environment(c.String("env"))
+	env, err := a.environment(c.Context, cfg, c.String("env"))
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([
 // gateMigrations looks at the migrations that the release needs to be done in every store of the environment; nil where
 // there are none.
 func (a *app) gateMigrations(ctx context.Context, cfg *config.Config, s config.Schema, cmp comparison) (*gateLine, error) {
-	all, err := a.definitions(cfg, "")
+	all, err := a.definitions(ctx, cfg, "")
 	if err != nil {
 		return nil, err
 	}
@@ -172,11 +172,11 @@ func (a *app) gateMigrations(ctx context.Context, cfg *config.Config, s config.S
 	if len(needed) == 0 || cmp.env == nil {
 		return nil, nil
 	}
-	r, err := a.newRunner(cfg, *cmp.env, needed, 0)
+	r, err := a.newRunner(ctx, cfg, *cmp.env, needed, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.choose(nil); err != nil {
+	if err := r.choose(ctx, nil); err != nil {
 		return nil, err
 	}
 	reports, failed := r.verify(ctx)

@@ -65,16 +65,15 @@ func (a *app) logs(c *cli.Context) ([]storeLog, error) {
 		}
 		return nil, err
 	}
-	e, err := cfg.Environment(env)
+	e, err := a.environment(c.Context, cfg, env)
 	if err != nil {
 		return nil, err
 	}
 	stores := e.Stores
 	if store != "" {
-		s, ok := e.Store(store)
-		if !ok {
-			return nil, errs.NotFoundf("environment %q has no store %q", e.Name, store).At("%s", cfg.Where(e.Line)).
-				Hintf("there are: %s", storeIDs(e.Stores))
+		s, err := a.store(c.Context, cfg, e, store)
+		if err != nil {
+			return nil, err
 		}
 		stores = []config.Store{s}
 	}

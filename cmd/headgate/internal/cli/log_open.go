@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"sync"
 
 	"headgate/cmd/headgate/internal/config"
@@ -69,14 +71,39 @@ func (a *app) openStore(ctx context.Context, cfg *config.Config, env config.Envi
 	return l.open(ctx)
 }
 
-// openAppender opens the log of a store that headgate.yaml lists, to append to it. A client's log and a dump are
-// errs.Refused.
+// openAppender opens the log of a store that headgate.yaml lists, to append to it. A dump is errs.Refused, and a client's
+// log where the client may be running.
 func (a *app) openAppender(ctx context.Context, cfg *config.Config, env config.Environment, s config.Store) (eventlog.Appender, error) {
 	l, err := a.storeLog(cfg, env, s)
 	if err != nil {
 		return nil, err
 	}
-	return openlog.OpenAppender(ctx, l.url, l.options())
+	opt := l.options()
+	opt.Now = a.now
+	if l.url.Kind == openlog.File {
+		if opt.SchemaHash, err = schemaHashes(cfg, s.Schema); err != nil {
+			return nil, err
+		}
+	}
+	return openlog.OpenAppender(ctx, l.url, opt)
+}
+
+// schemaHashes returns what knows the hashes of the events' schemas: as the newest recorded release that has the event
+// defines it. LiveStore writes them into a client's own log.
+func schemaHashes(cfg *config.Config, schemaName string) (func(event string) (int64, bool), error) {
+	releases, err := releaseDir(cfg).LoadAll(schemaName)
+	if err != nil {
+		return nil, err
+	}
+	return func(event string) (int64, bool) {
+		for _, r := range slices.Backward(releases) {
+			if e, ok := r.Event(event); ok {
+				hash, err := strconv.ParseInt(e.SchemaHash, 10, 64)
+				return hash, err == nil
+			}
+		}
+		return 0, false
+	}, nil
 }
 
 // auths keeps one Auth per environment, so that what a command said is used for all that the run does. It is safe for
@@ -97,9 +124,13 @@ func (k *auths) of(cfg *config.Config, env config.Environment, a *app) *openlog.
 	if auth != nil {
 		return auth
 	}
-	if env.Auth.Command != nil {
-		auth = openlog.CommandAuth(env.Auth.Command, cfg.Dir, cfg.Where(env.Auth.Line), a.now)
-	} else {
+	where := cfg.Where(env.Auth.Line)
+	switch j := env.Auth.JWT; {
+	case env.Auth.Command != nil:
+		auth = openlog.CommandAuth(env.Auth.Command, cfg.Dir, where, a.now)
+	case j != nil:
+		auth = openlog.JWTAuth(openlog.JWT{Key: j.Key, KeyFile: j.KeyFile, Alg: j.Alg, Claims: j.Claims, TTL: j.TTL, Field: j.Field}, where, a.now)
+	default:
 		auth = openlog.StaticAuth(env.Auth.Payload)
 	}
 	if k.byEnv == nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ func (a *app) migrationCommand() *cli.Command {
 			"headgate migration preview --env prod\n" +
 			"headgate migration up --env prod\n" +
 			"headgate migration verify --env prod",
-		Description: `A migration is an SQL file below headgate/migrations, in goose's file convention. Its queries read the state that a
+		Description: `A migration is a file of SQL below headgate/migrations, in goose's file convention. Its queries read the state that a
 release's materializers make of a store's log, and each row becomes one event that is committed to the log:
 
   -- headgate: requires >= 1.2.0
@@ -51,6 +52,24 @@ Before +goose Up stand
   marker v1.Migrated    an event of the app's own that says that the migration ran, with some of the fields id,
                         migration, checksum and events; without one the events themselves are the record
   repeat                a key may get another event when the query returns its row again
+  input owners.csv      a CSV file with a header row beside the migration, which the queries read as the table owners:
+                        all its columns are text, and what it says is a part of the migration
+
+What SQL can't say a TypeScript file can, 00002_split.ts beside the others. Its exports are what stands before +goose Up,
+and its generator yields the events, with arguments as they are on the wire:
+
+  export const requires = '>= 1.2.0'                  // schema, after, neededBy, marker, repeat
+  export const emits = { 'v1.TagCreated': { key: ['id'] } }
+  export const asserts = { 'there are tags': 'SELECT count(*) > 0 FROM tags' }
+  export default function* (query, uuid5) {
+    const todos = query('SELECT text FROM todos WHERE list = ?', 'inbox')
+    const tags = new Set(todos.flatMap(({ text }) => text.match(/#\w+/g) ?? []))
+    for (const name of tags) yield { event: 'v1.TagCreated', args: { id: uuid5(name), name } }
+  }
+
+A query returns its rows at once, each column by its name: null, a number, text, a Uint8Array, or a BigInt for what a
+number can't keep. The generator runs in a sandbox without clock, chance and I/O, and imports nothing but files beside it
+or below; it is called again until nothing is due, so that it must yield the same from the same state.
 
 A committed event can't be un-committed: there is no Down, and a file that ran anywhere must not be edited.`,
 		Subcommands: []*cli.Command{
@@ -59,8 +78,12 @@ A committed event can't be un-committed: there is no Down, and a file that ran a
 			a.migrationCheckCommand(),
 			a.migrationPreviewCommand(),
 			a.migrationUpCommand(),
+			a.migrationPauseCommand(),
+			a.migrationResumeCommand(),
+			a.migrationCancelCommand(),
 			a.migrationStatusCommand(),
 			a.migrationVerifyCommand(),
+			a.migrationCompensateCommand(),
 		},
 	}
 }
@@ -94,7 +117,7 @@ func (a *app) migrationNew(c *cli.Context) error {
 	if c.Args().Len() != 1 {
 		return errs.Invalidf("name the migration").Hintf("as in: headgate migration new backfill_priority")
 	}
-	defs, err := migrations.LoadDir(cfg.Migrations)
+	number, err := migrations.NextNumber(cfg.Migrations)
 	if err != nil {
 		return err
 	}
@@ -105,10 +128,6 @@ func (a *app) migrationNew(c *cli.Context) error {
 	if len(releases) == 0 {
 		return errs.NotFoundf("schema %s has no recorded release yet", s.Name).At("%s", cfg.Releases).
 			Hintf("a migration says which releases it is for: record the one that defines its event").Then("headgate release add VERSION" + onlySchema(cfg, s))
-	}
-	number := int64(1)
-	for _, d := range defs {
-		number = max(number, d.Number+1)
 	}
 	draft := migrations.Draft{
 		Number: number, Name: c.Args().First(), Release: releases[len(releases)-1],
@@ -122,13 +141,7 @@ func (a *app) migrationNew(c *cli.Context) error {
 		return err
 	}
 	path := filepath.Join(cfg.Migrations, file)
-	if err := os.MkdirAll(cfg.Migrations, 0o777); err != nil {
-		return errs.New(errs.Internal, "can't create the directory").At("%s", cfg.Migrations).Because(err)
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return errs.Refusedf("the file is there already").At("%s", path)
-	}
-	if err := atomicfile.Write(path, []byte(text), 0o666); err != nil {
+	if err := writeNew(path, text); err != nil {
 		return err
 	}
 	shown := a.shown(cfg, path)
@@ -137,6 +150,17 @@ func (a *app) migrationNew(c *cli.Context) error {
 		_, err := fmt.Fprintf(w, "wrote %s\n\nfill in the query, then\nnext: %s\n", shown, next)
 		return err
 	})
+}
+
+// writeNew writes a file that must not be there yet, in a directory that is made where it is missing.
+func writeNew(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(path)).Because(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errs.Refusedf("the file is there already").At("%s", path)
+	}
+	return atomicfile.Write(path, []byte(text), 0o666)
 }
 
 // shown is a path as people read it, from the app's directory.
@@ -161,7 +185,7 @@ func (a *app) migrationList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defs, err := a.definitions(cfg, c.Args().First())
+	defs, err := a.definitions(c.Context, cfg, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -186,8 +210,12 @@ func (a *app) migrationList(c *cli.Context) error {
 }
 
 // definitions reads the migrations of the app, or the one that is named, each with its schema.
-func (a *app) definitions(cfg *config.Config, name string) ([]migrations.Definition, error) {
-	all, err := migrations.LoadDir(cfg.Migrations)
+func (a *app) definitions(ctx context.Context, cfg *config.Config, name string) ([]migrations.Definition, error) {
+	l, err := a.launcher()
+	if err != nil {
+		return nil, err
+	}
+	all, err := migrations.Load(ctx, l, cfg.Migrations)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +225,7 @@ func (a *app) definitions(cfg *config.Config, name string) ([]migrations.Definit
 			e := errs.As(err)
 			if all[i].Schema == "" {
 				e.Msg = "the app has several schemas, and the migration does not say which it is for"
-				e.Hintf("write `-- headgate: schema %s`, or another one, at the beginning", cfg.Schemas[0].Name)
+				e.Hintf("write `-- headgate: schema %s`, or another one, at the beginning; in TypeScript export const schema = '%[1]s'", cfg.Schemas[0].Name)
 			}
 			return nil, e.At("%s", all[i].Path)
 		}
@@ -238,7 +266,7 @@ func (a *app) migrationCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defs, err := a.definitions(cfg, c.Args().First())
+	defs, err := a.definitions(c.Context, cfg, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -297,7 +325,7 @@ func (a *app) checkMigration(c *cli.Context, cfg *config.Config, d migrations.De
 	defer os.RemoveAll(dir) //nolint:errcheck // best effort; it is in the system's temporary directory
 	err = migrations.Job{Definition: d, Target: t, Launcher: l, Dir: dir, Now: a.now}.Check(c.Context)
 	if e := errs.As(err); e != nil && e.Code == errs.Invalid {
-		return []migrationProblem{{Migration: d.Name, Where: strings.Replace(e.Where, d.Path, a.shown(cfg, d.Path), 1), Problem: migrations.Problem{Msg: e.Msg, Hint: e.Hint}}}, nil
+		return []migrationProblem{{Migration: d.Name, Where: strings.Replace(e.Where, cfg.Migrations, a.shown(cfg, cfg.Migrations), 1), Problem: migrations.Problem{Msg: e.Msg, Hint: e.Hint}}}, nil
 	}
 	return nil, err
 }

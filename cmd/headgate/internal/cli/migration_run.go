@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -44,14 +45,15 @@ type runner struct {
 	launcher script.Launcher
 	run      string // 8 hex digits that tell this run apart
 	jobs     int
+	mu       sync.Mutex // of plans, where several goroutines work
 	plans    []migrationPlan
 	stores   []config.Store // those that a plan is for
-	append   bool           // the stores' logs are opened to append to
 }
 
 // A migrationPlan is a migration with the release that makes its state, and what the releases alive do with its events.
 type migrationPlan struct {
 	migrations.Definition
+	before  []migrations.Definition // those that After names
 	target  replay.Target
 	readers []migrations.Reader
 	assumed bool // nobody said which releases are alive
@@ -73,29 +75,29 @@ func (a *app) runner(c *cli.Context) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	defs, err := a.definitions(cfg, c.Args().First())
+	defs, err := a.definitions(c.Context, cfg, c.Args().First())
 	if err != nil {
 		return nil, err
 	}
 	if len(defs) == 0 {
 		return nil, errs.NotFoundf("there are no migrations").At("%s", cfg.Migrations).Then("headgate migration new NAME")
 	}
-	r, err := a.newRunner(cfg, env, defs, c.Int("jobs"))
+	r, err := a.newRunner(c.Context, cfg, env, defs, c.Int("jobs"))
 	if err != nil {
 		return nil, err
 	}
-	return r, r.choose(c.StringSlice("store"))
+	return r, r.choose(c.Context, c.StringSlice("store"))
 }
 
 // newRunner makes a runner of the definitions that has no stores yet. jobs is 0 for as many as there are processors.
-func (a *app) newRunner(cfg *config.Config, env config.Environment, defs []migrations.Definition, jobs int) (*runner, error) {
+func (a *app) newRunner(ctx context.Context, cfg *config.Config, env config.Environment, defs []migrations.Definition, jobs int) (*runner, error) {
 	l, err := a.launcher()
 	if err != nil {
 		return nil, err
 	}
 	r := &runner{app: a, cfg: cfg, env: env, launcher: l, jobs: workers(jobs), run: randomHex(4)}
 	for _, d := range defs {
-		p, err := r.plan(d)
+		p, err := r.plan(ctx, d)
 		if err != nil {
 			return nil, err
 		}
@@ -118,18 +120,21 @@ func randomHex(n int) string {
 }
 
 // choose takes the stores of the migrations' schemas.
-func (r *runner) choose(ids []string) error {
+func (r *runner) choose(ctx context.Context, ids []string) error {
 	for _, id := range ids {
-		s, ok := r.env.Store(livestore.StoreID(id))
-		if !ok {
-			return errs.NotFoundf("environment %q has no store %q", r.env.Name, id).At("%s", r.cfg.Where(r.env.Line)).
-				Hintf("headgate contacts no store that is not listed, since reading one creates it; there are: %s", storeIDs(r.env.Stores))
+		s, err := r.app.store(ctx, r.cfg, r.env, livestore.StoreID(id))
+		if err != nil {
+			return err
 		}
 		if len(r.plansOf(s)) == 0 {
 			return errs.Invalidf("no migration is for store %s: it is of schema %s", id, s.Schema).At("%s", r.cfg.Where(s.Line))
 		}
 	}
-	for _, s := range r.env.Stores {
+	all, err := r.app.stores(ctx, r.cfg, r.env)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
 		if len(r.plansOf(s)) > 0 && (len(ids) == 0 || slices.Contains(ids, string(s.ID))) {
 			r.stores = append(r.stores, s)
 		}
@@ -151,8 +156,15 @@ func (r *runner) plansOf(s config.Store) (out []migrationPlan) {
 }
 
 // plan checks a migration and finds out with which release it runs, and who reads its events.
-func (r *runner) plan(d migrations.Definition) (migrationPlan, error) {
+func (r *runner) plan(ctx context.Context, d migrations.Definition) (migrationPlan, error) {
 	p := migrationPlan{Definition: d}
+	for _, name := range d.After {
+		before, err := r.app.definitions(ctx, r.cfg, name)
+		if err != nil {
+			return p, err
+		}
+		p.before = append(p.before, before...)
+	}
 	releases, err := releaseDir(r.cfg).LoadAll(d.Schema)
 	if err != nil {
 		return p, err
@@ -240,7 +252,7 @@ func (r *runner) each(ctx context.Context, label string, work func(context.Conte
 func (r *runner) job(t storeTask, p migrationPlan, log eventlog.Reader) (migrations.Job, error) {
 	j := migrations.Job{
 		Definition: p.Definition, Target: p.target, Store: t.store.ID, Log: log,
-		Launcher: r.launcher, Checkpoints: checkpointsOf(r.cfg), Run: r.run, Fence: 1,
+		Launcher: r.launcher, Checkpoints: checkpointsOf(r.cfg), Run: r.run, Fence: 1, // a run's are the fleet's
 		Pace: r.env.Pace, Patience: patience, Now: r.app.now, Sleep: sleep, Jitter: jitter,
 		Progress: func(int64, int64) {},
 	}
@@ -248,21 +260,10 @@ func (r *runner) job(t storeTask, p migrationPlan, log eventlog.Reader) (migrati
 	if j.Dir, err = os.MkdirTemp("", "headgate-migration-"); err != nil { // 0700
 		return j, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
 	}
-	if len(p.After) == 0 {
-		return j, nil
-	}
-	all, err := r.app.definitions(r.cfg, "")
-	if err != nil {
-		return j, err
-	}
-	for _, name := range p.After {
-		d, err := migrations.Find(all, name)
-		if err != nil {
-			return j, err
-		}
+	for _, d := range p.before {
 		before := j
 		before.Definition, before.After = d, nil
-		before.Dir = filepath.Join(j.Dir, name)
+		before.Dir = filepath.Join(j.Dir, d.Name)
 		if err := os.Mkdir(before.Dir, 0o700); err != nil {
 			return j, err
 		}
@@ -297,12 +298,7 @@ func jitter(most time.Duration) time.Duration {
 
 // withLog opens the store's log, hands it to work and closes it. Errors say the store.
 func (r *runner) withLog(ctx context.Context, s config.Store, work func(eventlog.Reader) error) (err error) {
-	var log eventlog.Reader
-	if r.append {
-		log, err = r.app.openAppender(ctx, r.cfg, r.env, s)
-	} else {
-		log, err = r.app.openStore(ctx, r.cfg, r.env, s)
-	}
+	log, err := r.app.openStore(ctx, r.cfg, r.env, s)
 	if err != nil {
 		return r.at(s, err)
 	}

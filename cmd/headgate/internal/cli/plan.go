@@ -128,7 +128,7 @@ func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*plan
 				Hintf("record what is in the field, from its tag or with its code lying here").Then("headgate release add 1.0.0 --git-ref v1.0.0")
 		}
 	}
-	cmp, err := compareWith(c, cfg, s, []string{from}, to)
+	cmp, err := a.compareWith(c, cfg, s, []string{from}, to)
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +151,19 @@ func (a *app) planOf(c *cli.Context, cfg *config.Config, s config.Schema) (*plan
 			if st.Schema == s.Name {
 				p.Stores = append(p.Stores, st.ID)
 			}
+		}
+	}
+	defs, err := a.definitions(c.Context, cfg, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range defs {
+		if d.Schema == s.Name && d.Admits(cmp.to.Version) && !d.Admits(from) {
+			m := planner.PlannedMigration{MigrationRef: planner.MigrationRef{Name: d.Name, Digest: d.Checksum}, Events: []string{}}
+			for _, e := range d.Emits {
+				m.Events = append(m.Events, e.Event)
+			}
+			p.Migrations = append(p.Migrations, m)
 		}
 	}
 	for _, code := range c.StringSlice("allow") {
@@ -176,20 +189,28 @@ func opensLater(c comparison) []planner.Gate {
 }
 
 func (a *app) planShow(c *cli.Context) error {
-	path := a.abs(c.Args().First())
-	data, err := os.ReadFile(path)
+	p, err := a.readPlan(c.Args().First())
 	if err != nil {
-		return errs.NotFoundf("can't read the plan").At("%s", path).Because(err).Then("headgate plan --out " + c.Args().First())
-	}
-	p, err := planner.DecodePlan(data)
-	if err != nil {
-		if e := errs.As(err); e != nil && e.Where == "" {
-			e.At("%s", path)
-		}
-		if e := errs.As(err); e != nil && len(e.Next) == 0 {
-			e.Then("headgate plan --out " + c.Args().First())
-		}
 		return err
 	}
 	return a.renderPlans([]*planner.Plan{p})
+}
+
+// readPlan reads a plan that was written, and refuses one that was edited.
+func (a *app) readPlan(file string) (*planner.Plan, error) {
+	path := a.abs(file)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, errs.NotFoundf("can't read the plan").At("%s", path).Because(err).Then("headgate plan --out " + file)
+	}
+	p, err := planner.DecodePlan(data)
+	if e := errs.As(err); e != nil {
+		if e.Where == "" {
+			e.At("%s", path)
+		}
+		if len(e.Next) == 0 {
+			e.Then("headgate plan --out " + file)
+		}
+	}
+	return p, err
 }

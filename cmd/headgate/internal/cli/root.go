@@ -26,14 +26,21 @@ func (a *app) commands() []*cli.Command {
 		a.checkCommand(),
 		a.checklistCommand(),
 		a.planCommand(),
+		a.applyCommand(),
 		a.gateCommand(),
 		a.migrationCommand(),
+		a.statusCommand(),
+		a.flagsCommand(),
 		a.releaseCommand(),
 		a.baselineCommand(),
 		a.logCommand(),
 		a.stateCommand(),
 		a.generateCommand(),
 		a.epochCommand(),
+		a.censusCommand(),
+		a.workerCommand(),
+		a.lockCommand(),
+		a.auditCommand(),
 		a.completionCommand(),
 		a.helpCommand(),
 	}
@@ -68,6 +75,8 @@ type app struct {
 	loaded     *config.Config
 	compiled   *script.Compiled // what this run's sandboxes compiled
 	auths      auths            // towards the environments' sync backends
+
+	inventories inventories // the environments' stores
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (string, bool), now func() time.Time) *app {

@@ -161,7 +161,7 @@ func (a *app) schemasOf(c *cli.Context, cfg *config.Config, logs []storeLog) ([]
 			return nil, err
 		}
 	}
-	env, err := cfg.Environment(c.String("env"))
+	env, err := a.environment(c.Context, cfg, c.String("env"))
 	if err != nil {
 		return nil, err
 	}

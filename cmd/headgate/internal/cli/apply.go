@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/internal/errs"
+	"headgate/migrations"
+	"headgate/planner"
+)
+
+func (a *app) applyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "apply",
+		Category:  daily,
+		Usage:     "carry out a step of a plan",
+		ArgsUsage: "PLAN",
+		UsageText: "headgate apply plan.json --step backfill\nheadgate apply plan.json --step backfill --yes",
+		Description: `The step backfill runs the migrations that the plan carries on the stores that it names, as headgate migration up
+--plan does. A plan that findings block, whose migrations were edited since, or whose release is recorded with another
+content is refused with 3 or 4: make a new one. The other steps are done by people; headgate plan show prints them.`,
+		Flags:  append([]cli.Flag{choice("step", "the `STEP`", "backfill")}, upFlags()...),
+		Action: func(c *cli.Context) error { return a.migrationUp(c) },
+	}
+}
+
+// upRunner makes the runner of `migration up`, or of the plan that is named.
+func (a *app) upRunner(c *cli.Context) (*runner, error) {
+	file := c.String("plan")
+	if c.Command.Name == "apply" {
+		file = c.Args().First()
+	}
+	if file == "" {
+		return a.runner(c)
+	}
+	p, err := a.readPlan(file)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPlan(p, file); err != nil {
+		return nil, err
+	}
+	if env := c.String("env"); env != "" && env != p.Intent.Environment {
+		return nil, errs.Invalidf("the plan is for environment %q, not %q", p.Intent.Environment, env).At("%s", file)
+	}
+	env, err := cfg.Environment(p.Intent.Environment)
+	if err != nil {
+		return nil, err
+	}
+	release, err := releaseDir(cfg).Load(p.Intent.Schema, p.Intent.To.Version)
+	if err != nil {
+		return nil, err
+	}
+	if digest, err := release.Digest(); err != nil || digest != p.Intent.To.Digest {
+		return nil, errs.New(errs.Stale, "release %s is another one than when the plan was made", release.Version).At("%s", file).
+			Hintf("make a new plan").Then("headgate plan --out " + file)
+	}
+	all, err := a.definitions(c.Context, cfg, "")
+	if err != nil {
+		return nil, err
+	}
+	var defs []migrations.Definition
+	for _, m := range p.Intent.Migrations {
+		i := slices.IndexFunc(all, func(d migrations.Definition) bool { return d.Name == m.Name })
+		if i < 0 || all[i].Checksum != m.Digest {
+			return nil, errs.New(errs.Stale, "migration %s was changed since the plan was made", m.Name).At("%s", file).
+				Hintf("make a new plan, and have it approved again").Then("headgate plan --out " + file)
+		}
+		defs = append(defs, all[i])
+	}
+	r, err := a.newRunner(c.Context, cfg, env, defs, c.Int("jobs"))
+	if err != nil {
+		return nil, err
+	}
+	var stores []string
+	for _, s := range p.Intent.Stores {
+		stores = append(stores, string(s))
+	}
+	if only := c.StringSlice("store"); len(only) > 0 {
+		stores = only
+	}
+	return r, r.choose(c.Context, stores)
+}
+
+// checkPlan refuses a plan that has nothing to run, or that findings block.
+func checkPlan(p *planner.Plan, file string) error {
+	switch {
+	case p.Blocked():
+		return errs.New(errs.Findings, "the plan is blocked by %s", count(len(p.Evidence.Blocking), "finding")).At("%s", file).
+			Then("headgate plan show " + file)
+	case len(p.Intent.Migrations) == 0:
+		return errs.NotFoundf("the plan carries no migration").At("%s", file).
+			Hintf("a plan carries the migrations whose requires admits the release that it goes to, and not the one that it comes from").
+			Then("headgate migration list")
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/jobs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+	"headgate/migrations"
+)
+
+const (
+	// leaseTime is how long a worker that died on another machine holds its stores up.
+	leaseTime = 15 * time.Second
+	// lookEvery is how often a process looks at the runs.
+	lookEvery = 250 * time.Millisecond
+)
+
+// fleet is this process's part in the runs of the environment.
+func (r *runner) fleet(db *control.DB) *jobs.Fleet {
+	return &jobs.Fleet{Options: jobs.Options{
+		DB: db, Env: r.env.Name, Owner: ownerName(r.run), Jobs: r.jobs, TTL: leaseTime, Poll: lookEvery,
+		Open: r.openJob, Alive: ownerAlive, Log: r.app.log,
+	}}
+}
+
+// ownerName names this process among all that share a control database: HOST/PID/NONCE.
+func ownerName(nonce string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), nonce)
+}
+
+// ownerAlive reports whether the process behind an owner may live: false only for one of this machine that is gone.
+func ownerAlive(owner string) bool {
+	parts := strings.Split(owner, "/")
+	host, err := os.Hostname()
+	if err != nil || len(parts) != 3 || parts[0] != host {
+		return true
+	}
+	pid, err := strconv.Atoi(parts[1])
+	return err != nil || pid <= 0 || processExists(pid)
+}
+
+// planOf returns the migration of a run, read anew where this process does not know it: it must be the one that the run
+// began with.
+func (r *runner) planOf(ctx context.Context, run control.Run) (migrationPlan, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.plans {
+		if p.Name == run.Migration && p.Checksum == run.Checksum {
+			return p, nil
+		}
+	}
+	defs, err := r.app.definitions(ctx, r.cfg, run.Migration)
+	if err != nil {
+		return migrationPlan{}, err
+	}
+	if defs[0].Checksum != run.Checksum {
+		return migrationPlan{}, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", defs[0].Path).
+			Hintf("bring the file back as it was, or cancel the run").Then("headgate migration cancel " + run.Migration + " --env " + r.env.Name)
+	}
+	p, err := r.plan(ctx, defs[0])
+	if err == nil {
+		r.plans = append(r.plans, p)
+	}
+	return p, err
+}
+
+// openJob makes the job of a run on a store.
+func (r *runner) openJob(ctx context.Context, run control.Run, store string) (_ migrations.Job, done func() error, err error) {
+	p, err := r.planOf(ctx, run)
+	if err != nil {
+		return migrations.Job{}, nil, err
+	}
+	s, err := r.app.store(ctx, r.cfg, r.env, livestore.StoreID(store))
+	if err != nil {
+		return migrations.Job{}, nil, err
+	}
+	var log eventlog.Appender
+	if log, err = r.app.openAppender(ctx, r.cfg, r.env, s); err != nil {
+		return migrations.Job{}, nil, r.at(s, err)
+	}
+	j, err := r.job(storeTask{store: s}, p, log)
+	done = func() error { return errors.Join(log.Close(), os.RemoveAll(j.Dir)) }
+	if err != nil {
+		return j, nil, errors.Join(err, done())
+	}
+	return j, done, nil
+}
+
+// begin joins the run of the migration that is under way, or makes one of the stores that were previewed.
+func (r *runner) begin(ctx context.Context, db *control.DB, p migrationPlan, due map[livestore.StoreID]int64, reason string) (control.Run, error) {
+	for run, err := range db.Runs(ctx, r.env.Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling) {
+		switch {
+		case err != nil:
+			return run, err
+		case run.Migration != p.Name:
+			continue
+		case run.Checksum != p.Checksum:
+			return run, errs.Refusedf("run %s of another content of this file is %s", run.ID, run.State).At("%s", p.Path).
+				Then("headgate migration cancel " + p.Name + " --env " + r.env.Name)
+		case run.State == control.Paused || run.State == control.Pausing:
+			return run, errs.New(errs.Stale, "run %s of %s is %s", run.ID, p.Name, run.State).
+				Then("headgate migration resume " + p.Name + " --env " + r.env.Name)
+		case run.State == control.Cancelling:
+			return run, errs.New(errs.Stale, "run %s of %s is being cancelled", run.ID, p.Name)
+		}
+		fmt.Fprintf(r.app.stderr, "joining run %s of %s, which %s began\n", run.ID, p.Name, run.Actor)
+		return run, nil
+	}
+	all, err := r.app.allStores(ctx, r.cfg, r.env)
+	if err != nil {
+		return control.Run{}, err
+	}
+	if _, err := db.Sync(ctx, r.env.Name, inventory(all), r.app.by(reason)); err != nil {
+		return control.Run{}, err
+	}
+	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Reason: reason}
+	for _, w := range r.env.Waves {
+		o.Waves = append(o.Waves, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
+	}
+	stores := func(yield func(control.RunStore, error) bool) {
+		for _, s := range r.stores {
+			n, ok := due[s.ID]
+			if ok && !yield(control.RunStore{Store: string(s.ID), Wave: r.env.WaveOf(s), Due: n}, nil) {
+				return
+			}
+		}
+	}
+	return db.CreateRun(ctx, control.Run{
+		ID: r.run + "-" + strconv.FormatInt(p.Number, 10), Env: r.env.Name, Migration: p.Name, Checksum: p.Checksum, Options: o.JSON(),
+	}, stores, r.app.by(reason))
+}
+
+// inventory is what the control database keeps of the stores.
+func inventory(stores []config.Store) iter.Seq2[control.Store, error] {
+	return func(yield func(control.Store, error) bool) {
+		for _, s := range stores {
+			log := s.Log.Path
+			if s.Log.Address != "" {
+				log = s.Log.Address
+			}
+			if !yield(control.Store{ID: string(s.ID), Schema: s.Schema, Log: s.Log.Kind + ":" + log, Region: s.Region, State: control.StoreState(s.State)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// finish works on a run until it has ended, and shows how far it is.
+func (r *runner) finish(ctx context.Context, db *control.DB, run control.Run, events int64) error {
+	p := r.app.progress("committed events of "+run.Migration, events)
+	defer p.Done()
+	last := int64(-1)
+	return r.fleet(db).Finish(ctx, run.ID, func(counts []control.WaveCount) {
+		n := int64(0)
+		for _, c := range counts {
+			n += c.Committed
+		}
+		if last < 0 {
+			last = 0
+		}
+		p.Add(n - last)
+		last = n
+	})
+}

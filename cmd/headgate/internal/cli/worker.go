@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/internal/errs"
+)
+
+func (a *app) workerCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "worker",
+		Category:  plumbing,
+		Usage:     "work on the runs of an environment, beside other workers",
+		UsageText: "headgate worker --env prod\nheadgate worker --env prod --jobs 8",
+		Description: `Takes part in every run of migrations of the environment until it is stopped: the batches under way are finished then,
+and their stores given back. Any number of workers share a control database in Postgres (control: postgres://… in
+headgate.yaml); on SQLite those of one machine do. A worker that dies is noticed within 15 seconds, and others take its
+stores over: what it had committed is in their logs.
+
+headgate migration up begins runs, and works on them itself.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+			&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
+		},
+		Action: a.worker,
+	}
+}
+
+func (a *app) worker(c *cli.Context) (err error) {
+	if c.IsSet("jobs") && c.Int("jobs") < 1 {
+		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	env, err := cfg.Environment(c.String("env"))
+	if err != nil {
+		return err
+	}
+	r, err := a.newRunner(c.Context, cfg, env, nil, c.Int("jobs"))
+	if err != nil {
+		return err
+	}
+	db, err := a.openControl(c.Context, env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	fmt.Fprintf(a.stderr, "working on the runs of %s, %s at a time, from %s\n", env.Name, count(r.jobs, "store"), db.Place())
+	err = r.fleet(db).Work(c.Context)
+	if c.Context.Err() != nil && errors.Is(err, context.Cause(c.Context)) { // that is how it ends
+		fmt.Fprintln(a.stderr, "stopped; the stores are given back")
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,300 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/migrations"
+)
+
+// Options says what a fleet works on. All are required, but Alive.
+type Options struct {
+	DB    *control.DB
+	Env   string
+	Owner string        // unlike that of any other process
+	Jobs  int           // stores at a time
+	TTL   time.Duration // of the lease on a store; a worker that dies holds its stores up for so long
+	Poll  time.Duration // between two looks at the runs
+
+	// Open makes the migration's job on a store of a run, with its log; done closes that. It must refuse a run whose
+	// migration is not the one that is here, and fill in all but Run, Fence and Progress.
+	Open func(ctx context.Context, run control.Run, store string) (job migrations.Job, done func() error, err error)
+	// Alive reports whether the process behind an owner may still live; nil if nobody can tell. The leases of a dead one
+	// are taken away at once.
+	Alive func(owner string) bool
+
+	Log *slog.Logger
+}
+
+// A Fleet is this process's part in the runs of an environment.
+type Fleet struct {
+	Options
+	queue *queue
+	rung  map[storeArgs]int // looks at the runs since the bell was rung
+}
+
+// Work works on every run of the environment that is active or becomes so, until the context ends. The batches under way
+// are finished then, and their stores put back.
+func (f *Fleet) Work(ctx context.Context) error {
+	return f.work(ctx, func(context.Context) (bool, error) { return false, nil })
+}
+
+// Finish works, too, until one run has ended or was paused. look is called with the run's counts now and then.
+func (f *Fleet) Finish(ctx context.Context, run string, look func([]control.WaveCount)) error {
+	return f.work(ctx, func(ctx context.Context) (bool, error) {
+		counts, err := f.DB.Counts(ctx, run)
+		if err != nil {
+			return false, err
+		}
+		look(counts)
+		r, err := f.DB.Run(ctx, run)
+		return err == nil && r.State.Ended(), err
+	})
+}
+
+func (f *Fleet) work(ctx context.Context, done func(context.Context) (bool, error)) (err error) {
+	f.rung = map[storeArgs]int{}
+	f.queue, err = openQueue(ctx, f.DB, queueName(f.Env), f.Jobs, f.Log, f.store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.queue.close()) }()
+	free := context.WithoutCancel(ctx)
+	if err := f.queue.start(free); err != nil {
+		return errs.New(errs.Internal, "can't start the queue in the control database").Because(err)
+	}
+	defer func() { err = errors.Join(err, f.queue.stop(free)) }()
+	if err := f.Reap(ctx); err != nil {
+		return err
+	}
+	for {
+		if err := f.conduct(ctx); err != nil {
+			return err
+		}
+		if end, err := done(ctx); err != nil || end {
+			return err
+		}
+		if err := pause(ctx, f.Poll); err != nil {
+			return err
+		}
+	}
+}
+
+// Reap takes the leases of processes away that are known to be dead.
+func (f *Fleet) Reap(ctx context.Context) error {
+	if f.Alive == nil {
+		return nil
+	}
+	leases, err := f.DB.Leases(ctx, f.Env)
+	if err != nil {
+		return err
+	}
+	for _, l := range leases {
+		if f.Alive(l.Owner) {
+			continue
+		}
+		_, err := f.DB.Break(ctx, f.Env, l.Name, control.By{Actor: f.Owner, Reason: "the process " + l.Owner + " is gone"})
+		if err != nil && errs.CodeOf(err) != errs.NotFound { // somebody else was faster
+			return err
+		}
+	}
+	return nil
+}
+
+// conduct looks at every active run once.
+func (f *Fleet) conduct(ctx context.Context) error {
+	if err := f.orphans(ctx); err != nil {
+		return err
+	}
+	for r, err := range f.DB.Runs(ctx, f.Env, control.Pending, control.Running, control.Pausing, control.Cancelling) {
+		if err != nil {
+			return err
+		}
+		if err := f.advance(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Settle brings a run to where it can get without work: one that is to pause or to end does, when nobody works on it.
+func (f *Fleet) Settle(ctx context.Context, run string) error {
+	if err := errors.Join(f.Reap(ctx), f.orphans(ctx)); err != nil {
+		return err
+	}
+	r, err := f.DB.Run(ctx, run)
+	if err != nil || r.State != control.Pausing && r.State != control.Cancelling {
+		return err
+	}
+	return f.advance(ctx, r)
+}
+
+// orphans brings the stores of dead workers on: to where they were asked to go, or to the next worker.
+func (f *Fleet) orphans(ctx context.Context) error {
+	to := map[control.State]control.State{control.Running: control.Pending, control.Pausing: control.Paused, control.Cancelling: control.Cancelled}
+	for s, err := range f.DB.Orphans(ctx, f.Env) {
+		if err != nil {
+			return err
+		}
+		if _, err := f.DB.Move(ctx, s.Run, s.Store, []control.State{s.State}, to[s.State], control.Change{Fence: s.Fence}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A wave is how far the stores of a wave are.
+type wave struct{ all, pending, owned, paused, bad int64 }
+
+func waves(counts []control.WaveCount) []wave {
+	var out []wave
+	for _, c := range counts {
+		for len(out) <= c.Wave {
+			out = append(out, wave{})
+		}
+		w := &out[c.Wave]
+		w.all += c.Stores
+		switch {
+		case c.State == control.Pending:
+			w.pending += c.Stores
+		case c.State.Owned():
+			w.owned += c.Stores
+		case c.State == control.Paused:
+			w.paused += c.Stores
+		case c.State != control.Succeeded && c.State != control.Cancelled:
+			w.bad += c.Stores
+		}
+	}
+	return out
+}
+
+// stopShare is the share of a wave's stores that may fail before the others are not begun any more.
+const stopShare = 0.02
+
+// stopped reports whether so many stores of a wave failed that something is wrong with the migration.
+func (w wave) stopped() bool { return w.bad > 0 && float64(w.bad) > stopShare*float64(w.all) }
+
+// advance brings a run on.
+func (f *Fleet) advance(ctx context.Context, r control.Run) error {
+	counts, err := f.DB.Counts(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	all := waves(counts)
+	var sum wave
+	for _, w := range all {
+		sum.owned += w.owned
+		sum.pending += w.pending
+		sum.bad += w.bad
+	}
+	by := control.By{Actor: f.Owner}
+	end := func(to control.State) error {
+		_, err := f.DB.MoveRun(ctx, r.ID, []control.State{r.State}, to, by)
+		return err
+	}
+	switch {
+	case r.State == control.Pending:
+		return end(control.Running) // the next look begins
+	case r.State != control.Running && sum.owned > 0:
+		return nil // the owners were asked to stop
+	case r.State == control.Pausing && sum.pending == 0 && !anyPaused(all), r.State == control.Cancelling && !anyCancelled(counts):
+		return end(ended(sum)) // all stores were faster than the request
+	case r.State == control.Pausing:
+		return end(control.Paused)
+	case r.State == control.Cancelling:
+		return end(control.Cancelled)
+	}
+	o, err := runOptions(r)
+	if err != nil {
+		return err
+	}
+	for i, w := range all {
+		stop := w.stopped() && !o.wave(i).Continue
+		switch {
+		case w.owned == 0 && (w.pending == 0 || stop) && stop:
+			return end(control.Failed)
+		case w.owned+w.pending == 0:
+			continue // the next wave's turn
+		case stop:
+			return nil // those under way end
+		}
+		return f.ring(ctx, r, i, o.wave(i).Parallel, w.owned)
+	}
+	return end(ended(sum))
+}
+
+func ended(sum wave) control.State {
+	if sum.bad > 0 {
+		return control.Failed
+	}
+	return control.Succeeded
+}
+
+func anyPaused(all []wave) bool {
+	for _, w := range all {
+		if w.paused > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func anyCancelled(counts []control.WaveCount) bool {
+	for _, c := range counts {
+		if c.State == control.Cancelled {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// ringAgain is after how many looks the bell of a store that is still pending is rung again: its job was lost.
+	ringAgain    = 40
+	insertAtOnce = 500
+)
+
+// ring asks for workers for the pending stores of a wave, as many as may run at a time.
+func (f *Fleet) ring(ctx context.Context, r control.Run, wave, parallel int, owned int64) error {
+	var batch []river.InsertManyParams
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := f.queue.insert(ctx, batch)
+		batch = batch[:0]
+		if err != nil {
+			return errs.New(errs.Internal, "can't ask for workers").Because(err)
+		}
+		return nil
+	}
+	waiting := int64(0)
+	for s, err := range f.DB.StoreRuns(ctx, r.ID, wave, control.Pending) {
+		if err != nil {
+			return err
+		}
+		if parallel > 0 && owned+waiting >= int64(parallel) {
+			break
+		}
+		waiting++
+		a := storeArgs{Run: r.ID, Store: s.Store}
+		if n, ok := f.rung[a]; ok && n < ringAgain {
+			f.rung[a] = n + 1
+			continue
+		}
+		f.rung[a] = 0
+		batch = append(batch, river.InsertManyParams{Args: a, InsertOpts: &river.InsertOpts{Queue: queueName(f.Env), MaxAttempts: 3}})
+		if len(batch) == insertAtOnce {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}

@@ -1,0 +1,56 @@
+package jobs
+
+import (
+	"encoding/json"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+)
+
+// RunOptions are what a run keeps for whoever works on it.
+type RunOptions struct {
+	Waves []Wave `json:"waves,omitempty"` // by number; a wave that is missing has no options
+	// Drift bounds what a store may commit: so many events more than its preview found. Negative for no bound.
+	Drift float64 `json:"drift"` // as a share
+	Slack int64   `json:"slack"` // but at least so many
+	// Reason is why findings were allowed, empty where none was.
+	Reason string `json:"reason,omitempty"`
+}
+
+// A Wave is a part of the stores, which run when those before have ended.
+type Wave struct {
+	Name     string `json:"name"`
+	Parallel int    `json:"parallel,omitempty"` // stores at a time over all processes; 0 for no limit
+	Continue bool   `json:"continue,omitempty"` // go on however many stores fail
+}
+
+// JSON is what control.Run keeps.
+func (o RunOptions) JSON() json.RawMessage {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil // it holds nothing that can't be written
+	}
+	return b
+}
+
+func runOptions(r control.Run) (o RunOptions, err error) {
+	if err := json.Unmarshal(r.Options, &o); err != nil {
+		return o, errs.New(errs.Internal, "the options of run %s can't be read", r.ID).Because(err)
+	}
+	return o, nil
+}
+
+func (o RunOptions) wave(i int) Wave {
+	if i < len(o.Waves) {
+		return o.Waves[i]
+	}
+	return Wave{}
+}
+
+// bound is how many events a store may commit; 0 for any number.
+func (o RunOptions) bound(due int64) int64 {
+	if o.Drift < 0 {
+		return 0
+	}
+	return due + max(int64(float64(due)*o.Drift), o.Slack)
+}

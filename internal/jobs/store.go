@@ -1,0 +1,241 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
+	"headgate/migrations"
+)
+
+// Why the work on a store ends early.
+var (
+	errPausing    = errors.New("the run is to pause")
+	errCancelling = errors.New("the run is to be cancelled")
+	errLost       = errors.New("the lease on the store was lost")
+)
+
+// store is what a job does: it claims the store of the run, if the row is still there for it, and migrates it.
+func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duration, err error) {
+	free := context.WithoutCancel(ctx) // what is known at the end is kept, whatever ended it
+	row, err := f.DB.StoreRun(free, run, store)
+	if err != nil || row.State != control.Pending {
+		return 0, err
+	}
+	r, err := f.DB.Run(free, run)
+	if err != nil || r.State != control.Running {
+		return 0, err
+	}
+	o, err := runOptions(r)
+	if err != nil {
+		return 0, err
+	}
+	if full, err := f.full(free, r, row.Wave, o); err != nil || full {
+		return time.Second, err
+	}
+	lease, err := f.DB.Acquire(free, control.Lease{Env: f.Env, Name: control.StoreLease(store), Owner: f.Owner, Run: run}, f.TTL)
+	if errs.CodeOf(err) == errs.Locked {
+		return max(f.TTL/4, time.Second), nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.DB.Release(free, lease)) }()
+	moved, err := f.DB.Move(free, run, store, []control.State{control.Pending}, control.Running, control.Change{Owner: f.Owner, Fence: lease.Fence})
+	if err != nil || !moved {
+		return 0, err
+	}
+	f.Log.Info("migrating a store", "run", run, "store", store, "fence", lease.Fence)
+	work := &storeWork{Fleet: f, run: r, row: row, lease: lease, progress: row.Progress}
+	work.progress.Committed = 0
+	state, cause := work.migrate(ctx, o)
+	if state == "" { // not ours any more
+		return 0, nil
+	}
+	c := control.Change{Fence: lease.Fence, Progress: &work.progress}
+	if cause != nil {
+		c.ErrorCode, c.Error = errs.CodeOf(cause), text(cause)
+		f.Log.Warn("a store failed", "run", run, "store", store, "state", state, "error", cause)
+	}
+	return 0, f.end(free, run, store, state, c)
+}
+
+// text is what is kept of an error: what happened in the first line, and in the second what to do about it.
+func text(err error) string {
+	s := strings.ReplaceAll(err.Error(), "\n", " ")
+	if e := errs.As(err); e != nil && e.Hint != "" {
+		s += "\n" + e.Hint
+	}
+	return s
+}
+
+// full reports whether as many stores of the wave are under way as may be.
+func (f *Fleet) full(ctx context.Context, r control.Run, wave int, o RunOptions) (bool, error) {
+	parallel := o.wave(wave).Parallel
+	if parallel == 0 {
+		return false, nil
+	}
+	counts, err := f.DB.Counts(ctx, r.ID)
+	if err != nil {
+		return false, err
+	}
+	all := waves(counts)
+	return wave < len(all) && all[wave].owned >= int64(parallel), nil
+}
+
+// end moves the store to its last state. Where a request came in the meantime, what was asked for is as good as done.
+func (f *Fleet) end(ctx context.Context, run, store string, to control.State, c control.Change) error {
+	from := map[control.State][]control.State{
+		control.Pending:   {control.Running},
+		control.Paused:    {control.Pausing},
+		control.Cancelled: {control.Cancelling},
+	}[to]
+	if from == nil {
+		from = []control.State{control.Running, control.Pausing, control.Cancelling}
+	}
+	moved, err := f.DB.Move(ctx, run, store, from, to, c)
+	if err != nil || moved || to != control.Pending {
+		return err
+	}
+	for state, after := range map[control.State]control.State{control.Pausing: control.Paused, control.Cancelling: control.Cancelled} {
+		if moved, err := f.DB.Move(ctx, run, store, []control.State{state}, after, c); err != nil || moved {
+			return err
+		}
+	}
+	return nil
+}
+
+// A storeWork is the work on one store of a run.
+type storeWork struct {
+	*Fleet
+	run   control.Run
+	row   control.StoreRun
+	lease control.Lease
+
+	mu       sync.Mutex
+	progress control.Progress
+}
+
+// migrate runs the migration on the store, and says which state that ends in, and why if it did not succeed.
+func (w *storeWork) migrate(ctx context.Context, o RunOptions) (control.State, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var beats sync.WaitGroup
+	beats.Go(func() { w.heartbeat(ctx, cancel) })
+	defer beats.Wait()
+	defer cancel(nil) // before the wait
+
+	job, done, err := w.Open(ctx, w.run, w.row.Store)
+	if err != nil {
+		return w.why(ctx, err)
+	}
+	defer func() { _ = done() }() // nothing more is written to the log
+	if state, err := w.known(ctx, job.Log); err != nil {
+		return state, err
+	}
+	job.Run, job.Fence, job.MaxEvents = w.run.ID, w.lease.Fence, o.bound(w.row.Due)
+	job.Progress = func(committed, due int64) {
+		w.report(context.WithoutCancel(ctx), cancel, func(p *control.Progress) { p.Committed, p.Due = committed, due })
+	}
+	r, err := job.Commit(ctx)
+	w.mu.Lock()
+	w.progress.Committed, w.progress.Before, w.progress.Pushes, w.progress.Conflicts = r.Events, r.Before, r.Pushes, r.Conflicts
+	w.progress.Head = int64(r.Head)
+	w.mu.Unlock()
+	if err != nil {
+		return w.why(ctx, err)
+	}
+	w.mu.Lock()
+	w.progress.Due = 0
+	w.mu.Unlock()
+	if state, err := w.known(ctx, job.Log); err != nil {
+		return state, err
+	}
+	return control.Succeeded, nil
+}
+
+// known compares the store with what is known of it: one that had events and has none any more is never pushed to.
+func (w *storeWork) known(ctx context.Context, log eventlog.Reader) (control.State, error) {
+	h, err := log.Head(ctx)
+	if err != nil {
+		return w.why(ctx, err)
+	}
+	vanished, err := w.DB.SetHead(ctx, w.Env, w.row.Store, int64(max(h.Confirmed, h.Last.Global)), h.BackendID)
+	if vanished {
+		return control.Vanished, errs.Refusedf("the store had events, and its backend answers that it has none").
+			Hintf("was the backend reset, or is the address another one? nothing was pushed")
+	}
+	if err != nil {
+		return w.why(ctx, err)
+	}
+	return "", nil
+}
+
+// why turns an error into a state. An empty one: the store is not ours any more, and nothing is said of it.
+func (w *storeWork) why(ctx context.Context, err error) (control.State, error) {
+	if ctx.Err() != nil {
+		switch cause := context.Cause(ctx); {
+		case errors.Is(cause, errLost):
+			return "", nil
+		case errors.Is(cause, errPausing):
+			return control.Paused, nil
+		case errors.Is(cause, errCancelling):
+			return control.Cancelled, nil
+		}
+		return control.Pending, nil // this process ends
+	}
+	switch migrations.KindOf(err) {
+	case migrations.Poisoned:
+		return control.Quarantined, err
+	case migrations.Stalled:
+		return control.Stalled, err
+	}
+	return control.Failed, err
+}
+
+// report keeps the progress, and hears whether the work is to end.
+func (w *storeWork) report(ctx context.Context, cancel context.CancelCauseFunc, change func(*control.Progress)) {
+	w.mu.Lock()
+	change(&w.progress)
+	p := w.progress
+	w.mu.Unlock()
+	state, held, err := w.DB.Report(ctx, w.run.ID, w.row.Store, w.lease.Fence, p)
+	switch {
+	case err != nil: // the heartbeat decides whether that lasts too long
+		w.Log.Warn("can't report progress", "store", w.row.Store, "error", err)
+	case !held:
+		cancel(errLost)
+	case state == control.Pausing:
+		cancel(errPausing)
+	case state == control.Cancelling:
+		cancel(errCancelling)
+	}
+}
+
+// heartbeat renews the lease until the context ends. A lease that can't be renewed ends the work before it expires.
+func (w *storeWork) heartbeat(ctx context.Context, cancel context.CancelCauseFunc) {
+	lease, failures := w.lease, 0
+	for pause(ctx, w.TTL/4) == nil {
+		next, err := w.DB.Heartbeat(ctx, lease, w.TTL)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errs.CodeOf(err) == errs.Locked:
+			cancel(errLost)
+			return
+		case err != nil:
+			if failures++; failures == 2 {
+				cancel(errLost)
+				return
+			}
+		default:
+			lease, failures = next, 0
+		}
+		w.report(ctx, cancel, func(*control.Progress) {})
+	}
+}

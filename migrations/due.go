@@ -1,0 +1,178 @@
+package migrations
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"headgate/internal/errs"
+	"headgate/internal/livestore/script"
+)
+
+// sources counts what the definition's events come from: each emit's query, or the module, which yields all emits.
+func (d Definition) sources() int {
+	if d.module != nil {
+		return 1
+	}
+	return len(d.Emits)
+}
+
+// place is where a source stands, as file:line.
+func (d Definition) place(source int) string {
+	return fmt.Sprintf("%s:%d", d.Path, d.Emits[source].SQLLine)
+}
+
+// due asks which events the first source that has any would commit now: what it returns without the keys that are in
+// the log. At most [window] are returned; total counts all.
+func (s *session) due() (due []candidate, total int64, source int, err error) {
+	others := s.ledger.foreign != s.foreign
+	s.foreign = s.ledger.foreign
+	if others {
+		s.left = -1
+		clear(s.settled)
+	}
+	for i := range s.Definition.sources() {
+		due, total, err = s.dueOf(i)
+		if err != nil {
+			return nil, 0, i, err
+		}
+		if s.settled[i] && total > 0 || s.left >= 0 && total > s.left {
+			return nil, 0, i, errs.Refusedf("it gives new events because of those that it made: it would never end").
+				At("%s", s.Definition.place(i)).
+				Hintf("let the key be something that the migration's own events don't add to")
+		}
+		if total > 0 {
+			return due, total, i, nil
+		}
+		if !s.settled[i] {
+			s.settled[i], s.left = true, -1
+		}
+	}
+	return nil, 0, 0, nil
+}
+
+// A collection gathers what a source returns, and keeps what is due of it.
+type collection struct {
+	*session
+	place string
+	n     int64 // rows or yields so far
+	seen  keySet
+	due   []candidate
+	total int64
+}
+
+func (c *collection) add(event string, args json.RawMessage, key string) error {
+	if c.seen.has(key) {
+		what, hint := "row", "each key gets one event: let the query return each once (GROUP BY), or add a column to the key"
+		if c.Definition.module != nil {
+			what, hint = "event", "each key gets one event: yield each once, or add a field to the key"
+		}
+		return errs.Invalidf("%s %d has the key of an earlier %s", what, c.n, what).At("%s", c.place).Hintf("%s", hint)
+	}
+	c.seen.add(key)
+	if !c.Definition.Repeat && c.ledger.done.has(key) {
+		return nil
+	}
+	c.total++
+	if len(c.due) < window {
+		c.due = append(c.due, candidate{event: event, args: args, key: key})
+	}
+	return nil
+}
+
+func (s *session) dueOf(source int) (due []candidate, total int64, err error) {
+	c := &collection{session: s, place: s.Definition.place(source), seen: keySet{}}
+	if s.Definition.module != nil {
+		err = c.generate()
+	} else {
+		err = c.query(s.Definition.Emits[source])
+	}
+	if e := errs.As(err); e != nil && e.Where == "" {
+		e.At("%s", c.place)
+	}
+	return c.due, c.total, err
+}
+
+func (c *collection) query(emit Emit) error {
+	var enc *encoder
+	return c.live.Query(emit.SQL, func(columns []string, values []any) (err error) {
+		c.n++
+		if enc == nil {
+			if enc, err = newEncoder(c.Definition, emit, c.Target.Release, columns); err != nil {
+				return err
+			}
+		}
+		args, key, err := enc.row(c.n, columns, values)
+		if err != nil {
+			return err
+		}
+		return c.add(emit.Event, args, key)
+	})
+}
+
+func (c *collection) generate() error {
+	m := c.Definition.module
+	return m.explain(c.live.Generate(c.admit, func(event string, args json.RawMessage) error {
+		c.n++
+		key, err := keyOf(c.ledger.emits[event], args)
+		if err != nil {
+			return err
+		}
+		return c.add(event, args, key)
+	}))
+}
+
+// admit refuses a module's query for what a file of SQL is refused for, before anything comes of its rows.
+func (c *collection) admit(sql, trace string) error {
+	m := c.Definition.module
+	path, line := m.path, m.line("default")
+	if at := m.place(script.ParseStack(trace)); at != "" {
+		path, line = splitPlace(at)
+	}
+	if _, err := checkQuery(path, sql, line, true); err != nil {
+		return err
+	}
+	for _, p := range lintTables(sql, line, c.Target.Release) {
+		return errs.Invalidf("%s", p.Msg).At("%s:%d", path, p.Line).Hintf("%s", p.Hint)
+	}
+	return nil
+}
+
+// splitPlace takes "path:line:column" apart.
+func splitPlace(at string) (path string, line int) {
+	at = at[:max(0, strings.LastIndexByte(at, ':'))]
+	i := max(0, strings.LastIndexByte(at, ':'))
+	line, err := strconv.Atoi(at[min(i+1, len(at)):])
+	if err != nil {
+		return at, 1
+	}
+	return at[:i], line
+}
+
+// asserts evaluates the definition's asserts on the state as it is.
+func (s *session) asserts() error {
+	s.report.Asserts = s.report.Asserts[:0]
+	var failed error
+	for _, a := range s.Definition.Asserts {
+		r := AssertResult{Label: a.Label, Line: a.Line}
+		rows := 0
+		err := s.live.Query(a.SQL, func(_ []string, values []any) error {
+			rows++
+			r.True = rows == 1 && len(values) == 1 && values[0] != nil && values[0] != int64(0) && values[0] != 0.0
+			return nil
+		})
+		if e := errs.As(err); e != nil {
+			return e.At("%s:%d", s.Definition.Path, a.Line)
+		}
+		if err != nil {
+			return err
+		}
+		s.report.Asserts = append(s.report.Asserts, r)
+		if !r.True && failed == nil {
+			failed = errs.New(errs.Mismatch, "the assert %q does not hold", a.Label).At("%s:%d", s.Definition.Path, a.Line).
+				Hintf("an assert returns one row with one value, 1 when it holds; events that are committed stay")
+		}
+	}
+	return failed
+}
