@@ -11,7 +11,7 @@ MODULES := $(LOCKS:package-lock.json=node_modules/.package-lock.json)
 # The race detector makes SQLite and QuickJS, which are translated C, many times slower: replay is left out.
 RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e 'cmd/headgate$$')
 
-.PHONY: help build deps test race lint generate fmt fuzz demo bench soak
+.PHONY: help build deps test race lint generate fmt fuzz demo bench soak chaos
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,8 +25,8 @@ deps: $(MODULES) ## install the npm packages that the examples and tests need
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test: deps ## run the tests, in under 6 minutes
-	$(GO) test -timeout 6m ./... ./.ci/readme
+test: deps ## run the tests, in under 10 minutes
+	$(GO) test -timeout 10m ./... ./.ci/readme
 
 race: deps ## run the tests under the race detector, without replay
 	$(GO) test -race -timeout 10m $(RACE_PACKAGES)
@@ -59,6 +59,9 @@ demo: build deps ## take the example app through its releases and plan an upgrad
 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+
+chaos: deps ## kill migrations 200 times over 20 stores, and a worker of a fleet of 200
+	HEADGATE_SOAK=1 $(GO) test -timeout 2h -count=1 -v -run 'TestChaos|TestFleet|TestPauseAndResume|TestPairThroughBackfill' ./cmd/headgate | grep -E '^ +(chaos|fleet)_test|^(---|ok|FAIL)'
 
 soak: deps ## run the long forms of the tests: many kills, a million events
 	HEADGATE_SOAK=1 HEADGATE_WEB=1 $(GO) test -timeout 4h ./...

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/script"
 )
 
@@ -74,9 +75,22 @@ func (c *collection) add(event string, args json.RawMessage, key string) error {
 	if !c.Definition.Repeat && c.ledger.done.has(key) {
 		return nil
 	}
+	if err := c.fits(event, args); err != nil {
+		return err
+	}
 	c.total++
 	if len(c.due) < window {
 		c.due = append(c.due, candidate{event: event, args: args, key: key})
+	}
+	return nil
+}
+
+// fits refuses an event that no backend takes, before the first one is pushed.
+func (c *collection) fits(event string, args json.RawMessage) error {
+	e := c.number([]candidate{{event: event, args: args}})
+	if err := eventlog.CheckBatch(e); err != nil {
+		bad := errs.As(err)
+		return errs.New(bad.Code, "row %d: %s", c.n, bad.Msg).At("%s", c.place).Hintf("%s", bad.Hint)
 	}
 	return nil
 }

@@ -121,13 +121,32 @@ func keyOf(emit Emit, args json.RawMessage) (string, error) {
 		if err := json.Unmarshal(v, &x); err != nil {
 			return "", err
 		}
-		c, err := json.Marshal(x) // a backend may write a number or a string in another form
+		c, err := json.Marshal(withoutSign(x)) // a backend may write a number or a string in another form
 		if err != nil {
 			return "", err
 		}
 		b = append(append(b, ' '), c...)
 	}
 	return string(b), nil
+}
+
+// withoutSign makes every negative zero a plain one: JavaScript and jsonb write -0 as 0.
+func withoutSign(x any) any {
+	switch x := x.(type) {
+	case float64:
+		if x == 0 {
+			return 0.0
+		}
+	case []any:
+		for i := range x {
+			x[i] = withoutSign(x[i])
+		}
+	case map[string]any:
+		for k := range x {
+			x[k] = withoutSign(x[k])
+		}
+	}
+	return x
 }
 
 func appendJSON(b []byte, s string) []byte {
@@ -238,7 +257,7 @@ func encodeNumber(v any) (json.RawMessage, string) {
 		if math.IsInf(v, 0) || math.IsNaN(v) {
 			return nil, "is not a finite number"
 		}
-		b, err := json.Marshal(v)
+		b, err := json.Marshal(withoutSign(v))
 		if err != nil {
 			return nil, "is not a finite number"
 		}

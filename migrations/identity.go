@@ -65,8 +65,6 @@ type ledger struct {
 	marked bool
 	// edited is the beginning of another checksum that the migration ran with.
 	edited string
-	// ran are the other migrations that the log has events of.
-	ran map[string]bool
 	// last is the last event that was seen; what comes again is not counted twice.
 	last livestore.ClientSeq
 	// foreign counts the events that others committed.
@@ -74,7 +72,7 @@ type ledger struct {
 }
 
 func newLedger(d Definition) *ledger {
-	l := &ledger{def: d, emits: map[string]Emit{}, done: keySet{}, ran: map[string]bool{}, digest: sha256.New()}
+	l := &ledger{def: d, emits: map[string]Emit{}, done: keySet{}, digest: sha256.New()}
 	for _, e := range d.Emits {
 		l.emits[e.Event] = e
 	}
@@ -89,9 +87,7 @@ func (l *ledger) see(e livestore.Event) {
 	l.last = e.Seq
 	migration, checksum, ours := committedBy(e.ClientID)
 	if !ours || migration != l.def.Name {
-		if ours {
-			l.ran[migration] = true
-		} else if l.def.marks(e) {
+		if !ours && l.def.marks(e) {
 			l.marked = true // a client ran it, with the generated helper
 		}
 		l.foreign++

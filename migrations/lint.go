@@ -43,6 +43,9 @@ func Lint(d Definition, releases []*schema.Release) []Problem {
 		out = append(out, lintKey(e, admitted[len(admitted)-1])...)
 		out = append(out, lintTables(e.SQL, e.SQLLine, admitted[len(admitted)-1])...)
 	}
+	if slices.ContainsFunc(d.Emits, func(e Emit) bool { return e.Event == d.Marker }) {
+		out = append(out, Problem{Line: d.MarkerLine, Msg: "the marker " + d.Marker + " is emitted, too", Hint: "a marker is an event of its own"})
+	}
 	if d.Marker != "" {
 		out = append(out, lintEvent(d, d.Marker, d.MarkerLine, admitted)...)
 	}

@@ -20,6 +20,7 @@ type memLog struct {
 	// before runs before a push is looked at; an error of fault is returned after stored events of the batch were kept.
 	before func(m *memLog)
 	fault  func(batch []livestore.Event) (stored int, err error)
+	read   func(m *memLog) // runs before the log is read
 	pushes int
 }
 
@@ -34,6 +35,9 @@ func (m *memLog) ClientOnly() bool { return false }
 func (m *memLog) Close() error     { return nil }
 
 func (m *memLog) Events(_ context.Context, after livestore.ClientSeq) iter.Seq2[livestore.Event, error] {
+	if m.read != nil {
+		m.read(m)
+	}
 	return func(yield func(livestore.Event, error) bool) {
 		for _, e := range m.events[min(int(after.Global), len(m.events)):] {
 			if !yield(e, nil) {

@@ -97,6 +97,9 @@ func (p *parser) end() error {
 		return p.bad(1, "there is no `-- +goose Up`").Hintf("the queries come after it")
 	case len(p.def.Emits) == 0:
 		return p.bad(1, "the migration emits nothing").Hintf("-- headgate: emit EVENT key COLUMN, and a SELECT after it")
+	case slices.ContainsFunc(p.def.Emits, func(e Emit) bool { return e.Event == p.def.Marker }):
+		return p.bad(p.def.MarkerLine, "the marker %s is emitted, too", p.def.Marker).
+			Hintf("a marker is an event of its own, so that it is told from the migration's others")
 	case p.def.Requires == "":
 		return p.bad(1, "it is not said which releases the migration is for").
 			Hintf("-- headgate: requires >= 1.1.0, the first release that defines and materializes what it emits")
@@ -380,11 +383,15 @@ func (p *parser) date(t token, name string, args [][]token) error {
 	if len(args) < max(1, least) {
 		return p.changes(t, fmt.Sprintf("%s() without a time, which is the time now", name))
 	}
-	for _, arg := range args {
+	for i, arg := range args {
 		for _, a := range arg {
 			switch strings.ToLower(a.text) {
 			case "'now'", `"now"`:
 				return p.changes(a, name+"('now')")
+			case "'subsec'", "'subsecond'":
+				if i <= max(0, least-1) { // in the place of a time it is the time now
+					return p.changes(a, name+"("+a.text+")")
+				}
 			case "'localtime'", "'utc'", `"localtime"`, `"utc"`:
 				return p.changes(a, "the machine's time zone ("+a.text+")")
 			}

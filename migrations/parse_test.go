@@ -123,6 +123,8 @@ func TestParseRefuses(t *testing.T) {
 		{"now in an expression", file("SELECT julianday(coalesce(at, 'now')) FROM t;"), 4, "julianday('now')"},
 		{"no argument", file("SELECT date();"), 4, "without a time"},
 		{"strftime without a time", file("SELECT strftime('%s');"), 4, "without a time"},
+		{"subsec as the time", file("SELECT datetime('subsec');"), 4, "datetime('subsec')"},
+		{"the marker is emitted", "-- headgate: marker v1.E\n" + file("SELECT 1 AS id;"), 1, "the marker v1.E is emitted, too"},
 		{"local time", file("SELECT date(at, 'localtime') FROM t;"), 4, "time zone"},
 		{"not UTF-8", file("SELECT '\xff';"), 0, "not UTF-8"},
 		{"zero byte", file("SELECT '\x00';"), 0, "zero byte"},
@@ -148,7 +150,7 @@ func TestParseRefuses(t *testing.T) {
 		})
 	}
 	for _, good := range []string{
-		"SELECT 'now' AS id;", "SELECT random AS id FROM t;", "SELECT t.changes AS id FROM t;", "SELECT date('2020-01-01') AS id;",
+		"SELECT 'now' AS id;", "SELECT random AS id FROM t;", "SELECT t.changes AS id FROM t;", "SELECT date('2020-01-01') AS id;", "SELECT datetime(at, 'subsec') AS id FROM t;",
 		"SELECT replace(id, 'a', 'b') AS id FROM t;", "SELECT \"update\" AS id FROM t;", "SELECT 1e-5 AS id, .5, 0x1F;",
 	} {
 		if _, err := migrations.Parse("m/1_a.sql", []byte(file(good))); err != nil {

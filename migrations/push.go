@@ -20,7 +20,9 @@ type pusher struct {
 	last      time.Time     // of the last push
 	progress  time.Time     // of the last push that was stored
 	conflicts int64
-	behind    int // answers in a row that say that the log ends before what was read from it
+	dare      bool // the next push goes without a look before it
+	crowded   int  // looks in a row that found something new
+	behind    int  // answers in a row that say that the log ends before what was read from it
 
 	pushes, unanswered int64
 }
@@ -33,6 +35,9 @@ func (*movedError) Error() string { return "the log has moved on" }
 // pushTimeout is how long a push may take. A push under way is not cut off when the run is: its answer says what is
 // in the log.
 const pushTimeout = 30 * time.Second
+
+// maxCrowded is after how many such looks a push is made without one.
+const maxCrowded = 3
 
 // maxBehind is how many such answers are believed.
 const maxBehind = 5
@@ -50,14 +55,28 @@ func (p *pusher) push(ctx context.Context, batch []livestore.Event, meanwhile fu
 	}
 	// A push at the wrong place is refused, so this is for the others' sake: what they wrote is seen before ours collides
 	// with it. A pace of 0 says that the store is idle.
-	if p.Pace > 0 {
-		if moved, err := p.pull(ctx); err != nil {
+	if p.Pace > 0 && !p.dare {
+		moved, err := p.pull(ctx)
+		switch {
+		case err != nil && transient(err):
+			return p.recover(ctx, err)
+		case err != nil:
 			return err
-		} else if moved {
+		case moved:
 			p.slower()
+			if p.crowded++; p.crowded < maxCrowded {
+				return &movedError{}
+			}
+			// Others write faster than what is due can be asked: a push has to try its luck, a small one.
+			p.crowded, p.dare, p.batch = 0, true, max(1, p.batch/2)
+			if p.patienceIsOver() {
+				return p.stalled(errors.New("others write faster than what is due can be asked"))
+			}
 			return &movedError{}
 		}
+		p.crowded = 0
 	}
+	p.dare = false
 	p.last = p.Now()
 	pushing, done := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 	answer := make(chan error, 1)
@@ -100,13 +119,12 @@ func (p *pusher) recover(ctx context.Context, cause error) error {
 		if err := p.Sleep(ctx, wait/2+p.Jitter(wait/2)); err != nil {
 			return err
 		}
-		if p.Now().Sub(p.progress) > p.Patience {
-			return &stop{Stalled, errs.New(errs.Partial, "no event could be committed for %s", p.Patience).Because(cause).
-				Hintf("others write too fast, or the backend does not answer; what was committed stays, and the command goes on from there")}
+		if p.patienceIsOver() {
+			return p.stalled(cause)
 		}
 		moved, err := p.pull(ctx)
 		if err != nil {
-			if e := errs.As(err); e != nil && e.Code == errs.Refused {
+			if !transient(err) {
 				return err
 			}
 			cause = err
@@ -119,6 +137,25 @@ func (p *pusher) recover(ctx context.Context, cause error) error {
 			return &movedError{} // nothing of it is there: the same again
 		}
 	}
+}
+
+func (p *pusher) patienceIsOver() bool { return p.Now().Sub(p.progress) > p.Patience }
+
+func (p *pusher) stalled(cause error) error {
+	return &stop{Stalled, errs.New(errs.Partial, "no event could be committed for %s", p.Patience).Because(cause).
+		Hintf("others write too fast, or the backend does not answer; what was committed stays, and the command goes on from there")}
+}
+
+// A readError is a failure to read the log, which may pass, unlike one of what it says.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }
+
+// transient reports whether reading again may help.
+func transient(err error) bool {
+	var read *readError
+	var bad *eventlog.Malformed
+	return errors.As(err, &read) && !errors.As(err, &bad) && errs.CodeOf(err) == errs.Internal
 }
 
 // pull brings the state up to the log, and reports whether there was anything new.
@@ -145,7 +182,7 @@ func (p *pusher) pull(ctx context.Context) (moved bool, err error) {
 	}
 	for e, err := range p.log.Events(ctx, p.live.Head) {
 		if err != nil {
-			return moved, err
+			return moved, &readError{err}
 		}
 		p.ledger.see(e)
 		if batch = append(batch, e); len(batch) == 256 {

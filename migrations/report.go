@@ -28,7 +28,9 @@ type Report struct {
 	Events int64            `json:"events"` // that this run committed, or would
 	Bytes  int64            `json:"bytes"`  // of their arguments
 	Head   livestore.SeqNum `json:"head"`   // the log's last event afterwards
-	Marker bool             `json:"marker"` // the migration's marker is in the log, or would be
+	// MarkerDue says that the marker is one more event of this run, not counted in Events.
+	MarkerDue bool `json:"markerDue"`
+	Marker    bool `json:"marker"` // the migration's marker is in the log, or would be
 
 	Pushes     int64 `json:"pushes"`
 	Conflicts  int64 `json:"conflicts"`  // pushes that others were faster than

@@ -154,20 +154,25 @@ func (s *session) suspicious(res replay.Result) error {
 			s.Target.Release.Version, unknown, res.Events).
 			Hintf("check the store's schema in headgate.yaml, and the migration's")
 	}
-	if s.ledger.edited != "" {
-		return errs.Refusedf("the migration ran on this store from a file with another content (checksum %s…)", s.ledger.edited).
-			At("%s", s.Definition.Path).
-			Hintf("bring the file back as it was, and write what is to change as a new migration")
-	}
-	return nil
+	return s.edited()
 }
 
-// before refuses a store on which a migration that comes before is not done. One that had nothing to do there left no
-// event, so that it is asked what it would do.
+// edited refuses a store on which the migration ran, or runs, from another file.
+func (s *session) edited() error {
+	if s.ledger.edited == "" {
+		return nil
+	}
+	return errs.Refusedf("the migration ran on this store from a file with another content (checksum %s…)", s.ledger.edited).
+		At("%s", s.Definition.Path).
+		Hintf("bring the file back as it was, and write what is to change as a new migration")
+}
+
+// before refuses a store on which a migration that comes before is not done. Its events in the log don't say so: it may
+// have been killed in the middle. So it is asked what it would do.
 func (s *session) before(ctx context.Context) error {
 	for _, j := range s.After {
-		if s.report.Head == 0 || s.ledger.ran[j.Definition.Name] {
-			continue
+		if s.report.Head == 0 {
+			break
 		}
 		_, done, err := j.Verify(ctx)
 		if err != nil {
@@ -215,6 +220,9 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
+		if err := s.edited(); err != nil {
+			return err
+		}
 		due, total, source, err := s.due()
 		if err != nil {
 			return err
@@ -234,6 +242,7 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 	if err := s.asserts(); err != nil {
 		return err
 	}
+	s.report.MarkerDue = s.Definition.Marker != "" && !s.ledger.marked
 	if err := s.mark(ctx); err != nil {
 		return err
 	}

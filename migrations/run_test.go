@@ -167,6 +167,20 @@ func TestExactlyOnce(t *testing.T) {
 	t.Logf("%d kills, %d conflicts, %d unanswered", kills, conflicts, unanswered)
 }
 
+// A backend writes -0 as 0: the key must be found again.
+func TestNegativeZero(t *testing.T) {
+	log := &memLog{}
+	log.create("a")
+	d := definition(t, "1_a", emitting(">= 1.3.0", "v1.TodoMoved", "SELECT id, 'l' AS list, -0.0 AS position FROM todos"))
+	d.Emits[0].Key = []string{"position"}
+	if r, err := job(t, d, log).Commit(t.Context()); err != nil || r.Events != 1 || !strings.Contains(string(log.events[1].Args), `"position":0`) {
+		t.Fatalf("%+v, %v, %s", r, err, log.events[1].Args)
+	}
+	if r, err := job(t, d, log).Commit(t.Context()); err != nil || r.Events != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestPreview(t *testing.T) {
 	log := &memLog{}
 	for i := range 60 {
@@ -284,6 +298,71 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an event too large to be read again", func(t *testing.T) {
+		log := &memLog{}
+		many(log)
+		j := job(t, definition(t, "1_a", head+"-- headgate: emit v1.TodoRenamed key id\nSELECT id, CASE id WHEN 't19' THEN printf('%.*c', 900000, 'x') ELSE 'y' END AS text FROM todos ORDER BY id;"), log)
+		_, err := j.Commit(t.Context())
+		if errs.CodeOf(err) != errs.Refused || !strings.Contains(err.Error(), "1_a.sql:4: row 20: ") || log.pushes != 0 {
+			t.Errorf("%v, %d pushes", err, log.pushes)
+		}
+	})
+	t.Run("poison that arrives meanwhile", func(t *testing.T) {
+		log := &memLog{}
+		many(log)
+		log.before = func(m *memLog) { m.write("v1.TodoCreated", map[string]any{"id": 5}) }
+		_, err := job(t, definition(t, "1_a", schedule), log).Commit(t.Context())
+		if migrations.KindOf(err) != migrations.Poisoned {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("edited meanwhile", func(t *testing.T) {
+		log := &memLog{}
+		for i := range 120 {
+			log.create(fmt.Sprint(i))
+		}
+		other := definition(t, "1_a", schedule+"-- changed\n")
+		log.before = func(m *memLog) {
+			if m.pushes == 2 {
+				m.write("v1.TodoScheduled", map[string]any{"id": "1", "dueAt": nil})
+				m.events[len(m.events)-1].ClientID = other.ClientID()
+			}
+		}
+		_, err := job(t, definition(t, "1_a", schedule), log).Commit(t.Context())
+		if errs.CodeOf(err) != errs.Refused || !strings.Contains(err.Error(), "another content") {
+			t.Error(err)
+		}
+	})
+	t.Run("a half of what comes before", func(t *testing.T) {
+		log := &memLog{}
+		many(log)
+		first := definition(t, "00000_before", head+"-- headgate: emit v1.TodoArchived key id\nSELECT id FROM todos;")
+		log.fault = func(batch []livestore.Event) (int, error) { return 5, errKilled }
+		if _, err := job(t, first, log).Commit(t.Context()); !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		log.fault = nil
+		j := job(t, definition(t, "1_a", schedule), log)
+		j.After = []migrations.Job{job(t, first, log)}
+		if _, err := j.Commit(t.Context()); errs.CodeOf(err) != errs.Stale {
+			t.Error(err)
+		}
+	})
+	t.Run("others write all the time", func(t *testing.T) {
+		log := &memLog{}
+		many(log)
+		n := 0
+		log.read = func(m *memLog) {
+			if n++; n > 2 && n <= 42 { // the first reads make the state
+				m.create(fmt.Sprint("busy", n))
+			}
+		}
+		j := job(t, definition(t, "1_a", schedule), log)
+		j.Pace = time.Millisecond
+		if r, err := j.Commit(t.Context()); err != nil || r.Outcome != migrations.Done || r.Events != 61 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
 	t.Run("edited file", func(t *testing.T) {
 		log := &memLog{}
 		many(log)

@@ -54,7 +54,7 @@ func (f *Fleet) Finish(ctx context.Context, run string, look func([]control.Wave
 		}
 		look(counts)
 		r, err := f.DB.Run(ctx, run)
-		return err == nil && r.State.Ended(), err
+		return err == nil && (r.State.Ended() || r.State == control.Paused), err
 	})
 }
 

@@ -51,6 +51,7 @@ func (freshLog) Close() error     { return nil }
 func (freshLog) Append(context.Context, []livestore.Event) error {
 	return errors.New("nothing may be pushed")
 }
+
 func (freshLog) Events(context.Context, livestore.ClientSeq) iter.Seq2[livestore.Event, error] {
 	return func(func(livestore.Event, error) bool) {}
 }

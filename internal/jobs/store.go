@@ -221,7 +221,10 @@ func (w *storeWork) report(ctx context.Context, cancel context.CancelCauseFunc, 
 func (w *storeWork) heartbeat(ctx context.Context, cancel context.CancelCauseFunc) {
 	lease, failures := w.lease, 0
 	for pause(ctx, w.TTL/4) == nil {
-		next, err := w.DB.Heartbeat(ctx, lease, w.TTL)
+		// Two that hang or fail come to an end before the lease does.
+		limited, done := context.WithTimeout(ctx, w.TTL/4)
+		next, err := w.DB.Heartbeat(limited, lease, w.TTL)
+		done()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -236,6 +239,8 @@ func (w *storeWork) heartbeat(ctx context.Context, cancel context.CancelCauseFun
 		default:
 			lease, failures = next, 0
 		}
-		w.report(ctx, cancel, func(*control.Progress) {})
+		limited, done = context.WithTimeout(ctx, w.TTL/4)
+		w.report(limited, cancel, func(*control.Progress) {})
+		done()
 	}
 }

@@ -31,25 +31,29 @@ export const startBackend = async (dataDir) => {
   throw new Error(`the backend ended before it was ready:\n${readFileSync(log, 'utf8')}`)
 }
 
-/** All events of a store, in order, as the backend has them. */
-export const pullAll = async ({ url, token }, storeId) => {
+/** Calls the backend over HTTP and gives its answer's messages. */
+const call = async ({ url, token }, storeId, tag, more) => {
   const payload = { authToken: token }
   const query = new URLSearchParams({ storeId, transport: 'http', payload: encodeURIComponent(JSON.stringify(payload)) })
   const response = await fetch(`${url}/?${query}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      _tag: 'Request',
-      id: '0',
-      tag: 'SyncHttpRpc.Pull',
-      payload: { storeId, payload, cursor: { _tag: 'None' } },
-      headers: [],
-    }),
+    body: JSON.stringify({ _tag: 'Request', id: '0', tag, payload: { storeId, payload, ...more }, headers: [] }),
   })
   const messages = await response.json()
   const exit = messages.find((message) => message._tag === 'Exit')
-  if (exit?.exit._tag !== 'Success') throw new Error(`pull refused: ${JSON.stringify(messages)}`)
+  if (exit?.exit._tag !== 'Success') throw new Error(`${tag} refused: ${JSON.stringify(messages)}`)
+  return messages
+}
+
+/** All events of a store, in order, as the backend has them. */
+export const pullAll = async (backend, storeId) => {
+  const messages = await call(backend, storeId, 'SyncHttpRpc.Pull', { cursor: { _tag: 'None' } })
   return messages
     .filter((message) => message._tag === 'Chunk')
     .flatMap((chunk) => chunk.values.flatMap((page) => page.batch.map((item) => item.eventEncoded)))
 }
+
+/** Pushes events, numbered as the backend wants them. */
+export const push = (backend, storeId, batch) =>
+  call(backend, storeId, 'SyncHttpRpc.Push', { batch, backendId: { _tag: 'None' } })

@@ -7,31 +7,12 @@
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fetch } from 'undici'
-import { token } from './backend.mjs'
+import { push, token } from './backend.mjs'
 import { app } from './load.mjs'
 
 const data = join(app, '.data', 'backend')
 const pidFile = join(data, 'pid')
 const log = join(data, 'log')
-
-const push = async (url, storeId, batch) => {
-  const payload = { authToken: token }
-  const query = new URLSearchParams({ storeId, transport: 'http', payload: encodeURIComponent(JSON.stringify(payload)) })
-  const response = await fetch(`${url}/?${query}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      _tag: 'Request',
-      id: '0',
-      tag: 'SyncHttpRpc.Push',
-      payload: { storeId, payload, batch, backendId: { _tag: 'None' } },
-      headers: [],
-    }),
-  })
-  const answer = await response.text()
-  if (!answer.includes('"_tag":"Success"')) throw new Error(`push refused: ${answer}`)
-}
 
 const start = async () => {
   if (existsSync(pidFile)) throw new Error('it runs already: node scripts/serve.mjs stop')
@@ -67,7 +48,7 @@ const fill = async () => {
     ['berlin', events.length],
     ['tokyo', Math.floor(events.length / 2)],
   ]) {
-    for (let i = 0; i < count; i += 50) await push(url, storeId, events.slice(i, Math.min(i + 50, count)))
+    for (let i = 0; i < count; i += 50) await push({ url, token }, storeId, events.slice(i, Math.min(i + 50, count)))
   }
   console.log(`  staging:
     pace: 100ms

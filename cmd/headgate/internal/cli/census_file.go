@@ -19,6 +19,9 @@ import (
 	"headgate/internal/errs"
 )
 
+// unknownRelease stands for that of a client which did not say it.
+const unknownRelease = "none"
+
 // A censusFile is a list of clients, read row by row.
 type censusFile struct {
 	*os.File
@@ -104,8 +107,8 @@ func (f *censusFile) client(line int, r censusRow) (control.Client, error) {
 			return control.Client{}, f.wrong(line, "%s is missing", field[0])
 		}
 	}
-	if !config.IsVersion(r.Release) {
-		return control.Client{}, f.wrong(line, "the release %q is not a semantic version", r.Release)
+	if r.Release != unknownRelease && !config.IsVersion(r.Release) {
+		return control.Client{}, f.wrong(line, "the release %q is not a semantic version, nor %s", r.Release, unknownRelease)
 	}
 	seen, err := time.Parse(time.RFC3339, r.LastSeen)
 	if err != nil {

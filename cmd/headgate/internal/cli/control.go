@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +22,30 @@ func (a *app) openControl(ctx context.Context, env config.Environment) (*control
 	}
 	a.log.Debug("opened the control database", "place", db.Place())
 	return db, nil
+}
+
+// censusOf are the releases that the last census saw within the horizon, 90 days where headgate.yaml names none. A client
+// that did not say its release counts as one of a release that nobody recorded.
+func (a *app) censusOf(ctx context.Context, env config.Environment) (alive []config.Alive, err error) {
+	if path, ok := strings.CutPrefix(env.Control, "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	db, err := a.openControl(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	horizon := env.Fleet.Horizon
+	if horizon == 0 {
+		horizon = 90 * 24 * time.Hour
+	}
+	counts, err := db.Census(ctx, env.Name, a.now().Add(-horizon))
+	for _, c := range counts {
+		alive = append(alive, config.Alive{Release: c.Release, Line: env.Line})
+	}
+	return alive, err
 }
 
 // withControl hands work the environment that --env names, and its control database.

@@ -2,13 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
@@ -97,53 +97,42 @@ headgate migration up, which joins the run.`,
 
 // withRuns does something to the runs in one of the states, of all migrations or the one that is named, and prints how
 // they stand afterwards.
-func (a *app) withRuns(c *cli.Context, states []control.State, work func(*runner, *control.DB, control.Run) error) (err error) {
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	env, err := cfg.Environment(c.String("env"))
-	if err != nil {
-		return err
-	}
-	name := ""
-	if c.Args().Present() {
-		defs, err := a.definitions(c.Context, cfg, c.Args().First())
+func (a *app) withRuns(c *cli.Context, states []control.State, work func(*runner, *control.DB, control.Run) error) error {
+	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		name := ""
+		if c.Args().Present() {
+			defs, err := a.definitions(c.Context, a.loaded, c.Args().First())
+			if err != nil {
+				return err
+			}
+			name = defs[0].Name
+		}
+		r, err := a.newRunner(c.Context, a.loaded, env, nil, 0)
 		if err != nil {
 			return err
 		}
-		name = defs[0].Name
-	}
-	r, err := a.newRunner(c.Context, cfg, env, nil, 0)
-	if err != nil {
-		return err
-	}
-	db, err := a.openControl(c.Context, env)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	out := []runStatus{}
-	for run, err := range db.Runs(c.Context, env.Name, states...) {
-		if err != nil {
-			return err
+		out := []runStatus{}
+		for run, err := range db.Runs(c.Context, env.Name, states...) {
+			if err != nil {
+				return err
+			}
+			if name != "" && run.Migration != name {
+				continue
+			}
+			if err := work(r, db, run); err != nil {
+				return err
+			}
+			s, err := statusOf(c.Context, db, run.ID)
+			if err != nil {
+				return err
+			}
+			out = append(out, s)
 		}
-		if name != "" && run.Migration != name {
-			continue
+		if len(out) == 0 {
+			return errs.NotFoundf("no run is %s", orList(states)).Hintf("headgate status shows the runs").Then("headgate status --env " + env.Name)
 		}
-		if err := work(r, db, run); err != nil {
-			return err
-		}
-		s, err := statusOf(c.Context, db, run.ID)
-		if err != nil {
-			return err
-		}
-		out = append(out, s)
-	}
-	if len(out) == 0 {
-		return errs.NotFoundf("no run is %s", orList(states)).Hintf("headgate status shows the runs").Then("headgate status --env " + env.Name)
-	}
-	return a.render(out, func(w io.Writer) error { return writeRuns(w, env.Name, out) })
+		return a.render(out, func(w io.Writer) error { return writeRuns(w, env.Name, out) })
+	})
 }
 
 func orList(states []control.State) string {

@@ -101,26 +101,41 @@ func (r *runner) openJob(ctx context.Context, run control.Run, store string) (_ 
 	return j, done, nil
 }
 
-// begin joins the run of the migration that is under way, or makes one of the stores that were previewed.
-func (r *runner) begin(ctx context.Context, db *control.DB, p migrationPlan, due map[livestore.StoreID]int64, reason string) (control.Run, error) {
-	for run, err := range db.Runs(ctx, r.env.Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling) {
-		switch {
-		case err != nil:
-			return run, err
-		case run.Migration != p.Name:
-			continue
-		case run.Checksum != p.Checksum:
-			return run, errs.Refusedf("run %s of another content of this file is %s", run.ID, run.State).At("%s", p.Path).
-				Then("headgate migration cancel " + p.Name + " --env " + r.env.Name)
-		case run.State == control.Paused || run.State == control.Pausing:
-			return run, errs.New(errs.Stale, "run %s of %s is %s", run.ID, p.Name, run.State).
-				Then("headgate migration resume " + p.Name + " --env " + r.env.Name)
-		case run.State == control.Cancelling:
-			return run, errs.New(errs.Stale, "run %s of %s is being cancelled", run.ID, p.Name)
-		}
-		fmt.Fprintf(r.app.stderr, "joining run %s of %s, which %s began\n", run.ID, p.Name, run.Actor)
-		return run, nil
+// join checks that the run that is under way is the one that was asked for.
+func (r *runner) join(ctx context.Context, db *control.DB, run control.Run) error {
+	p := r.plans[0]
+	tail := " " + p.Name + " --env " + r.env.Name
+	switch {
+	case run.Checksum != p.Checksum:
+		return errs.Refusedf("run %s of another content of this file is %s", run.ID, run.State).At("%s", p.Path).Then("headgate migration cancel" + tail)
+	case run.State == control.Paused || run.State == control.Pausing:
+		return errs.New(errs.Stale, "run %s of %s is %s", run.ID, p.Name, run.State).Then("headgate migration resume" + tail)
+	case run.State == control.Cancelling:
+		return errs.New(errs.Stale, "run %s of %s is being cancelled", run.ID, p.Name).Then("headgate status --env " + r.env.Name)
 	}
+	at := r.places()
+	n := 0
+	for s, err := range db.StoreRuns(ctx, run.ID, control.AllWaves) {
+		if err != nil {
+			return err
+		}
+		if _, ok := at[livestore.StoreID(s.Store)]; !ok && !s.State.Ended() {
+			return errs.New(errs.Stale, "run %s of %s is under way, and is for store %s, too", run.ID, p.Name, s.Store).
+				Hintf("join it for all of its stores, or cancel it").Then("headgate migration up" + tail).Then("headgate migration cancel" + tail)
+		}
+		n++
+	}
+	if n < len(r.stores) {
+		return errs.New(errs.Stale, "run %s of %s is under way, and is not for all of these stores", run.ID, p.Name).
+			Hintf("let it end first").Then("headgate status --env " + r.env.Name)
+	}
+	fmt.Fprintf(r.app.stderr, "joining run %s of %s, which %s began\n", run.ID, p.Name, run.Actor)
+	return nil
+}
+
+// begin makes the run of the stores that were previewed.
+func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.StoreID]int64, reason string) (control.Run, error) {
+	p := r.plans[0]
 	all, err := r.app.allStores(ctx, r.cfg, r.env)
 	if err != nil {
 		return control.Run{}, err

@@ -50,6 +50,7 @@ type preview struct {
 	Failed      []failedStore `json:"failed"`
 	Sampled     int           `json:"sampled"`  // stores that were previewed
 	Stores      int           `json:"stores"`   // that the migrations are for
+	Markers     int64         `json:"markers"`  // one more event each
 	Events      int64         `json:"events"`   // that would be committed, in the previewed stores
 	Estimate    int64         `json:"estimate"` // and in all
 	NextActions []string      `json:"next_actions"`
@@ -128,7 +129,7 @@ func (r *runner) sample(ctx context.Context) error {
 	for i, s := range r.stores {
 		at[s.ID] = i
 	}
-	failed := r.each(ctx, "asked stores for their size", func(ctx context.Context, t storeTask) error {
+	r.each(ctx, "asked stores for their size", func(ctx context.Context, t storeTask) error {
 		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
 			h, err := log.Head(ctx)
 			heads[at[t.store.ID]] = h.Last.Global
@@ -138,18 +139,24 @@ func (r *runner) sample(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	total := livestore.SeqNum(0)
+	for _, h := range heads {
+		total += h
+	}
 	stores := slices.Clone(r.stores)
 	slices.SortStableFunc(stores, func(a, b config.Store) int { return int(heads[at[b.ID]] - heads[at[a.ID]]) })
 	r.stores = nil
 	for i := range sampleSize {
 		s := stores[i*len(stores)/sampleSize]
-		if failed[at[s.ID]] == nil {
-			r.stores = append(r.stores, s)
-		}
+		r.stores = append(r.stores, s) // one that could not be asked fails again, and is reported
 	}
-	if len(r.stores) == 0 {
-		return r.at(stores[0], failed[at[stores[0].ID]])
+	chosen := livestore.SeqNum(0)
+	for _, s := range r.stores {
+		chosen += heads[at[s.ID]]
 	}
+	fmt.Fprintf(r.app.stderr, "previewing %d of %d stores, spread over their sizes: %s to read and replay, of %s in all.\n"+
+		"  A first preview replays some thousand events a second and processor, and needs the space of %s at a time; --all previews every store.\n",
+		len(r.stores), len(stores), counted(int64(chosen), "event"), counted(int64(total), "event"), count(min(r.jobs, len(r.stores)), "state"))
 	return nil
 }
 
@@ -190,6 +197,9 @@ func (r *runner) preview(ctx context.Context, o state.Options) (preview, []error
 				if report.Migration == p.Name {
 					of.Stores = append(of.Stores, report)
 					out.Events += report.Events
+					if report.MarkerDue {
+						out.Markers++
+					}
 				}
 			}
 		}
@@ -326,16 +336,20 @@ func writeReaders(w io.Writer, m previewOf) {
 }
 
 func (r *runner) summary(p preview) string {
-	done := len(p.Failed) == 0 && p.Events == 0
+	done := len(p.Failed) == 0 && p.Events+p.Markers == 0
 	var b strings.Builder
 	switch {
 	case done:
 		fmt.Fprintf(&b, "nothing is due in %s", count(p.Sampled, "store"))
 	default:
-		fmt.Fprintf(&b, "%s would be committed in %s; run again, it would commit nothing", counted(p.Events, "event"), count(p.Sampled, "store"))
+		what := counted(p.Events, "event")
+		if p.Markers > 0 {
+			what += " and " + counted(p.Markers, "marker")
+		}
+		fmt.Fprintf(&b, "%s would be committed in %s; run again, it would commit nothing", what, count(p.Sampled, "store"))
 	}
 	if p.Sampled < p.Stores {
-		fmt.Fprintf(&b, "\na sample of %d stores, spread over their sizes: about %s in all (--all previews every store)", p.Stores, counted(p.Estimate, "event"))
+		fmt.Fprintf(&b, "\na sample of %d of %d stores, spread over their sizes: about %s in all (--all previews every store)", p.Sampled, p.Stores, counted(p.Estimate, "event"))
 	}
 	if !done {
 		b.WriteString("\nno client rebuilds for it: a migration adds events and leaves the state hash as it is")

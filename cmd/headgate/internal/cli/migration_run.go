@@ -53,10 +53,16 @@ type runner struct {
 // A migrationPlan is a migration with the release that makes its state, and what the releases alive do with its events.
 type migrationPlan struct {
 	migrations.Definition
-	before  []migrations.Definition // those that After names
+	before  []earlier // those that After names
 	target  replay.Target
 	readers []migrations.Reader
 	assumed bool // nobody said which releases are alive
+}
+
+// An earlier is a migration that comes before another one, with the release that makes its state.
+type earlier struct {
+	migrations.Definition
+	target replay.Target
 }
 
 // runner reads everything that a run needs, and refuses what can't work before any store is contacted.
@@ -158,16 +164,20 @@ func (r *runner) plansOf(s config.Store) (out []migrationPlan) {
 // plan checks a migration and finds out with which release it runs, and who reads its events.
 func (r *runner) plan(ctx context.Context, d migrations.Definition) (migrationPlan, error) {
 	p := migrationPlan{Definition: d}
+	releases, err := releaseDir(r.cfg).LoadAll(d.Schema)
+	if err != nil {
+		return p, err
+	}
 	for _, name := range d.After {
 		before, err := r.app.definitions(ctx, r.cfg, name)
 		if err != nil {
 			return p, err
 		}
-		p.before = append(p.before, before...)
-	}
-	releases, err := releaseDir(r.cfg).LoadAll(d.Schema)
-	if err != nil {
-		return p, err
+		target, err := r.app.migrationTarget(r.cfg, before[0], releases)
+		if err != nil {
+			return p, err
+		}
+		p.before = append(p.before, earlier{before[0], target})
 	}
 	if found := migrations.Lint(d, releases); len(found) > 0 {
 		return p, errs.New(errs.Findings, "%s", found[0].Msg).At("%s:%d", d.Path, found[0].Line).Hintf("%s", found[0].Hint).
@@ -176,7 +186,7 @@ func (r *runner) plan(ctx context.Context, d migrations.Definition) (migrationPl
 	if p.target, err = r.app.migrationTarget(r.cfg, d, releases); err != nil {
 		return p, err
 	}
-	live, assumed, err := r.live(d, p.target.Release, releases)
+	live, assumed, err := r.live(ctx, d, releases)
 	if err != nil {
 		return p, err
 	}
@@ -203,17 +213,27 @@ func (a *app) migrationTarget(cfg *config.Config, d migrations.Definition, relea
 	return replay.Target{Release: b.Release, Program: programOf(b), Locate: b.Script.LocateTrace}, nil
 }
 
-// live are the releases that clients of the environment run. Where headgate.yaml does not say it, all that are recorded
-// may be out there.
-func (r *runner) live(d migrations.Definition, target *schema.Release, releases []*schema.Release) (live []*schema.Release, assumed bool, err error) {
-	if len(r.env.Fleet.Alive) == 0 {
+// live are the releases that clients of the environment run: as headgate.yaml says, or else the last census. Where
+// neither does, all that are recorded may be out there.
+func (r *runner) live(ctx context.Context, d migrations.Definition, releases []*schema.Release) (live []*schema.Release, assumed bool, err error) {
+	alive := r.env.Fleet.Alive
+	if len(alive) == 0 {
+		if alive, err = r.app.censusOf(ctx, r.env); err != nil {
+			return nil, false, err
+		}
+	}
+	if len(alive) == 0 {
 		return releases, true, nil
 	}
-	for _, v := range r.env.Fleet.Alive {
+	for _, v := range alive {
 		i := slices.IndexFunc(releases, func(k *schema.Release) bool { return k.Version == v.Release })
 		switch {
 		case i >= 0:
 			live = append(live, releases[i])
+		case v.Release == unknownRelease:
+			return nil, false, errs.Refusedf("the census saw clients that did not say their release: whether they can read what %s commits is not known", d.Name).
+				At("%s", r.cfg.Where(v.Line)).Hintf("find out what they run, or say which releases are alive under fleet: alive:").
+				Then("headgate census --env " + r.env.Name)
 		case len(r.cfg.Schemas) == 1:
 			return nil, false, errs.NotFoundf("release %s is alive, but not recorded: whether it can read what %s commits is not known", v.Release, d.Name).
 				At("%s", r.cfg.Where(v.Line)).Then("headgate release add " + v.Release + " --git-ref v" + v.Release)
@@ -262,7 +282,7 @@ func (r *runner) job(t storeTask, p migrationPlan, log eventlog.Reader) (migrati
 	}
 	for _, d := range p.before {
 		before := j
-		before.Definition, before.After = d, nil
+		before.Definition, before.Target, before.After = d.Definition, d.target, nil
 		before.Dir = filepath.Join(j.Dir, d.Name)
 		if err := os.Mkdir(before.Dir, 0o700); err != nil {
 			return j, err
@@ -374,7 +394,7 @@ func (r *runner) outcome(failed []error, again string) error {
 		ids = append(ids, string(f.Store))
 	}
 	e := errs.New(code, "%d of %s failed: %s", len(list), count(len(r.stores), "store"), strings.Join(ids, ", ")).
-		Hintf("each one is listed with its reason; the others are done")
+		Hintf("each one is listed with its reason")
 	if again != "" {
 		e.Then(again)
 	}

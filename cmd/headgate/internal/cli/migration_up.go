@@ -102,38 +102,27 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	if err := r.harmless(len(allow) > 0); err != nil {
 		return err
 	}
-	if c.Bool("only-failed") {
-		return r.again(c, reason)
-	}
-	p, failed := r.preview(c.Context, state.Options{})
-	if c.Context.Err() != nil {
-		return context.Cause(c.Context)
-	}
-	p.Stores, p.Estimate = p.Sampled, p.Events
-	if len(r.stores) == 1 && failed[0] != nil {
-		return failed[0]
-	}
 	if c.Bool("dry-run") {
-		if err := a.render(p, func(w io.Writer) error { return r.writePreview(w, p) }); err != nil {
-			return err
+		if c.Bool("only-failed") {
+			return errs.Invalidf("--dry-run does not go with --only-failed").Hintf("headgate status shows what failed")
 		}
-		return r.outcome(failed, "")
-	}
-	if p.Events > 0 && !c.Bool("yes") {
-		if err := r.ask(p); err != nil {
-			return err
-		}
+		return r.dryRun(c.Context)
 	}
 	db, err := a.openControl(c.Context, r.env)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if c.Bool("detach") {
-		return r.detach(c.Context, db, p, failed, reason)
-	}
-	report, failed, err := r.up(c.Context, db, p, failed, reason)
 	again := "headgate migration up" + r.named(c)
+	report := upReport{Environment: r.env.Name, Runs: []runReport{}, Failed: []failedStore{}, Allowed: reason, NextActions: []string{}}
+	begin := r.begun
+	switch {
+	case c.Bool("only-failed") && c.Bool("detach"):
+		return errs.Invalidf("--detach does not go with --only-failed").Hintf("headgate migration resume leaves a run to the workers")
+	case c.Bool("only-failed"):
+		begin = r.retried
+	}
+	failed, err := r.inOrder(c, db, begin, &report)
 	if c.Context.Err() != nil {
 		return errs.New(errs.Interrupted, "stopped; %s committed, and each of them once", counted(report.Committed, "event")).
 			Hintf("the same command goes on from there").Then(again)
@@ -141,14 +130,68 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Bool("only-failed") && len(report.Runs) == 0 {
+		return errs.NotFoundf("no run has failed").Then(again)
+	}
+	return r.ended(report, failed, again)
+}
+
+// dryRun previews everything, and does no more.
+func (r *runner) dryRun(ctx context.Context) error {
+	p, failed := r.preview(ctx, state.Options{})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	p.Stores, p.Estimate = p.Sampled, p.Events
 	if len(r.stores) == 1 && failed[0] != nil {
 		return failed[0]
 	}
-	report.NextActions = append(report.NextActions, "headgate migration verify"+r.named(c))
-	if err := a.render(report, func(w io.Writer) error { return r.writeUp(w, report) }); err != nil {
+	if err := r.app.render(p, func(w io.Writer) error { return r.writePreview(w, p) }); err != nil {
 		return err
 	}
-	return r.outcome(failed, again+" --only-failed")
+	return r.outcome(failed, "")
+}
+
+// ended prints what was done, and says what went wrong.
+func (r *runner) ended(report upReport, failed []error, again string) error {
+	left := errs.Code("")
+	what := ""
+	for _, run := range report.Runs {
+		if run.State == control.Succeeded || run.State == control.Pending { // pending: left to the workers
+			continue
+		}
+		n := 0
+		for _, s := range run.Stores {
+			if s.State != control.Succeeded && s.ErrorCode == "" {
+				n++
+			}
+		}
+		if n > 0 {
+			left, what = errs.Partial, fmt.Sprintf("run %s of %s is %s; %s not done", run.ID, run.Migration, run.State, count(n, "store"))
+		}
+	}
+	if len(r.stores) == 1 && failed[0] != nil {
+		return failed[0]
+	}
+	report.Failed = r.failures(failed)
+	next := strings.Replace(again, " up ", " verify ", 1)
+	if n := len(report.Runs); n > 0 && report.Runs[n-1].State == control.Pending { // left to the workers
+		next = "headgate status --env " + r.env.Name
+	}
+	report.NextActions = append(report.NextActions, next)
+	if err := r.app.render(report, func(w io.Writer) error { return r.writeUp(w, report) }); err != nil {
+		return err
+	}
+	if err := r.outcome(failed, again+" --only-failed"); err != nil {
+		if e := errs.As(err); e != nil && what != "" {
+			e.Msg += "; " + what
+		}
+		return err
+	}
+	if left != "" {
+		return errs.New(left, "%s", what).Hintf("headgate status shows the runs").Then("headgate status --env " + r.env.Name)
+	}
+	return nil
 }
 
 // only leaves the stores of one wave.
@@ -193,14 +236,23 @@ func (r *runner) harmless(skipping bool) error {
 
 // ask shows the preview and waits for a yes.
 func (r *runner) ask(p preview) error {
+	what := counted(p.Events, "event")
+	if p.Markers > 0 {
+		what += " and " + counted(p.Markers, "marker")
+	}
 	if !r.app.interactive {
-		return errs.New(errs.Stale, "%s would be committed in %s, and nobody said yes", counted(p.Events, "event"), count(p.Sampled, "store")).
+		return errs.New(errs.Stale, "%s would be committed in %s, and nobody said yes", what, count(p.Sampled, "store")).
 			Hintf("a committed event can't be un-committed: look at the preview, then say --yes").Then(r.app.line + " --yes")
 	}
 	if err := r.writePreview(r.app.stderr, p); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.app.stderr, "\nA committed event can't be un-committed. Commit %s? (yes/no) ", counted(p.Events, "event"))
+	return r.sure("A committed event can't be un-committed. Commit " + what + "?")
+}
+
+// sure asks, and is an error unless the answer is yes.
+func (r *runner) sure(question string) error {
+	fmt.Fprintf(r.app.stderr, "\n%s (yes/no) ", question)
 	answer, err := bufio.NewReader(r.app.stdin).ReadString('\n')
 	if err != nil || strings.ToLower(strings.TrimSpace(answer)) != "yes" {
 		return errs.New(errs.Stale, "nothing was committed: the answer was not yes")
@@ -208,94 +260,116 @@ func (r *runner) ask(p preview) error {
 	return nil
 }
 
-// up runs the migrations one after the other, on every store whose preview went through, and stops after one that
-// failed somewhere. failed has an error for each store that did not make it, the earlier ones of previewed included.
-func (r *runner) up(ctx context.Context, db *control.DB, p preview, previewed []error, reason string) (report upReport, failed []error, err error) {
-	report = upReport{Environment: r.env.Name, Runs: []runReport{}, Allowed: reason, NextActions: []string{}}
-	failed = slices.Clone(previewed)
+// inOrder runs the migrations one after the other, each on the stores of its schema, and stops after one that is not done
+// everywhere: what comes later may need it. begin makes its run, or finds it. The errors are by store.
+func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report *upReport) (failed []error, err error) {
+	failed = make([]error, len(r.stores))
 	at := r.places()
-	for i, m := range p.Migrations {
-		due := map[livestore.StoreID]int64{}
-		events := int64(0)
-		for _, s := range m.Stores {
-			if failed[at[s.Store]] == nil {
-				due[s.Store] = s.Events
-				events += s.Events
+	for _, plan := range slices.Clone(r.plans) {
+		one := &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, run: r.run, jobs: r.jobs, plans: []migrationPlan{plan}}
+		for _, s := range r.stores {
+			if s.Schema == plan.Schema {
+				one.stores = append(one.stores, s)
 			}
 		}
-		if len(due) == 0 {
+		run, events, bad, err := begin(c, db, one, report.Allowed)
+		if err != nil {
+			return failed, err
+		}
+		for i, e := range bad {
+			if e != nil {
+				failed[at[one.stores[i].ID]] = e
+			}
+		}
+		if run.ID == "" { // there is nothing to do
 			continue
 		}
-		run, err := r.begin(ctx, db, r.plans[i], due, reason)
-		if err != nil {
-			return report, failed, err
+		if !c.Bool("detach") {
+			err = one.finish(c.Context, db, run, events)
 		}
-		err = r.finish(ctx, db, run, events)
-		one, e := r.report(context.WithoutCancel(ctx), db, run.ID)
+		done, e := r.report(context.WithoutCancel(c.Context), db, run.ID)
+		report.Runs = append(report.Runs, done)
+		report.Committed += done.committed()
 		if err := errors.Join(err, e); err != nil {
-			report.Committed += one.committed()
-			return report, failed, err
+			return failed, err
 		}
-		report.Runs = append(report.Runs, one)
-		report.Committed += one.committed()
-		for _, s := range one.Stores {
+		for _, s := range done.Stores {
 			if k, ok := at[livestore.StoreID(s.Store)]; ok && s.ErrorCode != "" {
 				failed[k] = storeError(s)
 			}
 		}
-		if one.State != control.Succeeded {
+		if done.State != control.Succeeded || slices.ContainsFunc(bad, func(e error) bool { return e != nil }) {
 			break
 		}
 	}
-	report.Failed = r.failures(failed)
-	return report, failed, nil
+	return failed, nil
 }
 
-// again goes on with the stores that failed in the last run of each migration.
-func (r *runner) again(c *cli.Context, reason string) (err error) {
-	db, err := r.app.openControl(c.Context, r.env)
-	if err != nil {
-		return err
+// A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do. events are those
+// that are expected, failed the errors by store.
+type beginner func(c *cli.Context, db *control.DB, one *runner, reason string) (run control.Run, events int64, failed []error, err error)
+
+// begun previews the migration, asks, and makes its run on every store whose preview went through, or joins the one that
+// is under way.
+func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, reason string) (run control.Run, events int64, failed []error, err error) {
+	p, failed := one.preview(c.Context, state.Options{})
+	if c.Context.Err() != nil {
+		return run, 0, failed, context.Cause(c.Context)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	out := upReport{Environment: r.env.Name, Runs: []runReport{}, Failed: []failedStore{}, Allowed: reason, NextActions: []string{}}
-	bad := errs.Code("")
-	for _, p := range r.plans {
-		run, ok, err := lastRun(c.Context, db, r.env.Name, p.Name)
+	p.Stores, p.Estimate = p.Sampled, p.Events
+	due := map[livestore.StoreID]int64{}
+	for _, s := range p.Migrations[0].Stores {
+		if at := one.places()[s.Store]; failed[at] == nil {
+			due[s.Store] = s.Events
+		}
+	}
+	active, ok, err := lastRun(c.Context, db, r.env.Name, one.plans[0].Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling)
+	if err != nil || len(due) == 0 || p.Events+p.Markers == 0 && !ok {
+		return run, 0, failed, err
+	}
+	if p.Events+p.Markers > 0 && !c.Bool("yes") {
+		if err := one.ask(p); err != nil {
+			return run, 0, failed, err
+		}
+	}
+	if ok {
+		return active, p.Events, failed, one.join(c.Context, db, active)
+	}
+	run, err = one.begin(c.Context, db, due, reason)
+	return run, p.Events, failed, err
+}
+
+// retried takes the stores up again that failed in the last run of the migration.
+func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, reason string) (run control.Run, events int64, failed []error, err error) {
+	plan := one.plans[0]
+	run, ok, err := lastRun(c.Context, db, r.env.Name, plan.Name)
+	if err != nil || !ok || run.State != control.Failed {
+		return control.Run{}, 0, nil, err
+	}
+	if run.Checksum != plan.Checksum {
+		return run, 0, nil, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", plan.Path).
+			Hintf("bring the file back as it was; what it was to do otherwise is a new migration")
+	}
+	if !c.Bool("yes") && !r.app.interactive {
+		return run, 0, nil, errs.New(errs.Stale, "events would be committed in the stores that failed, and nobody said yes").Then(r.app.line + " --yes")
+	}
+	if !c.Bool("yes") {
+		if err := r.sure("Go on with the stores that failed in run " + run.ID + "?"); err != nil {
+			return run, 0, nil, err
+		}
+	}
+	var n int64
+	for _, s := range one.stores {
+		k, err := db.Retry(c.Context, run.ID, string(s.ID), []control.State{control.Failed, control.Stalled}, r.app.by(reason))
 		if err != nil {
-			return err
+			return run, 0, nil, err
 		}
-		if !ok || run.State != control.Failed {
-			continue
-		}
-		if _, err := db.Retry(c.Context, run.ID, "", []control.State{control.Failed, control.Stalled}, r.app.by(reason)); err != nil {
-			return err
-		}
-		if err := r.finish(c.Context, db, run, 0); err != nil {
-			return err
-		}
-		one, err := r.report(c.Context, db, run.ID)
-		if err != nil {
-			return err
-		}
-		out.Runs = append(out.Runs, one)
-		out.Committed += one.committed()
-		for _, s := range one.Stores {
-			if s.ErrorCode != "" {
-				out.Failed = append(out.Failed, failedOf(s))
-				bad = errs.Partial
-			}
-		}
+		n += k
 	}
-	if len(out.Runs) == 0 {
-		return errs.NotFoundf("no run has failed").Then("headgate migration up" + r.named(c))
+	if n == 0 {
+		return control.Run{}, 0, nil, nil
 	}
-	out.NextActions = append(out.NextActions, "headgate migration verify"+r.named(c))
-	if err := r.app.render(out, func(w io.Writer) error { return r.writeUp(w, out) }); err != nil || bad == "" {
-		return err
-	}
-	return errs.New(bad, "%s failed again", count(len(out.Failed), "store")).Hintf("each one is listed with its reason").
-		Then("headgate migration up" + r.named(c) + " --only-failed")
+	return run, 0, nil, nil
 }
 
 // lastRun is the latest run of a migration, in one of the states (none: any).
@@ -306,27 +380,6 @@ func lastRun(ctx context.Context, db *control.DB, env, migration string, states 
 		}
 	}
 	return control.Run{}, false, nil
-}
-
-// detach begins the run of the one migration and leaves it to the workers.
-func (r *runner) detach(ctx context.Context, db *control.DB, p preview, failed []error, reason string) error {
-	due := map[livestore.StoreID]int64{}
-	at := r.places()
-	for _, s := range p.Migrations[0].Stores {
-		if failed[at[s.Store]] == nil {
-			due[s.Store] = s.Events
-		}
-	}
-	run, err := r.begin(ctx, db, r.plans[0], due, reason)
-	if err != nil {
-		return err
-	}
-	next := "headgate status --env " + r.env.Name
-	return r.app.render(map[string]any{"run": run, "next_actions": []string{next}}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "began run %s of %s on %s of %s; workers take it from here\nnext: %s\n",
-			run.ID, run.Migration, count(len(due), "store"), r.env.Name, next)
-		return err
-	})
 }
 
 func (r *runner) report(ctx context.Context, db *control.DB, id string) (out runReport, err error) {
@@ -374,7 +427,11 @@ func (r *runner) writeUp(w io.Writer, u upReport) error {
 		}
 	}
 	fmt.Fprint(w, r.writeFailures(u.Failed))
-	fmt.Fprintf(w, "\n%s committed\n", counted(u.Committed, "event"))
+	if len(u.Runs) == 1 && u.Runs[0].State == control.Pending {
+		fmt.Fprint(w, "\nthe run is begun; workers take it from here\n")
+	} else {
+		fmt.Fprintf(w, "\n%s committed\n", counted(u.Committed, "event"))
+	}
 	for _, n := range u.NextActions {
 		fmt.Fprintf(w, "next: %s\n", n)
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 )
 
@@ -30,32 +32,21 @@ headgate migration up begins runs, and works on them itself.`,
 	}
 }
 
-func (a *app) worker(c *cli.Context) (err error) {
+func (a *app) worker(c *cli.Context) error {
 	if c.IsSet("jobs") && c.Int("jobs") < 1 {
 		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
 	}
-	cfg, err := a.config()
-	if err != nil {
+	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		r, err := a.newRunner(c.Context, a.loaded, env, nil, c.Int("jobs"))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "working on the runs of %s, %s at a time, from %s\n", env.Name, count(r.jobs, "store"), db.Place())
+		err = r.fleet(db).Work(c.Context)
+		if c.Context.Err() != nil && errors.Is(err, context.Cause(c.Context)) { // that is how it ends
+			fmt.Fprintln(a.stderr, "stopped; the stores are given back")
+			return nil
+		}
 		return err
-	}
-	env, err := cfg.Environment(c.String("env"))
-	if err != nil {
-		return err
-	}
-	r, err := a.newRunner(c.Context, cfg, env, nil, c.Int("jobs"))
-	if err != nil {
-		return err
-	}
-	db, err := a.openControl(c.Context, env)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	fmt.Fprintf(a.stderr, "working on the runs of %s, %s at a time, from %s\n", env.Name, count(r.jobs, "store"), db.Place())
-	err = r.fleet(db).Work(c.Context)
-	if c.Context.Err() != nil && errors.Is(err, context.Cause(c.Context)) { // that is how it ends
-		fmt.Fprintln(a.stderr, "stopped; the stores are given back")
-		return nil
-	}
-	return err
+	})
 }
