@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -41,13 +42,13 @@ SELECT uuid5(list) AS id, list AS name FROM todos GROUP BY list;
 // of the log.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	stores, kills, writes := 3, 8, 60
+	stores, kills, writes := 3, 7, 60
 	if os.Getenv("HEADGATE_SOAK") != "" {
 		stores, kills, writes = 20, 200, 600
 	}
 	w := newWorld(t, stores)
 	proxy := testenv.NewProxy(t, w.url)
-	w.configure(proxy.URL, "pace: 200ms", chaosMigration)
+	w.configure(proxy.URL, "pace: 400ms", chaosMigration)
 	rnd := rand.New(rand.NewPCG(11, uint64(stores)))
 
 	var noise atomic.Uint64
@@ -67,8 +68,14 @@ func TestChaos(t *testing.T) {
 		runners := 1 + rnd.IntN(3)/2
 		var wg sync.WaitGroup
 		for range runners {
-			after := time.Duration(800+rnd.IntN(3500)) * time.Millisecond
-			wg.Go(func() { w.kill(t, after, "migration", "up", "--env", "chaos", "--yes") })
+			// Every other one is killed while it commits, however long it took to get there.
+			committing, after := k%2 == 0, time.Duration(100+rnd.IntN(1200))*time.Millisecond
+			if !committing {
+				after = time.Duration(rnd.IntN(4000)) * time.Millisecond
+			}
+			wg.Go(func() {
+				w.kill(t, committing, after, "migration", "up", "--env", "chaos", "--yes", "--log-level", "info")
+			})
 		}
 		wg.Wait()
 		k += runners - 1
@@ -213,19 +220,35 @@ func (w *world) headgate(t *testing.T, status int, args ...string) string {
 	return string(out)
 }
 
-// kill runs the real program and kills it, with its children left to find out by themselves.
-func (w *world) kill(t *testing.T, after time.Duration, args ...string) {
+// kill runs the real program and kills it some time after its start, or after it has begun to commit, with its children
+// left to find out by themselves.
+func (w *world) kill(t *testing.T, committing bool, after time.Duration, args ...string) {
 	cmd := exec.CommandContext(t.Context(), "headgate", args...)
 	cmd.Dir = w.app
 	var out bytes.Buffer
-	cmd.Stderr = &out
-	if err := cmd.Start(); err != nil {
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		t.Error(err)
 		return
 	}
-	timer := time.AfterFunc(after, func() { _ = cmd.Process.Signal(syscall.SIGKILL) }) // it may have ended
-	defer timer.Stop()
-	err := cmd.Wait()
+	shoot := func() { _ = cmd.Process.Signal(syscall.SIGKILL) } // it may have ended
+	var timer *time.Timer
+	if !committing {
+		timer = time.AfterFunc(after, shoot)
+	}
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		out.WriteString(lines.Text() + "\n")
+		if timer == nil && strings.Contains(lines.Text(), "migrating a store") {
+			timer = time.AfterFunc(after, shoot)
+		}
+	}
+	err = cmd.Wait()
+	if timer != nil {
+		timer.Stop()
+	}
 	var exit *exec.ExitError
 	if err == nil || errors.As(err, &exit) && (!exit.Exited() || exit.ExitCode() == 5 || exit.ExitCode() == 4) {
 		return // done before the signal, killed, or some stores of it failed for now

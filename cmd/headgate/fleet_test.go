@@ -17,7 +17,7 @@ import (
 // store is worked on by two at once, and the killed worker's stores are taken over.
 func TestFleet(t *testing.T) {
 	t.Parallel()
-	stores := 15
+	stores := 12
 	if os.Getenv("HEADGATE_SOAK") != "" {
 		stores = 200
 	}

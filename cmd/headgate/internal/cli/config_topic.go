@@ -49,6 +49,8 @@ A store's log is one of
     postgres:DSN    @livestore/sync-electric's table, DSN being postgres://USER:PASSWORD@HOST:PORT/DATABASE; the table
                     is the one that LiveStore gives the store, or #TABLE or #SCHEMA.TABLE behind the DSN
 
+A sync backend is reached through HTTPS_PROXY where that is set; SSL_CERT_FILE names a CA of one's own.
+
 What a migration appends to a client's log is pending until the client is online again. A copy of the log as it was, and
 the client's state files, go to eventlog@6.db.headgate-TIME beside it: the client rebuilds its state on its next start.
 
