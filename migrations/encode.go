@@ -93,7 +93,7 @@ func (c *encoder) row(n int64, columns []string, values []any) (args json.RawMes
 		v, why := encodeValue(f.Type, values[i])
 		if why != "" {
 			return nil, "", errs.Invalidf("row %d: column %q %s (for %s)", n, name, why, c.emit.Event).At("%s", c.place).
-				Hintf("convert it in the query: CAST(x AS TEXT), json_object(…), or strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', x / 1000.0, 'unixepoch') for a date")
+				Hintf("convert it in the query: CAST(x AS TEXT), json_object(…), or strftime('%Y-%m-%dT%H:%M:%fZ', x / 1000.0, 'unixepoch') for a date")
 		}
 		if len(b) > 1 {
 			b = append(b, ',')

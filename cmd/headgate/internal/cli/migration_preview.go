@@ -104,8 +104,10 @@ func (a *app) migrationPreview(c *cli.Context) error {
 // named repeats what a command was given, for the next one.
 func (r *runner) named(c *cli.Context) string {
 	s := ""
-	if c.Args().Present() {
+	if c.Args().Present() && c.Command.Name != "apply" {
 		s += " " + c.Args().First()
+	} else if len(r.plans) == 1 && (c.Command.Name == "apply" || c.String("plan") != "") {
+		s += " " + r.plans[0].Name
 	}
 	s += " --env " + r.env.Name
 	for _, id := range c.StringSlice("store") {
@@ -281,7 +283,7 @@ func (r *runner) writeEffects(w io.Writer, m previewOf) {
 		e := sums[n]
 		fmt.Fprintf(w, "  %s: %d inserted, %d updated, %d deleted\n", n, e.inserted, e.updated, e.deleted)
 	}
-	due := slices.ContainsFunc(m.Stores, func(s migrations.Report) bool { return s.Events > 0 })
+	due := slices.ContainsFunc(m.Stores, func(s migrations.Report) bool { return s.Events > 0 && s.Pushes > 0 }) // the states were compared
 	if due && len(names) == 0 {
 		fmt.Fprintf(w, "  no row changes in a state that %s makes anew: the events are for clients that skipped earlier ones\n", m.Release)
 	}
@@ -346,7 +348,18 @@ func (r *runner) summary(p preview) string {
 		if p.Markers > 0 {
 			what += " and " + counted(p.Markers, "marker")
 		}
-		fmt.Fprintf(&b, "%s would be committed in %s; run again, it would commit nothing", what, count(p.Sampled, "store"))
+		in := map[livestore.StoreID]bool{}
+		for _, m := range p.Migrations {
+			for _, s := range m.Stores {
+				if s.Events > 0 || s.MarkerDue {
+					in[s.Store] = true
+				}
+			}
+		}
+		fmt.Fprintf(&b, "%s would be committed in %s of %s", what, fmt.Sprint(len(in)), count(p.Sampled, "store"))
+		if len(p.Failed) == 0 {
+			b.WriteString("; run again, it would commit nothing")
+		}
 	}
 	if p.Sampled < p.Stores {
 		fmt.Fprintf(&b, "\na sample of %d of %d stores, spread over their sizes: about %s in all (--all previews every store)", p.Sampled, p.Stores, counted(p.Estimate, "event"))

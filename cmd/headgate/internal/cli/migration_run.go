@@ -328,8 +328,17 @@ func (r *runner) withLog(ctx context.Context, s config.Store, work func(eventlog
 
 // at gives an error the line of the store where it has no place.
 func (r *runner) at(s config.Store, err error) error {
-	if e := errs.As(err); e != nil && e.Where == "" {
+	e := errs.As(err)
+	if e == nil {
+		return err
+	}
+	if e.Where == "" {
 		e.At("%s", r.cfg.Where(s.Line))
+	}
+	for i, next := range e.Next { // the engine knows no environment
+		if strings.Contains(next, " --store ") && !strings.Contains(next, " --env ") {
+			e.Next[i] = next + " --env " + r.env.Name
+		}
 	}
 	return err
 }

@@ -189,7 +189,11 @@ func (r *runner) ended(report upReport, failed []error, again string) error {
 		return err
 	}
 	if left != "" {
-		return errs.New(left, "%s", what).Hintf("headgate status shows the runs").Then("headgate status --env " + r.env.Name)
+		next := "headgate status --env " + r.env.Name
+		if last := report.Runs[len(report.Runs)-1]; last.State == control.Paused {
+			next = "headgate migration resume " + last.Migration + " --env " + r.env.Name
+		}
+		return errs.New(left, "%s", what).Then(next)
 	}
 	return nil
 }
@@ -318,13 +322,20 @@ func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, reason strin
 	}
 	p.Stores, p.Estimate = p.Sampled, p.Events
 	due := map[livestore.StoreID]int64{}
+	at := one.places()
 	for _, s := range p.Migrations[0].Stores {
-		if at := one.places()[s.Store]; failed[at] == nil {
+		if failed[at[s.Store]] == nil {
 			due[s.Store] = s.Events
 		}
 	}
+	reached := len(due)
+	for i, e := range failed { // a store that could not be reached is one of the run, so that it is not forgotten
+		if errs.CodeOf(e) == errs.Internal {
+			due[one.stores[i].ID], failed[i] = 0, nil
+		}
+	}
 	active, ok, err := lastRun(c.Context, db, r.env.Name, one.plans[0].Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling)
-	if err != nil || len(due) == 0 || p.Events+p.Markers == 0 && !ok {
+	if err != nil || len(due) == 0 || p.Events+p.Markers == 0 && !ok && reached == len(due) {
 		return run, 0, failed, err
 	}
 	if p.Events+p.Markers > 0 && !c.Bool("yes") {
