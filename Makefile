@@ -9,7 +9,7 @@ LOCKS   := $(shell git ls-files '*package-lock.json')
 MODULES := $(LOCKS:package-lock.json=node_modules/.package-lock.json)
 
 # The race detector makes SQLite and QuickJS, which are translated C, many times slower: replay is left out.
-RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e 'cmd/headgate$$')
+RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e /jobs -e 'cmd/headgate$$')
 
 .PHONY: help build deps test race lint generate fmt fuzz demo bench soak chaos
 
