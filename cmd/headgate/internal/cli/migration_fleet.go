@@ -179,14 +179,11 @@ func inventory(stores []config.Store) iter.Seq2[control.Store, error] {
 func (r *runner) finish(ctx context.Context, db *control.DB, run control.Run, events int64) error {
 	p := r.app.progress("committed events of "+run.Migration, events)
 	defer p.Done()
-	last := int64(-1)
+	last := int64(0)
 	return r.fleet(db).Finish(ctx, run.ID, func(counts []control.WaveCount) {
 		n := int64(0)
 		for _, c := range counts {
 			n += c.Committed
-		}
-		if last < 0 {
-			last = 0
 		}
 		p.Add(n - last)
 		last = n
