@@ -56,6 +56,7 @@ type pull struct {
 	got     int64            // events over this connection
 	total   int64            // what the first page announced, -1 before it
 	skipped bool             // something was left out
+	left    bool             // visit wants no more
 }
 
 func (l *Log) newPull(after livestore.SeqNum) *pull {
@@ -69,7 +70,7 @@ func (p *pull) run(ctx context.Context, visit func(page) bool) error {
 		p.moved, p.got, p.total, p.skipped = false, 0, -1, false
 		err := p.once(ctx, visit)
 		switch {
-		case err == nil && p.skipped && p.got < max(p.total, 1):
+		case err == nil && !p.left && p.skipped && p.got < max(p.total, 1):
 			p.trust = true
 			continue
 		case err == nil:
@@ -120,6 +121,7 @@ func (p *pull) once(ctx context.Context, visit func(page) bool) error {
 		}
 		for i := range chunk.Values {
 			if pg, ok := p.accept(&chunk.Values[i]); ok && !visit(pg) {
+				p.left = true
 				return nil
 			}
 		}

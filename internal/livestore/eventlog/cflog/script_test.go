@@ -140,6 +140,17 @@ func TestPullAnswers(t *testing.T) {
 	}
 }
 
+// TestPullIsLeft leaves a read after a broadcast was left out and before the pages have caught up with it.
+func TestPullIsLeft(t *testing.T) {
+	l := scripted(t, map[string][]string{"SyncWsRpc.Pull": {chunk(0, 5), chunk(2, 1, 2), chunk(0, 3, 4), success}})
+	for e, err := range l.Events(t.Context(), livestore.ClientSeq{}) {
+		if err != nil || e.Seq.Global != 1 {
+			t.Errorf("%s, error %v", e.Seq, err)
+		}
+		break
+	}
+}
+
 func TestPushAnswers(t *testing.T) {
 	const refused = `{"cause":{"name":"Error","message":"onPush: no such list"},"_tag":"UnknownError"}`
 	for name, test := range map[string]struct {
