@@ -60,6 +60,7 @@ type ledger struct {
 	emits  map[string]Emit // by event
 	done   keySet
 	events int64 // that the migration committed
+	own    int64 // of them, those of the run at work
 	twice  int64 // of them, those whose key had an event already
 	digest hash.Hash
 	marked bool
@@ -69,10 +70,11 @@ type ledger struct {
 	last livestore.ClientSeq
 	// foreign counts the events that others committed.
 	foreign int64
+	session string // what the session ids of the run at work begin with, under any fence
 }
 
-func newLedger(d Definition) *ledger {
-	l := &ledger{def: d, emits: map[string]Emit{}, done: keySet{}, digest: sha256.New()}
+func newLedger(d Definition, run string) *ledger {
+	l := &ledger{def: d, emits: map[string]Emit{}, done: keySet{}, digest: sha256.New(), session: clientPrefix + run + ":"}
 	for _, e := range d.Emits {
 		l.emits[e.Event] = e
 	}
@@ -101,6 +103,9 @@ func (l *ledger) see(e livestore.Event) {
 		return
 	}
 	l.events++
+	if strings.HasPrefix(e.SessionID, l.session) {
+		l.own++
+	}
 	fmt.Fprintf(l.digest, "%d %s %s\n", e.Seq.Global, e.Name, e.Args)
 	if emit, ok := l.emits[e.Name]; ok {
 		if key, err := keyOf(emit, e.Args); err == nil {

@@ -81,6 +81,7 @@ func (j Job) Verify(ctx context.Context) (r Report, complete bool, err error) {
 		s.report.Outcome = Fresh
 		return s.report, true, nil
 	}
+	s.report.Before, s.report.Events = s.ledger.events, 0
 	for i := range s.Definition.sources() {
 		_, total, err := s.dueOf(i)
 		if err != nil {

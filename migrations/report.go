@@ -24,8 +24,8 @@ type Report struct {
 	Release   string            `json:"release"` // whose materializers made the state
 	Outcome   Outcome           `json:"outcome,omitempty"`
 
-	Before int64            `json:"before"` // events that earlier runs committed
-	Events int64            `json:"events"` // that this run committed, or would
+	Before int64            `json:"before"` // events that other runs committed
+	Events int64            `json:"events"` // that this run committed, also before it was killed or paused, or would
 	Bytes  int64            `json:"bytes"`  // of their arguments
 	Head   livestore.SeqNum `json:"head"`   // the log's last event afterwards
 	// MarkerDue says that the marker is one more event of this run, not counted in Events.

@@ -35,14 +35,15 @@ type Job struct {
 	Pace time.Duration
 	// Patience is how long the job goes on without progress.
 	Patience time.Duration
-	// MaxEvents bounds what is committed: more due events than that are refused. 0 for no bound.
+	// MaxEvents bounds what the run commits, with what it committed before it was killed or paused: more due events than
+	// that are refused. 0 for no bound.
 	MaxEvents int64
 
 	Now    func() time.Time
 	Sleep  func(context.Context, time.Duration) error
 	Jitter func(most time.Duration) time.Duration // a random time below most
 
-	// Progress is called after each push with the events committed so far and those that were still due.
+	// Progress is called after each push with the events that the run has committed so far and those that were still due.
 	Progress func(committed, due int64)
 }
 
@@ -87,7 +88,7 @@ func (w watched) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq
 // open replays the log under the target release and reads from it what the migration did already. Where nothing is
 // to be done on the store at all (an empty log) the session has no state. The caller closes it.
 func (j Job) open(ctx context.Context) (*session, error) {
-	s := &session{Job: j, ledger: newLedger(j.Definition), settled: make([]bool, j.Definition.sources()), left: -1}
+	s := &session{Job: j, ledger: newLedger(j.Definition, j.Run), settled: make([]bool, j.Definition.sources()), left: -1}
 	s.report = Report{Store: j.Store, Migration: j.Definition.Name, Release: j.Target.Release.Version, Asserts: []AssertResult{}}
 	start := j.Now()
 	more, err := j.beside()
@@ -104,7 +105,8 @@ func (j Job) open(ctx context.Context) (*session, error) {
 	s.report.Read = res.Events
 	s.report.ReadFor = j.Now().Sub(start)
 	s.report.Head = res.Head.Global
-	s.report.Before = s.ledger.events
+	s.report.Before = s.ledger.events - s.ledger.own
+	s.report.Events = s.ledger.own
 	if res.Poison != nil {
 		return nil, poisoned(j, res.Poison)
 	}
@@ -203,6 +205,7 @@ func (j Job) Commit(ctx context.Context) (Report, error) {
 	p := &pusher{session: s, log: log, batch: maxBatch, pace: j.Pace, progress: j.Now()}
 	s.commit = p.push
 	err = s.all(ctx, p.limit)
+	s.report.Events = s.ledger.own
 	s.report.Pushes, s.report.Conflicts, s.report.Unanswered = p.pushes, p.conflicts, p.unanswered
 	if err != nil && ctx.Err() != nil { // the sandbox ends with the context, whatever that looks like
 		err = context.Cause(ctx)
@@ -223,6 +226,7 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 		if err := s.edited(); err != nil {
 			return err
 		}
+		s.report.Events = s.ledger.own // a push without an answer may have been stored
 		due, total, source, err := s.due()
 		if err != nil {
 			return err
@@ -290,7 +294,7 @@ func (s *session) some(ctx context.Context, due []candidate, total int64, source
 		}
 		due = rest
 		committed += int64(len(batch))
-		s.report.Events += int64(len(batch))
+		s.report.Events = s.ledger.own
 		s.Progress(s.report.Events, total-committed)
 		if err := errors.Join(s.live.Keep(), failed); err != nil {
 			return err

@@ -71,21 +71,28 @@ func TestCommit(t *testing.T) {
 	// Again: nothing is due, nothing is pushed, and verify agrees.
 	pushes := log.pushes
 	j = job(t, d, log)
+	j.Run = "r2"
 	if r, err = j.Commit(t.Context()); err != nil || r.Events != 0 || r.Before != 131 || log.pushes != pushes || r.Outcome != migrations.Done {
 		t.Errorf("%+v, %v", r, err)
 	}
+	j.Run, j.Fence = "r1", 2
+	if r, err = j.Commit(t.Context()); err != nil || r.Events != 131 || r.Before != 0 || log.pushes != pushes {
+		t.Errorf("the same run: %+v, %v", r, err)
+	}
+	j = job(t, d, log)
+	j.Run = "r2"
 	v, done, err := job(t, d, log).Verify(t.Context())
 	if err != nil || !done || v.Outcome != migrations.Done || v.Before != 131 || v.Duplicates != 0 || len(v.Digest) != 64 {
 		t.Errorf("%+v, %v, %v", v, done, err)
 	}
 	// A row that lost what the migration gave it does not get it again.
 	log.write("v1.TodoScheduled", map[string]any{"id": "t000", "dueAt": nil})
-	if r, err = job(t, d, log).Commit(t.Context()); err != nil || r.Events != 0 {
+	if r, err = j.Commit(t.Context()); err != nil || r.Events != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	// A late arrival does.
 	log.create("late")
-	if r, err = job(t, d, log).Commit(t.Context()); err != nil || r.Events != 1 || log.ours(t)["v1.TodoScheduled late"] != 1 {
+	if r, err = j.Commit(t.Context()); err != nil || r.Events != 1 || log.ours(t)["v1.TodoScheduled late"] != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	// One that was committed twice by somebody who copied the events is found.
@@ -134,6 +141,7 @@ func TestExactlyOnce(t *testing.T) {
 			}
 			return len(batch), nil
 		}
+		committed := int64(0)
 		for {
 			r, err := job(t, d, log).Commit(t.Context())
 			conflicts += r.Conflicts
@@ -144,6 +152,10 @@ func TestExactlyOnce(t *testing.T) {
 			if !errors.Is(err, errKilled) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
+			if r.Events < committed {
+				t.Errorf("seed %d: the run had committed %d events, now %d", seed, committed, r.Events)
+			}
+			committed = r.Events
 			kills++
 		}
 		log.before, log.fault = nil, nil
@@ -176,7 +188,9 @@ func TestNegativeZero(t *testing.T) {
 	if r, err := job(t, d, log).Commit(t.Context()); err != nil || r.Events != 1 || !strings.Contains(string(log.events[1].Args), `"position":0`) {
 		t.Fatalf("%+v, %v, %s", r, err, log.events[1].Args)
 	}
-	if r, err := job(t, d, log).Commit(t.Context()); err != nil || r.Events != 0 {
+	again := job(t, d, log)
+	again.Run = "r2"
+	if r, err := again.Commit(t.Context()); err != nil || r.Events != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -409,5 +423,30 @@ func TestCheck(t *testing.T) {
 		if msg == "" && err != nil || msg != "" && (err == nil || !strings.Contains(err.Error(), msg)) {
 			t.Errorf("%s\n%v, want %q", text, err, msg)
 		}
+	}
+}
+
+// The bound on what a run commits holds over its kills.
+func TestMaxEventsOfARun(t *testing.T) {
+	log := &memLog{}
+	for i := range 100 {
+		log.create(fmt.Sprintf("t%03d", i))
+	}
+	d := definition(t, "00001_schedule", schedule)
+	j := job(t, d, log)
+	j.MaxEvents = 110
+	log.fault = func(batch []livestore.Event) (int, error) { return len(batch), errKilled }
+	if _, err := j.Commit(t.Context()); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	log.fault = nil
+	for i := range 30 {
+		log.create(fmt.Sprintf("late%d", i))
+	}
+	j = job(t, d, log)
+	j.MaxEvents, j.Fence = 110, 2
+	r, err := j.Commit(t.Context())
+	if errs.CodeOf(err) != errs.Stale || !strings.Contains(err.Error(), "130 events are due, more than the 110") || r.Events != 50 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

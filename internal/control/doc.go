@@ -34,11 +34,13 @@
 //
 //	pending                      ----at once--->  paused, cancelled
 //	running, pausing, cancelling -------------->  succeeded, failed, stalled, vanished, quarantined
-//	failed, stalled, paused      ----Retry----->  pending
+//	paused, failed, stalled, vanished, quarantined  ----Retry---->  pending
 //
-// From running to running again is a takeover by another owner, whose fence must be higher than the row's. Succeeded,
-// cancelled, vanished (a known store answered head 0) and quarantined (its log holds poison) are never left. Failed and
-// stalled (no progress) are left by [DB.Retry] only, which someone must ask for, and so is paused, unless it is cancelled.
+// From running to running again is a takeover by another owner, whose fence must be higher than the row's. Succeeded
+// and cancelled are never left. Failed, stalled (no progress), vanished (a known store answered head 0) and quarantined (its
+// log holds poison) are left by [DB.Retry] only, which someone must ask for, and so is paused, unless it is cancelled.
+// Whoever takes the store then looks at it again: it becomes what it was unless that has changed, as for a vanished store
+// [DB.Forget] changes it, or a new release for a quarantined one.
 //
 // [DB.Move] is compare-and-set: of two that move the same row from the same state, one is told that it happened. A
 // move that this picture does not have is a mistake of the program, and an error.

@@ -77,11 +77,11 @@ func (db *DB) CreateRun(ctx context.Context, r Run, stores iter.Seq2[RunStore, e
 }
 
 func insertStores(ctx context.Context, tx *sql.Tx, r Run, batch []RunStore) error {
-	args := make([]any, 0, 6*len(batch))
+	args := make([]any, 0, 7*len(batch))
 	for _, s := range batch {
-		args = append(args, r.ID, s.Store, s.Wave, string(Pending), s.Due, millis(r.CreatedAt))
+		args = append(args, r.ID, s.Store, s.Wave, string(Pending), s.Due, s.Due, millis(r.CreatedAt))
 	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO store_runs (run_id, store, wave, state, due, updated_at) VALUES `+placeholders(len(batch), 6)+`
+	res, err := tx.ExecContext(ctx, `INSERT INTO store_runs (run_id, store, wave, state, due, expected, updated_at) VALUES `+placeholders(len(batch), 7)+`
 		ON CONFLICT (run_id, store) DO NOTHING`, args...)
 	if err != nil {
 		return err

@@ -43,7 +43,9 @@ func (s State) Ended() bool {
 func (s State) Owned() bool { return s == Running || s == Pausing || s == Cancelling }
 
 // Retryable reports whether Retry makes it pending again.
-func (s State) Retryable() bool { return s == Failed || s == Stalled || s == Paused }
+func (s State) Retryable() bool {
+	return slices.Contains([]State{Paused, Failed, Stalled, Vanished, Quarantined}, s)
+}
 
 // next are the states that Move may bring a store into from s.
 func (s State) next() []State {

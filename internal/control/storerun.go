@@ -17,6 +17,7 @@ type StoreRun struct {
 	Wave      int       `json:"wave"` // 0 is the first
 	State     State     `json:"state"`
 	Progress            // as last reported
+	Expected  int64     `json:"expected"`            // events that the run was to commit, when someone agreed to it
 	ErrorCode errs.Code `json:"errorCode,omitempty"` // why it failed, stalled, vanished or is quarantined
 	Error     string    `json:"error,omitempty"`
 	Attempt   int       `json:"attempt"` // how often it was claimed
@@ -28,8 +29,8 @@ type StoreRun struct {
 // Progress is what a worker knows of its store. The event log is the truth about it.
 type Progress struct {
 	Due       int64 `json:"due"`       // events; before the first report what the preview found
-	Committed int64 `json:"committed"` // events, by this run
-	Before    int64 `json:"before"`    // events that earlier runs committed
+	Committed int64 `json:"committed"` // events, by this run in all its attempts
+	Before    int64 `json:"before"`    // events that other runs committed
 	Pushes    int64 `json:"pushes"`
 	Conflicts int64 `json:"conflicts"`
 	Head      int64 `json:"head"` // the log's last event
@@ -153,12 +154,14 @@ func (db *DB) MoveAll(ctx context.Context, run string, wave int, from []State, t
 	return moved, nil
 }
 
-// Retry makes stores of a run pending again that are in one of the states from, which may be failed, stalled and paused,
-// and with them the run where it had paused or failed. It records that, and returns how many stores it were. An empty
-// store means all. A run that was cancelled or succeeded is errs.Refused.
-func (db *DB) Retry(ctx context.Context, run, store string, from []State, by By) (retried int64, err error) {
+// Retry makes stores of a run pending again that are in one of the states from, which may be paused, failed, stalled,
+// vanished and quarantined, and with them the run where it had paused or failed. It records that, and returns how many
+// stores it were. With stores nil it takes all of them, and leaves what is due; otherwise those that are named, and what a
+// new preview found due is what they are expected to commit from now on. A run that was cancelled or succeeded is
+// errs.Refused.
+func (db *DB) Retry(ctx context.Context, run string, from []State, stores []RunStore, by By) (retried int64, err error) {
 	if i := slices.IndexFunc(from, func(s State) bool { return !s.Retryable() }); i >= 0 || len(from) == 0 {
-		return 0, errs.New(errs.Internal, "failed, stalled and paused can be retried, not %q", from)
+		return 0, errs.New(errs.Internal, "stores that are %q can't be retried", from)
 	}
 	if err := by.check(); err != nil {
 		return 0, err
@@ -175,17 +178,12 @@ func (db *DB) Retry(ctx context.Context, run, store string, from []State, by By)
 			return errs.Refusedf("run %s is %s: it can't be taken up again", run, r.State).
 				Hintf("a new run finds in the logs what is done, and goes on from there")
 		}
-		res, err := tx.ExecContext(ctx, `UPDATE store_runs SET state = 'pending', owner = '', error_code = '', error = '', updated_at = $4
-			WHERE run_id = $1 AND ($2 = '' OR store = $2) AND $3 LIKE '%,' || state || ',%'`, run, store, words(from), millis(db.now()))
-		if err != nil {
-			return err
-		}
-		if retried, err = res.RowsAffected(); err != nil || retried == 0 {
+		if retried, err = db.retryStores(ctx, tx, run, from, stores); err != nil || retried == 0 {
 			return err
 		}
 		detail := map[string]any{"stores": retried, "from": from, "reason": by.Reason}
-		if store != "" {
-			detail["store"] = store
+		if len(stores) == 1 {
+			detail["store"] = stores[0].Store
 		}
 		if _, _, err := db.moveRun(ctx, tx, run, []State{Paused, Failed}, Pending); err != nil {
 			return err
@@ -198,10 +196,40 @@ func (db *DB) Retry(ctx context.Context, run, store string, from []State, by By)
 	return retried, nil
 }
 
+func (db *DB) retryStores(ctx context.Context, tx *sql.Tx, run string, from []State, stores []RunStore) (retried int64, err error) {
+	now := millis(db.now())
+	if stores == nil {
+		res, err := tx.ExecContext(ctx, `UPDATE store_runs SET state = 'pending', owner = '', error_code = '', error = '', updated_at = $3
+			WHERE run_id = $1 AND $2 LIKE '%,' || state || ',%'`, run, words(from), now)
+		if err != nil {
+			return 0, err
+		}
+		return res.RowsAffected()
+	}
+	one, err := tx.PrepareContext(ctx, `UPDATE store_runs SET state = 'pending', owner = '', error_code = '', error = '', updated_at = $4,
+		due = $5, expected = committed + $5 WHERE run_id = $1 AND store = $2 AND $3 LIKE '%,' || state || ',%'`)
+	if err != nil {
+		return 0, err
+	}
+	defer one.Close()
+	for _, s := range stores {
+		res, err := one.ExecContext(ctx, run, s.Store, words(from), now, s.Due)
+		if err != nil {
+			return 0, err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return 0, err
+		}
+		retried += n
+	}
+	return retried, nil
+}
+
 // StoreRun returns one store of a run, or errs.NotFound.
 func (db *DB) StoreRun(ctx context.Context, run, store string) (StoreRun, error) {
 	got, err := all(ctx, db.sql, scanStoreRun, `SELECT run_id, store, wave, state, due, committed, before_count, pushes, conflicts, head,
-		error_code, error, attempt, owner, fence, updated_at FROM store_runs WHERE run_id = $1 AND store = $2`, run, store)
+		error_code, error, attempt, owner, fence, updated_at, expected FROM store_runs WHERE run_id = $1 AND store = $2`, run, store)
 	if err == nil && len(got) == 0 {
 		err = errs.NotFoundf("run %s has no store %q", run, store)
 	}
@@ -214,7 +242,7 @@ func (db *DB) StoreRun(ctx context.Context, run, store string) (StoreRun, error)
 func scanStoreRun(rows *sql.Rows) (s StoreRun, err error) {
 	var updated int64
 	err = rows.Scan(&s.Run, &s.Store, &s.Wave, &s.State, &s.Due, &s.Committed, &s.Before, &s.Pushes, &s.Conflicts, &s.Head,
-		&s.ErrorCode, &s.Error, &s.Attempt, &s.Owner, &s.Fence, &updated)
+		&s.ErrorCode, &s.Error, &s.Attempt, &s.Owner, &s.Fence, &updated, &s.Expected)
 	s.UpdatedAt = fromMillis(updated)
 	return s, err
 }
@@ -224,7 +252,7 @@ func scanStoreRun(rows *sql.Rows) (s StoreRun, err error) {
 func (db *DB) StoreRuns(ctx context.Context, run string, wave int, states ...State) iter.Seq2[StoreRun, error] {
 	return pages(func(after StoreRun) ([]StoreRun, error) {
 		out, err := all(ctx, db.sql, scanStoreRun, `SELECT run_id, store, wave, state, due, committed, before_count, pushes, conflicts, head,
-			error_code, error, attempt, owner, fence, updated_at FROM store_runs
+			error_code, error, attempt, owner, fence, updated_at, expected FROM store_runs
 			WHERE run_id = $1 AND ($2 < 0 OR wave = $2) AND ($3 = '' OR $3 LIKE '%,' || state || ',%') AND (wave, store) > ($4, $5)
 			ORDER BY wave, store LIMIT $6`, run, wave, words(states), after.Wave, after.Store, pageSize)
 		return out, db.failed(ctx, "list the run's stores", err)
@@ -236,7 +264,7 @@ func (db *DB) StoreRuns(ctx context.Context, run string, wave int, states ...Sta
 func (db *DB) Orphans(ctx context.Context, env string) iter.Seq2[StoreRun, error] {
 	return pages(func(after StoreRun) ([]StoreRun, error) {
 		out, err := all(ctx, db.sql, scanStoreRun, `SELECT s.run_id, s.store, s.wave, s.state, s.due, s.committed, s.before_count, s.pushes,
-			s.conflicts, s.head, s.error_code, s.error, s.attempt, s.owner, s.fence, s.updated_at
+			s.conflicts, s.head, s.error_code, s.error, s.attempt, s.owner, s.fence, s.updated_at, s.expected
 			FROM runs JOIN store_runs s ON s.run_id = runs.id LEFT JOIN leases ON leases.env = runs.env AND leases.name = 'store/' || s.store
 			WHERE runs.env = $1 AND s.state IN ('running', 'pausing', 'cancelling') AND COALESCE(leases.expires_at, 0) <= $2
 			AND (s.run_id, s.store) > ($3, $4) ORDER BY s.run_id, s.store LIMIT $5`, env, millis(db.now()), after.Run, after.Store, pageSize)

@@ -199,7 +199,7 @@ func TestWaveStops(t *testing.T) {
 		t.Errorf("%+v, %v", row, err)
 	}
 	delete(b.fails, "0b")
-	if _, err := b.db.Retry(t.Context(), "r", "", []control.State{control.Failed}, control.By{Actor: "test"}); err != nil {
+	if _, err := b.db.Retry(t.Context(), "r", []control.State{control.Failed}, nil, control.By{Actor: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	b.finish("r")

@@ -52,7 +52,6 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 	}
 	f.Log.Info("migrating a store", "run", run, "store", store, "fence", lease.Fence)
 	work := &storeWork{Fleet: f, run: r, row: row, lease: lease, progress: row.Progress}
-	work.progress.Committed = 0
 	state, cause := work.migrate(ctx, o)
 	if state == "" { // not ours any more
 		return 0, nil
@@ -138,14 +137,16 @@ func (w *storeWork) migrate(ctx context.Context, o RunOptions) (control.State, e
 	if state, err := w.known(ctx, job.Log); err != nil {
 		return state, err
 	}
-	job.Run, job.Fence, job.MaxEvents = w.run.ID, w.lease.Fence, o.bound(w.row.Due)
+	job.Run, job.Fence, job.MaxEvents = w.run.ID, w.lease.Fence, o.bound(w.row.Expected)
 	job.Progress = func(committed, due int64) {
 		w.report(context.WithoutCancel(ctx), cancel, func(p *control.Progress) { p.Committed, p.Due = committed, due })
 	}
 	r, err := job.Commit(ctx)
 	w.mu.Lock()
-	w.progress.Committed, w.progress.Before, w.progress.Pushes, w.progress.Conflicts = r.Events, r.Before, r.Pushes, r.Conflicts
-	w.progress.Head = int64(r.Head)
+	if r.Store != "" { // it was opened
+		w.progress.Committed, w.progress.Before, w.progress.Head = r.Events, r.Before, int64(r.Head)
+		w.progress.Pushes, w.progress.Conflicts = w.row.Pushes+r.Pushes, w.row.Conflicts+r.Conflicts
+	}
 	w.mu.Unlock()
 	if err != nil {
 		return w.why(ctx, err)

@@ -34,7 +34,7 @@ func run(t *testing.T, d *database) {
 	stores := collect(t, d.StoreRuns(ctx, "r1", control.AllWaves))
 	wantStores := []control.StoreRun{
 		{Run: "r1", Store: "b", State: control.Pending, UpdatedAt: d.clock.Now()},
-		{Run: "r1", Store: "a", Wave: 1, State: control.Pending, Progress: control.Progress{Due: 3}, UpdatedAt: d.clock.Now()},
+		{Run: "r1", Store: "a", Wave: 1, State: control.Pending, Progress: control.Progress{Due: 3}, Expected: 3, UpdatedAt: d.clock.Now()},
 	}
 	if diff := cmp.Diff(wantStores, stores); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -175,6 +175,7 @@ func everyMove(t *testing.T, d *database) {
 			ids = append(ids, string(from)+"-"+string(to))
 		}
 	}
+	retryable := []control.State{control.Paused, control.Failed, control.Stalled, control.Vanished, control.Quarantined}
 	d.run(t, "r", ids...)
 	for _, from := range control.States() {
 		for _, to := range control.States() {
@@ -203,7 +204,7 @@ func everyMove(t *testing.T, d *database) {
 			if s, err := d.StoreRun(t.Context(), "r", id); err != nil || s.State != from {
 				t.Errorf("from %s to %s: it is %s, %v", from, to, s.State, err)
 			}
-			if n, err := d.Retry(t.Context(), "r", id, []control.State{control.Failed, control.Stalled, control.Paused}, ana()); err != nil || (n == 1) != from.Retryable() {
+			if n, err := d.Retry(t.Context(), "r", retryable, []control.RunStore{{Store: id}}, ana()); err != nil || (n == 1) != from.Retryable() {
 				t.Errorf("retry from %s: %d, %v", from, n, err)
 			}
 		}
@@ -336,34 +337,34 @@ func retry(t *testing.T, d *database) {
 	moveRun(control.Pending, control.Running)
 	for store, state := range map[string]control.State{"a": control.Failed, "b": control.Stalled, "c": control.Succeeded, "d": control.Quarantined} {
 		d.move(t, "r", store, control.Pending, control.Running, control.Change{Owner: "w", Fence: 4})
-		d.move(t, "r", store, control.Running, state, control.Change{ErrorCode: errs.Invalid, Error: "why"})
+		d.move(t, "r", store, control.Running, state, control.Change{ErrorCode: errs.Invalid, Error: "why", Progress: &control.Progress{Due: 2, Committed: 3}})
 	}
 	if s, err := d.StoreRun(ctx, "r", "c"); err != nil || s.Error != "" || s.ErrorCode != "" {
 		t.Errorf("a success has an error: %+v, %v", s, err)
 	}
 	moveRun(control.Running, control.Failed)
 	by := control.By{Actor: "bob", Reason: "fixed"}
-	if n, err := d.Retry(ctx, "r", "", []control.State{control.Paused}, by); err != nil || n != 0 {
+	if n, err := d.Retry(ctx, "r", []control.State{control.Paused}, nil, by); err != nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
 	}
 	if r, err := d.Run(ctx, "r"); err != nil || r.State != control.Failed { // nothing to do, nothing done
 		t.Errorf("%+v, %v", r, err)
 	}
-	if n, err := d.Retry(ctx, "r", "a", []control.State{control.Failed, control.Stalled}, by); err != nil || n != 1 {
+	if n, err := d.Retry(ctx, "r", []control.State{control.Failed, control.Stalled}, []control.RunStore{{Store: "a", Due: 9}, {Store: "c", Due: 1}}, by); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
 	if r, err := d.Run(ctx, "r"); err != nil || r.State != control.Pending || !r.EndedAt.IsZero() {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if n, err := d.Retry(ctx, "r", "", []control.State{control.Failed, control.Stalled}, by); err != nil || n != 1 {
+	if n, err := d.Retry(ctx, "r", []control.State{control.Failed, control.Stalled}, nil, by); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
 	s, err := d.StoreRun(ctx, "r", "a")
-	if err != nil || s.State != control.Pending || s.Error != "" || s.Fence != 4 || s.Attempt != 1 {
+	if err != nil || s.State != control.Pending || s.Error != "" || s.Fence != 4 || s.Attempt != 1 || s.Due != 9 || s.Expected != 12 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	for _, from := range [][]control.State{nil, {control.Succeeded}, {control.Failed, control.Quarantined}} {
-		if _, err := d.Retry(ctx, "r", "", from, by); errs.CodeOf(err) != errs.Internal {
+	for _, from := range [][]control.State{nil, {control.Succeeded}, {control.Failed, control.Running}} {
+		if _, err := d.Retry(ctx, "r", from, nil, by); errs.CodeOf(err) != errs.Internal {
 			t.Errorf("from %v: %v", from, err)
 		}
 	}
@@ -377,9 +378,9 @@ func retry(t *testing.T, d *database) {
 		t.Errorf("%d retries in the audit", retries)
 	}
 	moveRun(control.Pending, control.Cancelled)
-	_, err = d.Retry(ctx, "r", "", []control.State{control.Paused}, by)
+	_, err = d.Retry(ctx, "r", []control.State{control.Paused}, nil, by)
 	wantCode(t, err, errs.Refused)
-	_, err = d.Retry(ctx, "nowhere", "", []control.State{control.Paused}, by)
+	_, err = d.Retry(ctx, "nowhere", []control.State{control.Paused}, nil, by)
 	wantCode(t, err, errs.NotFound)
 }
 

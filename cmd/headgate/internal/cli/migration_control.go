@@ -88,7 +88,7 @@ headgate migration up, which joins the run.`,
 				if run.State == control.Pausing {
 					return errs.New(errs.Locked, "run %s is still pausing: stores finish the batch under way", run.ID).Then(a.line)
 				}
-				_, err := db.Retry(c.Context, run.ID, "", []control.State{control.Paused}, a.by(c.String("reason")))
+				_, err := db.Retry(c.Context, run.ID, []control.State{control.Paused}, nil, a.by(c.String("reason")))
 				return err
 			})
 		},

@@ -134,16 +134,16 @@ func (r *runner) join(ctx context.Context, db *control.DB, run control.Run) erro
 }
 
 // begin makes the run of the stores that were previewed.
-func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.StoreID]int64, reason string) (control.Run, error) {
+func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.StoreID]int64, by control.By) (control.Run, error) {
 	p := r.plans[0]
 	all, err := r.app.allStores(ctx, r.cfg, r.env)
 	if err != nil {
 		return control.Run{}, err
 	}
-	if _, err := db.Sync(ctx, r.env.Name, inventory(all), r.app.by(reason)); err != nil {
+	if _, err := db.Sync(ctx, r.env.Name, inventory(all), by); err != nil {
 		return control.Run{}, err
 	}
-	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Reason: reason}
+	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Reason: by.Reason}
 	for _, w := range r.env.Waves {
 		o.Waves = append(o.Waves, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
 	}
@@ -157,7 +157,7 @@ func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.St
 	}
 	return db.CreateRun(ctx, control.Run{
 		ID: r.run + "-" + strconv.FormatInt(p.Number, 10), Env: r.env.Name, Migration: p.Name, Checksum: p.Checksum, Options: o.JSON(),
-	}, stores, r.app.by(reason))
+	}, stores, by)
 }
 
 // inventory is what the control database keeps of the stores.
@@ -175,17 +175,27 @@ func inventory(stores []config.Store) iter.Seq2[control.Store, error] {
 	}
 }
 
-// finish works on a run until it has ended, and shows how far it is.
-func (r *runner) finish(ctx context.Context, db *control.DB, run control.Run, events int64) error {
-	p := r.app.progress("committed events of "+run.Migration, events)
+// finish works on a run until it has ended, and shows how far it is with what was left of it.
+func (r *runner) finish(ctx context.Context, db *control.DB, run control.Run) error {
+	counts, err := db.Counts(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	due, last := int64(0), int64(0)
+	for _, c := range counts {
+		last += c.Committed
+		if !c.State.Ended() {
+			due += c.Due
+		}
+	}
+	p := r.app.progress("committed events of "+run.Migration, due)
 	defer p.Done()
-	last := int64(0)
 	return r.fleet(db).Finish(ctx, run.ID, func(counts []control.WaveCount) {
 		n := int64(0)
 		for _, c := range counts {
 			n += c.Committed
 		}
-		p.Add(n - last)
-		last = n
+		p.Add(max(0, n-last))
+		last = max(n, last)
 	})
 }

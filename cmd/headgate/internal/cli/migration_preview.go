@@ -337,6 +337,28 @@ func writeReaders(w io.Writer, m previewOf) {
 	}
 }
 
+// what says how many events and markers are due.
+func (p preview) what() string {
+	s := counted(p.Events, "event")
+	if p.Markers > 0 {
+		s += " and " + counted(p.Markers, "marker")
+	}
+	return s
+}
+
+// receiving is in how many stores that is.
+func (p preview) receiving() int {
+	in := map[livestore.StoreID]bool{}
+	for _, m := range p.Migrations {
+		for _, s := range m.Stores {
+			if s.Events > 0 || s.MarkerDue {
+				in[s.Store] = true
+			}
+		}
+	}
+	return len(in)
+}
+
 func (r *runner) summary(p preview) string {
 	done := len(p.Failed) == 0 && p.Events+p.Markers == 0
 	var b strings.Builder
@@ -344,19 +366,7 @@ func (r *runner) summary(p preview) string {
 	case done:
 		fmt.Fprintf(&b, "nothing is due in %s", count(p.Sampled, "store"))
 	default:
-		what := counted(p.Events, "event")
-		if p.Markers > 0 {
-			what += " and " + counted(p.Markers, "marker")
-		}
-		in := map[livestore.StoreID]bool{}
-		for _, m := range p.Migrations {
-			for _, s := range m.Stores {
-				if s.Events > 0 || s.MarkerDue {
-					in[s.Store] = true
-				}
-			}
-		}
-		fmt.Fprintf(&b, "%s would be committed in %s of %s", what, fmt.Sprint(len(in)), count(p.Sampled, "store"))
+		fmt.Fprintf(&b, "%s would be committed in %d of %s", p.what(), p.receiving(), count(p.Sampled, "store"))
 		if len(p.Failed) == 0 {
 			b.WriteString("; run again, it would commit nothing")
 		}

@@ -130,7 +130,7 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.Bool("only-failed") && len(report.Runs) == 0 {
+	if c.Bool("only-failed") && len(report.Runs) == 0 && !slices.ContainsFunc(failed, func(e error) bool { return e != nil }) {
 		return errs.NotFoundf("no run has failed").Then(again)
 	}
 	return r.ended(report, failed, again)
@@ -238,20 +238,20 @@ func (r *runner) harmless(skipping bool) error {
 	return nil
 }
 
-// ask shows the preview and waits for a yes.
-func (r *runner) ask(p preview) error {
-	what := counted(p.Events, "event")
-	if p.Markers > 0 {
-		what += " and " + counted(p.Markers, "marker")
+// ask shows the preview and waits for a yes. What is due in stores that could not be reached is not known.
+func (r *runner) ask(p preview, unreached int) error {
+	in := "in " + count(p.receiving(), "store")
+	if unreached > 0 {
+		in += ", and what is due in " + count(unreached, "store") + " that could not be reached"
 	}
 	if !r.app.interactive {
-		return errs.New(errs.Stale, "%s would be committed in %s, and nobody said yes", what, count(p.Sampled, "store")).
+		return errs.New(errs.Stale, "%s would be committed %s, and nobody said yes", p.what(), in).
 			Hintf("a committed event can't be un-committed: look at the preview, then say --yes").Then(r.app.line + " --yes")
 	}
 	if err := r.writePreview(r.app.stderr, p); err != nil {
 		return err
 	}
-	return r.sure("A committed event can't be un-committed. Commit " + what + "?")
+	return r.sure("A committed event can't be un-committed. Commit " + p.what() + " " + in + "?")
 }
 
 // sure asks, and is an error unless the answer is yes.
@@ -270,13 +270,13 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 	failed = make([]error, len(r.stores))
 	at := r.places()
 	for _, plan := range slices.Clone(r.plans) {
-		one := &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, run: r.run, jobs: r.jobs, plans: []migrationPlan{plan}}
+		one := r.part(plan)
 		for _, s := range r.stores {
 			if s.Schema == plan.Schema {
 				one.stores = append(one.stores, s)
 			}
 		}
-		run, events, bad, err := begin(c, db, one, report.Allowed)
+		run, bad, err := begin(c, db, one, r.app.by(report.Allowed))
 		if err != nil {
 			return failed, err
 		}
@@ -289,7 +289,7 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 			continue
 		}
 		if !c.Bool("detach") {
-			err = one.finish(c.Context, db, run, events)
+			err = one.finish(c.Context, db, run)
 		}
 		done, e := r.report(context.WithoutCancel(c.Context), db, run.ID)
 		report.Runs = append(report.Runs, done)
@@ -309,78 +309,102 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 	return failed, nil
 }
 
-// A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do. events are those
-// that are expected, failed the errors by store.
-type beginner func(c *cli.Context, db *control.DB, one *runner, reason string) (run control.Run, events int64, failed []error, err error)
+// part is a runner of one of the migrations, which has no stores yet.
+func (r *runner) part(p migrationPlan) *runner {
+	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, run: r.run, jobs: r.jobs, plans: []migrationPlan{p}}
+}
 
-// begun previews the migration, asks, and makes its run on every store whose preview went through, or joins the one that
-// is under way.
-func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, reason string) (run control.Run, events int64, failed []error, err error) {
-	p, failed := one.preview(c.Context, state.Options{})
+// A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do; failed has the
+// errors by store.
+type beginner func(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error)
+
+// consented previews the migration, and asks whether its events may be committed where there are any. due says how many, of
+// the stores that a run may be for. One that could not be reached is among them, so that it is not forgotten.
+func (r *runner) consented(c *cli.Context) (due map[livestore.StoreID]int64, some bool, failed []error, err error) {
+	p, failed := r.preview(c.Context, state.Options{})
 	if c.Context.Err() != nil {
-		return run, 0, failed, context.Cause(c.Context)
+		return nil, false, failed, context.Cause(c.Context)
 	}
 	p.Stores, p.Estimate = p.Sampled, p.Events
-	due := map[livestore.StoreID]int64{}
-	at := one.places()
+	due = map[livestore.StoreID]int64{}
+	at := r.places()
 	for _, s := range p.Migrations[0].Stores {
 		if failed[at[s.Store]] == nil {
 			due[s.Store] = s.Events
 		}
 	}
-	reached := len(due)
-	for i, e := range failed { // a store that could not be reached is one of the run, so that it is not forgotten
+	unreached := 0
+	for i, e := range failed {
 		if errs.CodeOf(e) == errs.Internal {
-			due[one.stores[i].ID], failed[i] = 0, nil
+			due[r.stores[i].ID], failed[i] = 0, nil
+			unreached++
 		}
 	}
-	active, ok, err := lastRun(c.Context, db, r.env.Name, one.plans[0].Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling)
-	if err != nil || len(due) == 0 || p.Events+p.Markers == 0 && !ok && reached == len(due) {
-		return run, 0, failed, err
+	some = p.Events+p.Markers > 0 || unreached > 0
+	if some && !c.Bool("yes") {
+		err = r.ask(p, unreached)
 	}
-	if p.Events+p.Markers > 0 && !c.Bool("yes") {
-		if err := one.ask(p); err != nil {
-			return run, 0, failed, err
-		}
-	}
-	if ok {
-		return active, p.Events, failed, one.join(c.Context, db, active)
-	}
-	run, err = one.begin(c.Context, db, due, reason)
-	return run, p.Events, failed, err
+	return due, some, failed, err
 }
 
-// retried takes the stores up again that failed in the last run of the migration.
-func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, reason string) (run control.Run, events int64, failed []error, err error) {
+// begun previews the migration, asks, and makes its run on every store whose preview went through, or joins the one that
+// is under way.
+func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error) {
+	active, ok, err := lastRun(c.Context, db, r.env.Name, one.plans[0].Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling)
+	if err != nil {
+		return run, nil, err
+	}
+	due, some, failed, err := one.consented(c)
+	switch {
+	case err != nil || len(due) == 0 || !some && !ok:
+		return run, failed, err
+	case ok:
+		return active, failed, one.join(c.Context, db, active)
+	}
+	run, err = one.begin(c.Context, db, due, by)
+	return run, failed, err
+}
+
+// takenUp are the states of the stores that --only-failed goes on with.
+var takenUp = []control.State{control.Failed, control.Stalled, control.Vanished, control.Quarantined}
+
+// retried takes the stores up again that failed in the last run of the migration, with what a new preview finds due.
+func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error) {
 	plan := one.plans[0]
+	failed = make([]error, len(one.stores))
 	run, ok, err := lastRun(c.Context, db, r.env.Name, plan.Name)
 	if err != nil || !ok || run.State != control.Failed {
-		return control.Run{}, 0, nil, err
+		return control.Run{}, failed, err
 	}
 	if run.Checksum != plan.Checksum {
-		return run, 0, nil, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", plan.Path).
+		return run, failed, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", plan.Path).
 			Hintf("bring the file back as it was; what it was to do otherwise is a new migration")
 	}
-	if !c.Bool("yes") && !r.app.interactive {
-		return run, 0, nil, errs.New(errs.Stale, "events would be committed in the stores that failed, and nobody said yes").Then(r.app.line + " --yes")
-	}
-	if !c.Bool("yes") {
-		if err := r.sure("Go on with the stores that failed in run " + run.ID + "?"); err != nil {
-			return run, 0, nil, err
-		}
-	}
-	var n int64
-	for _, s := range one.stores {
-		k, err := db.Retry(c.Context, run.ID, string(s.ID), []control.State{control.Failed, control.Stalled}, r.app.by(reason))
+	again := one.part(plan)
+	for s, err := range db.StoreRuns(c.Context, run.ID, control.AllWaves, takenUp...) {
 		if err != nil {
-			return run, 0, nil, err
+			return run, failed, err
 		}
-		n += k
+		if i, ok := one.places()[livestore.StoreID(s.Store)]; ok {
+			again.stores = append(again.stores, one.stores[i])
+		}
 	}
-	if n == 0 {
-		return control.Run{}, 0, nil, nil
+	if len(again.stores) == 0 {
+		return control.Run{}, failed, nil
 	}
-	return run, 0, nil, nil
+	due, _, bad, err := again.consented(c)
+	for i, e := range bad {
+		failed[one.places()[again.stores[i].ID]] = e
+	}
+	if err != nil || len(due) == 0 {
+		return control.Run{}, failed, err
+	}
+	var stores []control.RunStore
+	for id, n := range due {
+		stores = append(stores, control.RunStore{Store: string(id), Due: n})
+	}
+	_, err = db.Retry(c.Context, run.ID, takenUp, stores, by)
+	return run, failed, err
 }
 
 // lastRun is the latest run of a migration, in one of the states (none: any).
