@@ -14,11 +14,12 @@ import (
 	"headgate/internal/errs"
 )
 
-// help is the command that explains the file.
-const help = "headgate flags --help"
-
-// A decoder walks the YAML tree and points at the line of whatever does not fit.
-type decoder struct{ file string }
+// A decoder walks the YAML tree of a file and points at the line of whatever does not fit.
+type decoder struct {
+	file  string
+	help  string // the command that explains the file
+	begin string // what an empty file should begin with
+}
 
 // A field is one key of a mapping.
 type field struct {
@@ -32,7 +33,7 @@ func (d decoder) root(data []byte) (*yaml.Node, error) {
 	var doc, second yaml.Node
 	err := dec.Decode(&doc)
 	if errors.Is(err, io.EOF) {
-		return nil, errs.Invalidf("the file is empty").At("%s:1", d.file).Hintf("write `flags:` and a flag below it").Then(help)
+		return nil, errs.Invalidf("the file is empty").At("%s:1", d.file).Hintf("%s", d.begin).Then(d.help)
 	}
 	if err == nil {
 		if err = dec.Decode(&second); err == nil {
@@ -50,11 +51,11 @@ func (d decoder) root(data []byte) (*yaml.Node, error) {
 		}
 	}
 	return nil, errs.Invalidf("not valid YAML: %s", msg).At("%s:%d", d.file, line).
-		Hintf("look at indentation, quotes and brackets from this line on").Then(help)
+		Hintf("look at indentation, quotes and brackets from this line on").Then(d.help)
 }
 
 func (d decoder) errorf(n *yaml.Node, format string, args ...any) *errs.Error {
-	return errs.Invalidf(format, args...).At("%s:%d", d.file, n.Line).Then(help)
+	return errs.Invalidf(format, args...).At("%s:%d", d.file, n.Line).Then(d.help)
 }
 
 // mapping reads a mapping with exactly these keys.

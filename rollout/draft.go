@@ -9,10 +9,10 @@ import (
 	"headgate/internal/livestore/schema"
 )
 
-// Draft writes a flags.yaml for the event families that have several versions in the newest release. Each flag is closed:
+// DraftFlags writes a flags.yaml for the event families that have several versions in the newest release. Each flag is closed:
 // every store keeps the oldest version. Each floor is the first release from which on all define and materialize the
 // event. The schema's name goes into the flags when it is not empty.
-func Draft(name string, releases []*schema.Release) (string, error) {
+func DraftFlags(name string, releases []*schema.Release) (string, error) {
 	releases = slices.SortedFunc(slices.Values(releases), func(a, b *schema.Release) int { return schema.CompareVersions(a.Version, b.Version) })
 	families := map[string][]schema.Event{}
 	var order []string

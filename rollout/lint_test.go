@@ -108,7 +108,7 @@ func TestDraft(t *testing.T) {
 		release("1.0.0", "v1.A", "v3.A", "v1.B"), // v3 was there, then gone for a while
 		release("1.1.0", "v1.A", "v2.A", "v1.B", "v1.C"),
 	}
-	text, err := rollout.Draft("", releases)
+	text, err := rollout.DraftFlags("", releases)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,11 +131,11 @@ func TestDraft(t *testing.T) {
 			t.Errorf("the draft has problems: %+v", p)
 		}
 	}
-	if text, _ := rollout.Draft("main", releases); flag(t, text).Schema != "main" {
+	if text, _ := rollout.DraftFlags("main", releases); flag(t, text).Schema != "main" {
 		t.Errorf("no schema in\n%s", text)
 	}
 	for _, none := range [][]*schema.Release{nil, {release("1.0.0", "v1.A")}} {
-		if _, err := rollout.Draft("", none); errs.CodeOf(err) != errs.NotFound {
+		if _, err := rollout.DraftFlags("", none); errs.CodeOf(err) != errs.NotFound {
 			t.Errorf("nothing to draft: %v", err)
 		}
 	}

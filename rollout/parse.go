@@ -16,6 +16,9 @@ import (
 	"headgate/internal/livestore/schema"
 )
 
+// flagsHelp is the command that explains a flags.yaml.
+const flagsHelp = "headgate flags --help"
+
 // MaxSize is the size in bytes from which a file is refused: nobody wrote that by hand.
 const MaxSize = 1 << 20
 
@@ -35,9 +38,9 @@ func Read(path string) (*File, error) {
 // Parse reads a flags.yaml that stands at path, and checks everything that the file alone can tell.
 func Parse(data []byte, path string) (*File, error) {
 	if len(data) > MaxSize {
-		return nil, errs.Invalidf("the file is larger than 1 MB").At("%s", path).Hintf("is this a flags.yaml?").Then(help)
+		return nil, errs.Invalidf("the file is larger than 1 MB").At("%s", path).Hintf("is this a flags.yaml?").Then(flagsHelp)
 	}
-	d := decoder{file: path}
+	d := decoder{file: path, help: flagsHelp, begin: "write `flags:` and a flag below it"}
 	root, err := d.root(data)
 	if err != nil {
 		return nil, err

@@ -89,7 +89,7 @@ func (a *app) flagsInit(c *cli.Context) error {
 	if len(cfg.Schemas) > 1 {
 		name = s.Name
 	}
-	text, err := rollout.Draft(name, releases)
+	text, err := rollout.DraftFlags(name, releases)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,84 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+)
+
+// RO104 is the finding that the definition of a running rollout gives stores other places.
+const RO104 = "RO104"
+
+// Widens proves that a definition which is about to be published takes no store's new version away: the same key, the same
+// variants in the same order, the same default, no higher floor, and each of the stores that had the new version has it
+// still. A definition that does is errs.Refused. An abort is not held against it: it is meant to take everything away.
+func Widens(before, after *Flag, stores []livestore.StoreID) error {
+	refuse := func(format string, args ...any) error {
+		return errs.Refusedf("RO104: %s: "+format, append([]any{before.Key}, args...)...).
+			Hintf("nothing was published: stores that began to emit the new version would go back to the old one")
+	}
+	same := func(a, b Variant) bool { return a.Name == b.Name && a.Event == b.Event }
+	switch {
+	case before.Key != after.Key:
+		return refuse("the key becomes %s", after.Key)
+	case !slices.EqualFunc(before.Variants, after.Variants, same):
+		return refuse("the variants or their order change from %v to %v", before.names(), after.names())
+	case before.Default != after.Default:
+		return refuse("the default changes")
+	case after.Disabled && !before.Disabled:
+		return refuse("it is disabled")
+	}
+	had, has := before.newest(), after.newest()
+	if floor := after.Variants[len(after.Variants)-1]; !floor.Admits(before.Variants[len(before.Variants)-1].gate()) {
+		return refuse("the floor rises to %s", floor.Floor)
+	}
+	for _, lists := range [][]livestore.StoreID{stores, before.Variants[len(before.Variants)-1].Stores} {
+		for _, s := range lists {
+			if had(s) && !has(s) {
+				return refuse("store %s would lose %s", s, after.Variants[len(after.Variants)-1].Name)
+			}
+		}
+	}
+	return nil
+}
+
+// newest returns what tells of many stores whether a build that may emit everything emits the newest variant in them.
+func (f *Flag) newest() func(livestore.StoreID) bool {
+	last := len(f.Variants) - 1
+	if f.Disabled {
+		return func(livestore.StoreID) bool { return false }
+	}
+	listed := map[livestore.StoreID]int{}
+	total := Percent(0)
+	for i, v := range f.Variants {
+		for _, s := range v.Stores {
+			listed[s] = i
+		}
+		total += v.Percent
+	}
+	share := f.Variants[last].Percent
+	return func(s livestore.StoreID) bool {
+		if i, ok := listed[s]; ok {
+			return i == last
+		}
+		return Percent(Bucket(f.Key, s, uint32(total))) < share
+	}
+}
+
+// Publish returns the flags of a decision, after a proof that they widen those before; a decision that closes is not
+// held. open are the stores that are open after it. Publishing nothing new gives the same flags again.
+func Publish(d *Definition, before, after State, wasOpen, open []livestore.StoreID) ([]Flag, error) {
+	flags := d.Flags(after.Floor, after.Revision, open, after.Phase.Open())
+	if !after.Phase.Open() && !after.Phase.Ramping() || before.Attempt != after.Attempt {
+		return flags, nil
+	}
+	old := d.Flags(before.Floor, before.Revision, wasOpen, before.Phase.Open())
+	for i := range flags {
+		if err := Widens(&old[i], &flags[i], wasOpen); err != nil {
+			return nil, fmt.Errorf("rollout %s: %w", d.Name, err)
+		}
+	}
+	return flags, nil
+}
