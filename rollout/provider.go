@@ -17,23 +17,44 @@ const (
 )
 
 // A Provider evaluates the flags of a file in this process, for an OpenFeature client. All flags are strings. It reads
-// the file when OpenFeature initializes it; to take up a changed file, set a new provider. It is safe for concurrent use.
+// the file when OpenFeature initializes it; Publish gives it another one. It is safe for concurrent use.
 //
 // What can't be placed gets the default variant and no error: a context without a store, a version that is missing or
 // can't be read. A storeId that is not a string is INVALID_CONTEXT, which gives the caller its own default.
 type Provider struct {
 	read func(context.Context) (*File, error)
 	file atomic.Pointer[File]
+
+	events chan openfeature.Event
 }
 
 var (
 	_ openfeature.FeatureProvider          = (*Provider)(nil)
 	_ openfeature.ContextAwareStateHandler = (*Provider)(nil)
+	_ openfeature.EventHandler             = (*Provider)(nil)
 )
 
 // NewProvider returns a provider of the flags that read gives, such as [Read] of a path. One provider belongs to one
 // OpenFeature API.
-func NewProvider(read func(context.Context) (*File, error)) *Provider { return &Provider{read: read} }
+func NewProvider(read func(context.Context) (*File, error)) *Provider {
+	return &Provider{read: read, events: make(chan openfeature.Event, 1)}
+}
+
+// Publish puts other flags into force, from one evaluation to the next, and tells OpenFeature's handlers that the
+// configuration changed. While several changes wait to be told they are told as one.
+func (p *Provider) Publish(f *File) {
+	p.file.Store(f)
+	select {
+	case p.events <- openfeature.Event{
+		ProviderName: p.Metadata().Name, EventType: openfeature.ProviderConfigChange,
+		ProviderEventDetails: openfeature.ProviderEventDetails{Message: "other flags are in force"},
+	}:
+	default:
+	}
+}
+
+// EventChannel is where OpenFeature hears of what was published.
+func (p *Provider) EventChannel() <-chan openfeature.Event { return p.events }
 
 // Metadata names the provider.
 func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "headgate"} }

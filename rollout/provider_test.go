@@ -2,6 +2,8 @@ package rollout_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -124,5 +126,59 @@ func TestProviderLifeCycle(t *testing.T) {
 	}
 	if code := ask(); code != openfeature.ProviderNotReadyCode {
 		t.Errorf("after Shutdown: %s", code)
+	}
+}
+
+// TestProviderPublish flips a flag under a client that asks all the time: each answer is of the one file or the other.
+func TestProviderPublish(t *testing.T) {
+	at := func(percent int) *rollout.File {
+		return flags(t, fmt.Sprintf("flags:\n  event.A: {variants: {v1: v1.A, v2: {event: v2.A, floor: 1.0.0, percent: %d}}}\n", percent))
+	}
+	first := at(0)
+	api := isolated.NewAPI()
+	t.Cleanup(func() {
+		if err := api.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	p := rollout.NewProvider(func(context.Context) (*rollout.File, error) { return first, nil })
+	if err := api.SetProviderAndWait(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan openfeature.EventDetails, 1)
+	tell := func(d openfeature.EventDetails) {
+		select {
+		case told <- d:
+		default:
+		}
+	}
+	api.AddHandler(openfeature.ProviderConfigChange, &tell)
+	c := api.NewClient()
+	ask := func() string {
+		v, err := c.StringValue(t.Context(), "event.A", "none", attributes(map[string]any{"storeId": "s", "appVersion": "1.0.0"}))
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 500 {
+				if v := ask(); v != "v1.A" && v != "v2.A" {
+					t.Errorf("%q while the flags change", v)
+				}
+			}
+		})
+	}
+	for i := range 200 {
+		p.Publish(at(100 * (i % 2)))
+	}
+	wg.Wait()
+	if v := ask(); v != "v2.A" {
+		t.Errorf("%q in the end", v)
+	}
+	if d := <-told; d.ProviderName != "headgate" {
+		t.Errorf("%+v", d)
 	}
 }
