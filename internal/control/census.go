@@ -6,10 +6,13 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/go-version"
+
+	"headgate/rollout"
 )
 
 // A Client is an installation of the app, as a store knows it.
@@ -18,6 +21,31 @@ type Client struct {
 	ID       string // LiveStore's clientId, which is an installation's in one store
 	Release  string // that it ran when it was last seen
 	LastSeen time.Time
+	Source   rollout.Source // who says it; empty for an import
+	Refused  bool           // the sync Worker refused it for its release, before it could pull
+	Floor    string         // that the sync Worker enforced; of reports by it only
+}
+
+// Observe takes over reports that were just received, whatever time they name: only the receipt counts. Reports by the
+// sync Worker make their stores watched.
+func (db *DB) Observe(ctx context.Context, env string, clients []Client) error {
+	if err := named("environment", env); err != nil {
+		return err
+	}
+	now := fromMillis(millis(db.now()))
+	return db.tx(ctx, "keep the reports", func(tx *sql.Tx) error {
+		if err := db.serialise(ctx, tx, "census "+env); err != nil {
+			return err
+		}
+		return batches(func(yield func(Client, error) bool) {
+			for _, c := range clients {
+				c.LastSeen = now
+				if !yield(c, nil) {
+					return
+				}
+			}
+		}, func(batch []Client) error { return upsertClients(ctx, tx, env, batch) })
+	})
 }
 
 // ImportCensus takes over what is known of an environment's clients, and records that with where it came from. A client
@@ -51,26 +79,76 @@ func (db *DB) ImportCensus(ctx context.Context, env, source string, clients iter
 }
 
 func upsertClients(ctx context.Context, tx *sql.Tx, env string, batch []Client) error {
-	type key struct{ store, id string }
+	type key struct {
+		store, id string
+		source    rollout.Source
+	}
 	newest := map[key]int{} // one INSERT must not meet a row twice
-	for i, c := range batch {
+	for i := range batch {
+		c := &batch[i]
 		if err := errors.Join(named("store", c.Store), named("client", c.ID), named("release", c.Release)); err != nil {
 			return err
 		}
-		k := key{c.Store, c.ID}
+		if c.Source == "" {
+			c.Source = rollout.FromImport
+		}
+		k := key{c.Store, c.ID, c.Source}
 		if j, there := newest[k]; !there || !c.LastSeen.Before(batch[j].LastSeen) {
 			newest[k] = i
 		}
 	}
-	args := make([]any, 0, 5*len(newest))
+	args := make([]any, 0, 7*len(newest))
 	for i, c := range batch {
-		if newest[key{c.Store, c.ID}] == i {
-			args = append(args, env, c.Store, c.ID, c.Release, millis(c.LastSeen))
+		if newest[key{c.Store, c.ID, c.Source}] == i {
+			refused := 0
+			if c.Refused {
+				refused = 1
+			}
+			args = append(args, env, c.Store, c.ID, string(c.Source), c.Release, millis(c.LastSeen), refused)
 		}
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO clients (env, store, client, release, last_seen) VALUES `+placeholders(len(newest), 5)+`
-		ON CONFLICT (env, store, client) DO UPDATE SET release = excluded.release, last_seen = excluded.last_seen
+	_, err := tx.ExecContext(ctx, `INSERT INTO clients (env, store, client, source, release, last_seen, refused) VALUES `+placeholders(len(newest), 7)+`
+		ON CONFLICT (env, store, client, source) DO UPDATE SET release = excluded.release, last_seen = excluded.last_seen, refused = excluded.refused
 		WHERE excluded.last_seen >= clients.last_seen`, args...)
+	if err != nil {
+		return err
+	}
+	return watch(ctx, tx, env, batch)
+}
+
+// watch keeps since when, until when and with which floor the sync Worker reported.
+func watch(ctx context.Context, tx *sql.Tx, env string, batch []Client) error {
+	type span struct {
+		first, last time.Time
+		floor       string
+	}
+	spans := map[string]span{}
+	for _, c := range batch {
+		if c.Source != rollout.FromSync {
+			continue
+		}
+		s, there := spans[c.Store]
+		if !there || c.LastSeen.Before(s.first) {
+			s.first = c.LastSeen
+		}
+		if !c.LastSeen.Before(s.last) {
+			s.last, s.floor = c.LastSeen, c.Floor
+		}
+		spans[c.Store] = s
+	}
+	if len(spans) == 0 {
+		return nil
+	}
+	var args []any
+	for _, store := range slices.Sorted(maps.Keys(spans)) {
+		s := spans[store]
+		args = append(args, env, store, millis(s.first), millis(s.last), s.floor)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO watches (env, store, first_at, last_at, floor) VALUES `+placeholders(len(spans), 5)+`
+		ON CONFLICT (env, store) DO UPDATE SET
+			first_at = CASE WHEN excluded.first_at < watches.first_at THEN excluded.first_at ELSE watches.first_at END,
+			floor = CASE WHEN excluded.last_at >= watches.last_at THEN excluded.floor ELSE watches.floor END,
+			last_at = CASE WHEN excluded.last_at > watches.last_at THEN excluded.last_at ELSE watches.last_at END`, args...)
 	return err
 }
 
@@ -90,7 +168,9 @@ func (db *DB) Census(ctx context.Context, env string, since time.Time) ([]Releas
 		err = rows.Scan(&c.Release, &c.Clients, &c.Stores, &seen)
 		c.LastSeen = fromMillis(seen)
 		return c, err
-	}, `SELECT release, count(*), count(DISTINCT store), max(last_seen) FROM clients WHERE env = $1 AND last_seen >= $2 GROUP BY release`,
+	}, `SELECT release, count(*), count(DISTINCT store), max(last_seen) 
+		FROM (SELECT store, release, last_seen, row_number() OVER (PARTITION BY store, client ORDER BY last_seen DESC, source DESC) AS nth
+			FROM clients WHERE env = $1 AND last_seen >= $2) AS latest WHERE nth = 1 GROUP BY release`,
 		env, millis(since))
 	slices.SortFunc(out, func(a, b ReleaseCount) int { return compareReleases(b.Release, a.Release) })
 	return out, db.failed(ctx, "read the census", err)

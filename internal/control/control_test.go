@@ -35,7 +35,7 @@ func TestPostgres(t *testing.T) {
 }
 
 // postgres is the address of a Postgres where databases may be made.
-func postgres(t *testing.T) string {
+func postgres(t testing.TB) string {
 	t.Helper()
 	address := os.Getenv("HEADGATE_TEST_POSTGRES")
 	if address == "" {
@@ -53,7 +53,7 @@ func postgres(t *testing.T) string {
 
 // schema makes a schema of the test's own, and returns an address that leads into it. The address has a password, which
 // the server does not ask for.
-func schema(t *testing.T, server string) string {
+func schema(t testing.TB, server string) string {
 	t.Helper()
 	name := fresh(t, server, `SCHEMA`, `CASCADE`)
 	u := withPassword(t, server)
@@ -73,7 +73,7 @@ func database(t *testing.T, server string) string {
 }
 
 // fresh creates something that is dropped when the test ends.
-func fresh(t *testing.T, server, kind, how string) (name string) {
+func fresh(t testing.TB, server, kind, how string) (name string) {
 	t.Helper()
 	name = "control_" + strings.ToLower(rand.Text()[:10])
 	conn, err := pgx.Connect(t.Context(), server)
@@ -95,7 +95,7 @@ func fresh(t *testing.T, server, kind, how string) (name string) {
 	return name
 }
 
-func withPassword(t *testing.T, server string) *url.URL {
+func withPassword(t testing.TB, server string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
