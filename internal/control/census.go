@@ -176,6 +176,17 @@ func (db *DB) Census(ctx context.Context, env string, since time.Time) ([]Releas
 	return out, db.failed(ctx, "read the census", err)
 }
 
+// ClientsOf are the clients that the census knows of a store, by id.
+func (db *DB) ClientsOf(ctx context.Context, env, store string) ([]Client, error) {
+	out, err := all(ctx, db.sql, func(rows *sql.Rows) (c Client, err error) {
+		var seen int64
+		err = rows.Scan(&c.Store, &c.ID, &c.Release, &seen)
+		c.LastSeen = fromMillis(seen)
+		return c, err
+	}, `SELECT store, client, release, last_seen FROM clients WHERE env = $1 AND store = $2 ORDER BY client`, env, store)
+	return out, db.failed(ctx, "read the census of a store", err)
+}
+
 // compareReleases orders by version; what is none comes before.
 func compareReleases(a, b string) int {
 	v, errA := version.NewSemver(a)

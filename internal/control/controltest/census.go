@@ -55,12 +55,18 @@ func census(t *testing.T, d *database) {
 	check(at(6), control.ReleaseCount{Release: "1.10.0", Clients: 2, Stores: 2, LastSeen: at(8)})
 	check(at(1), control.ReleaseCount{Release: "1.10.0", Clients: 3, Stores: 3, LastSeen: at(8)}, want[1],
 		control.ReleaseCount{Release: "1.9.0", Clients: 1, Stores: 1, LastSeen: at(3)}, want[3], want[4])
+	of, err := d.ClientsOf(ctx, "prod", "s1")
+	if diff := cmp.Diff([]control.Client{
+		{Store: "s1", ID: "a", Release: "1.0.0", LastSeen: at(1)}, {Store: "s1", ID: "b", Release: "1.10.0", LastSeen: at(8)},
+	}, of); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
 	if got, err := d.Census(ctx, "staging", time.Time{}); err != nil || len(got) != 0 {
 		t.Errorf("staging: %+v, %v", got, err)
 	}
 
 	// A sequence that breaks off leaves nothing behind.
-	_, err := d.ImportCensus(ctx, "staging", "x", func(yield func(control.Client, error) bool) {
+	_, err = d.ImportCensus(ctx, "staging", "x", func(yield func(control.Client, error) bool) {
 		for i := range 1000 {
 			if !yield(control.Client{Store: "s", ID: fmt.Sprint(i), Release: "1.0.0", LastSeen: at(1)}, nil) {
 				return

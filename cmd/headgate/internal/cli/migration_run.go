@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -371,13 +370,17 @@ func (r *runner) failures(failed []error) []failedStore {
 		if err == nil {
 			continue
 		}
-		f := failedStore{Store: r.stores[i].ID, Code: errs.CodeOf(err), Error: err.Error()}
-		if e := errs.As(err); e != nil {
-			f.Hint, f.Next = e.Hint, e.Next
-		}
-		out = append(out, f)
+		out = append(out, failureOf(r.stores[i].ID, err))
 	}
 	return out
+}
+
+func failureOf(store livestore.StoreID, err error) failedStore {
+	f := failedStore{Store: store, Code: errs.CodeOf(err), Error: err.Error()}
+	if e := errs.As(err); e != nil {
+		f.Hint, f.Next = e.Hint, e.Next
+	}
+	return f
 }
 
 // outcome is the error that a run over several stores ends with: that of its store where it is one, else partial.
@@ -411,13 +414,4 @@ func (r *runner) outcome(failed []error, again string) error {
 }
 
 // writeFailures lists what failed.
-func (r *runner) writeFailures(list []failedStore) string {
-	var b strings.Builder
-	for _, f := range list {
-		fmt.Fprintf(&b, "%s %s: %s\n", r.app.stdout.paint(bad, "failed"), f.Store, f.Error)
-		if f.Hint != "" {
-			fmt.Fprintf(&b, "  fix: %s\n", f.Hint)
-		}
-	}
-	return b.String()
-}
+func (r *runner) writeFailures(list []failedStore) string { return r.app.failedText(list) }

@@ -30,6 +30,7 @@ func (a *app) commands() []*cli.Command {
 		a.gateCommand(),
 		a.migrationCommand(),
 		a.statusCommand(),
+		a.rollbackCommand(),
 		a.flagsCommand(),
 		a.releaseCommand(),
 		a.baselineCommand(),

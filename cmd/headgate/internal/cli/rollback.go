@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/corrective"
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+)
+
+func (a *app) rollbackCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "rollback",
+		Category:  daily,
+		Usage:     "find out what a bad release did",
+		UsageText: "headgate rollback assess --release 1.3.0 --env prod",
+		Description: `A committed event can't be un-committed, and deploying the old release again does not bring the old state back: LiveStore
+rebuilds a client's state only when the hash of its tables moves. So look before anything is deployed.`,
+		Subcommands: []*cli.Command{a.rollbackAssessCommand()},
+	}
+}
+
+// selectionFlags say which events are the bad ones.
+func selectionFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "release", Usage: "the events that `RELEASE` wrote"},
+		&cli.StringSliceFlag{Name: "event", Usage: "the events named `NAME`; may be repeated"},
+		&cli.StringFlag{Name: "where", Usage: "the events for which the `SQL` expression holds: args ->> 'list' = 'archive'"},
+		&cli.StringFlag{Name: "since", Usage: "the events from `POINT` on: a number (e120), a time (2027-01-31T12:00:00Z) or an age (6h)"},
+		&cli.StringSliceFlag{Name: "client", Usage: "the events of the client `ID`; may be repeated"},
+	}
+}
+
+// selection reads selectionFlags.
+func (a *app) selection(c *cli.Context, cfg *config.Config, s config.Schema) (corrective.Selection, error) {
+	sel := corrective.Selection{
+		Release: c.String("release"), Events: c.StringSlice("event"), Where: c.String("where"), Clients: c.StringSlice("client"),
+	}
+	var err error
+	if c.IsSet("since") {
+		if sel.Since, sel.After, err = parseSince(c.String("since"), a.now()); err != nil {
+			return sel, err
+		}
+	}
+	if err := sel.Validate(c.Context); err != nil {
+		return sel, err
+	}
+	if sel.Release != "" {
+		if _, err := releaseDir(cfg).Load(s.Name, sel.Release); err != nil {
+			return sel, err
+		}
+	}
+	return sel, a.knownEvents(c.Context, cfg, s, sel.Events)
+}
+
+// knownEvents refuses a name that no recorded release defines: it would pick nothing, and look like good news.
+func (a *app) knownEvents(_ context.Context, cfg *config.Config, s config.Schema, names []string) error {
+	releases, err := releaseDir(cfg).LoadAll(s.Name)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		known := false
+		for _, r := range releases {
+			_, ok := r.Event(name)
+			known = known || ok
+		}
+		if !known {
+			return errs.NotFoundf("no recorded release of %s defines an event %q", s.Name, name).
+				Hintf("names are written in full: v1.TodoCreated").Then("headgate release list" + onlySchema(cfg, s))
+		}
+	}
+	return nil
+}
+
+// parseSince reads a place in a log: e120 or 120, a time, a day, or an age.
+func parseSince(text string, now time.Time) (livestore.SeqNum, time.Time, error) {
+	if n, err := strconv.ParseInt(strings.TrimPrefix(text, "e"), 10, 64); err == nil && n > 0 {
+		return livestore.SeqNum(n), time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return 0, t, nil
+		}
+	}
+	if d, err := config.ParseDuration(text); err == nil && d > 0 {
+		return 0, now.Add(-d), nil
+	}
+	return 0, time.Time{}, errs.Invalidf("--since: %q is no place in a log", text).
+		Hintf("write an event's number (e120), a time in UTC (2027-01-31T12:00:00Z), a day, or an age (6h, 2d)")
+}

@@ -1,0 +1,378 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/corrective"
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/replay"
+	"headgate/internal/livestore/replay/state"
+	"headgate/internal/livestore/schema"
+	"headgate/internal/livestore/script"
+)
+
+func (a *app) rollbackAssessCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "assess",
+		Usage: "measure what the bad events did to every store",
+		UsageText: "headgate rollback assess --release 1.3.0 --env prod\n" +
+			"headgate rollback assess --event v2.TodoCreated --since 6h --env prod\n" +
+			"headgate rollback assess --client anna --since e120 --store acme --env prod --rows 5",
+		Description: `Reads each store's log and says how many of the bad events there are, who wrote them, which later events are about the
+same things, what the releases that are alive do with them, and which rows of the state would be others without them.
+With --good it is the rows that this release would have made of the same events. It changes nothing.
+
+All conditions must hold. --where sees one event at a time: name, args, seq, client, session, release, pending and at, and
+its arguments as args ->> 'list'. Which release wrote an event is proven by the stamp that headgate's helper puts into the session
+id, inferred where the census knows the client on one release, and unknown otherwise; an unknown one is never taken for a
+good one. Where stamps are missing, --release needs --since or --where beside it.
+
+--no-state leaves the rows out, which is much faster: counts come at the speed of reading. Ends with 0 whatever it
+found, and with 5 where some of several stores could not be read.`,
+		Flags: append(selectionFlags(),
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
+			&cli.StringSliceFlag{Name: "store", Usage: "only the store `STORE`; may be given several times"},
+			&cli.StringFlag{Name: "good", Usage: "compare with what `RELEASE` makes of the same events"},
+			&cli.BoolFlag{Name: "no-state", Usage: "count events only"},
+			&cli.IntFlag{Name: "rows", Usage: "show the first `N` rows that differ, per store and table"},
+			&cli.BoolFlag{Name: "reveal", Usage: "show values: they are the users' data"},
+			&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
+			formatFlag("markdown"),
+		),
+		Action: a.rollbackAssess,
+	}
+}
+
+// An assessment is what `rollback assess` reports.
+type assessment struct {
+	Environment string           `json:"environment"`
+	Schema      string           `json:"schema"`
+	Selection   string           `json:"selection"`
+	Stores      int              `json:"stores"` // that were read
+	Hit         int              `json:"hit"`    // of them, those with bad events
+	Events      corrective.Split `json:"events"`
+	Pending     int64            `json:"pending"`
+	Release     string           `json:"release"`        // whose materializers made the state
+	Good        string           `json:"good,omitempty"` // that it is compared with; empty: without the bad events
+	Readers     []readerReport   `json:"readers"`
+	Assumed     bool             `json:"readersAssumed,omitempty"` // nobody said which releases are alive
+	Damages     []damageReport   `json:"damages"`                  // of the stores with bad events
+	Failed      []failedStore    `json:"failed"`
+	NextActions []string         `json:"next_actions"`
+}
+
+// A damageReport is one store's part.
+type damageReport struct {
+	corrective.Damage
+	Readings []corrective.Reading `json:"readings"`
+	Effect   *corrective.Effect   `json:"effect,omitempty"`
+}
+
+// A readerReport is what a release that is alive does with the bad events, over all stores.
+type readerReport struct {
+	Release string             `json:"release"`
+	Verdict corrective.Verdict `json:"verdict"` // the worst
+	Stores  int                `json:"stores"`  // where it is so
+}
+
+// An assessor is one run of the command.
+type assessor struct {
+	app       *app
+	cfg       *config.Config
+	env       config.Environment
+	schema    config.Schema
+	stores    []config.Store
+	selection corrective.Selection
+	launcher  script.Launcher
+	jobs      int
+
+	is      replay.Target  // makes the state as it is
+	good    *replay.Target // makes the one that it should be
+	readers []replay.Target
+	assumed bool
+	ran     map[livestore.StoreID]map[string]string // store to client to release, from the census
+}
+
+func (a *app) rollbackAssess(c *cli.Context) error {
+	if c.IsSet("jobs") && c.Int("jobs") < 1 {
+		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	}
+	if c.Int("rows") < 0 {
+		return errs.Invalidf("--rows %d is negative", c.Int("rows"))
+	}
+	s, err := a.assessor(c)
+	if err != nil {
+		return err
+	}
+	damages, failed := s.all(c)
+	if c.Context.Err() != nil {
+		return context.Cause(c.Context)
+	}
+	if len(s.stores) == 1 && failed[0] != nil {
+		return failed[0]
+	}
+	report := s.report(damages, failed)
+	for _, err := range failed { // the selection can't be answered: the same for every store
+		if errs.CodeOf(err) == errs.Invalid {
+			return err
+		}
+	}
+	err = a.render(report, func(w io.Writer) error { return a.writeAssessment(w, report) },
+		rendering{"markdown", func(w io.Writer) error { return writeAssessmentMarkdown(w, report) }})
+	if err != nil || len(report.Failed) == 0 {
+		return err
+	}
+	return errs.New(errs.Partial, "%d of %s could not be read", len(report.Failed), count(len(s.stores), "store")).
+		Hintf("what they hold is not in these figures").Then(a.line)
+}
+
+// assessor reads what the command needs before any log is opened.
+func (a *app) assessor(c *cli.Context) (*assessor, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	s := &assessor{app: a, cfg: cfg, jobs: c.Int("jobs"), ran: map[livestore.StoreID]map[string]string{}}
+	if s.jobs == 0 {
+		s.jobs = runtime.GOMAXPROCS(0)
+	}
+	if s.schema, err = cfg.Schema(c.String("schema")); err != nil {
+		return nil, err
+	}
+	if s.env, err = a.environment(c.Context, cfg, c.String("env")); err != nil {
+		return nil, err
+	}
+	if s.selection, err = a.selection(c, cfg, s.schema); err != nil {
+		return nil, err
+	}
+	if s.launcher, err = a.launcher(); err != nil {
+		return nil, err
+	}
+	if err := s.choose(c.Context, c.StringSlice("store")); err != nil {
+		return nil, err
+	}
+	return s, s.targets(c.Context, c.String("good"))
+}
+
+// choose takes the stores of the schema.
+func (s *assessor) choose(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		if _, err := s.app.store(ctx, s.cfg, s.env, livestore.StoreID(id)); err != nil {
+			return err
+		}
+	}
+	for _, st := range s.env.Stores {
+		if st.Schema == s.schema.Name && (len(ids) == 0 || slices.Contains(ids, string(st.ID))) {
+			s.stores = append(s.stores, st)
+		}
+	}
+	if len(s.stores) == 0 {
+		return errs.NotFoundf("environment %q has no such store of schema %s", s.env.Name, s.schema.Name).At("%s", s.cfg.Where(s.env.Line)).
+			Then("headgate help config")
+	}
+	return nil
+}
+
+// targets loads the releases: the bad one, or else the newest that is recorded; the good one; and those that are alive.
+func (s *assessor) targets(ctx context.Context, good string) error {
+	releases, err := releaseDir(s.cfg).LoadAll(s.schema.Name)
+	if err != nil {
+		return err
+	}
+	if len(releases) == 0 {
+		return errs.NotFoundf("no release of %s is recorded", s.schema.Name).Hintf("the events mean nothing without their materializers").
+			Then("headgate release add 1.0.0")
+	}
+	bad := s.selection.Release
+	if bad == "" {
+		bad = releases[len(releases)-1].Version
+	}
+	if s.is, err = s.target(bad); err != nil {
+		return err
+	}
+	if good != "" {
+		t, err := s.target(good)
+		if err != nil {
+			return err
+		}
+		s.good = &t
+	}
+	alive := s.env.Fleet.Alive
+	if len(alive) == 0 {
+		if alive, err = s.app.censusOf(ctx, s.env); err != nil {
+			return err
+		}
+	}
+	s.assumed = len(alive) == 0
+	for _, r := range releases {
+		if !s.assumed && !slices.ContainsFunc(alive, func(v config.Alive) bool { return v.Release == r.Version }) {
+			continue
+		}
+		t, err := s.target(r.Version)
+		if err != nil {
+			return err
+		}
+		s.readers = append(s.readers, t)
+	}
+	return s.census(ctx)
+}
+
+func (s *assessor) target(version string) (replay.Target, error) {
+	b, err := recorded(s.cfg, s.schema, version)
+	if err != nil {
+		return replay.Target{}, err
+	}
+	return replay.Target{Release: b.Release, Program: programOf(b), Locate: b.Script.LocateTrace}, nil
+}
+
+// census reads on which release each client was last seen, where the environment has a control database.
+func (s *assessor) census(ctx context.Context) (err error) {
+	if known, err := s.app.censusOf(ctx, s.env); err != nil || len(known) == 0 {
+		return err
+	}
+	db, err := s.app.openControl(ctx, s.env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for _, st := range s.stores {
+		clients, err := db.ClientsOf(ctx, s.env.Name, string(st.ID))
+		if err != nil {
+			return err
+		}
+		of := map[string]string{}
+		for _, c := range clients {
+			if _, err := schema.ParseVersion(c.Release); err == nil {
+				of[c.ID] = c.Release
+			}
+		}
+		s.ran[st.ID] = of
+	}
+	return nil
+}
+
+// all assesses every store, jobs at a time. A store that fails does not end the others.
+func (s *assessor) all(c *cli.Context) ([]damageReport, []error) {
+	damages, failed := make([]damageReport, len(s.stores)), make([]error, len(s.stores))
+	p := s.app.progress("assessed stores", int64(len(s.stores)))
+	defer p.Done()
+	var key []byte
+	key, _ = hex.DecodeString(randomHex(32)) // always hex
+	diff := state.Options{Rows: c.Int("rows"), Reveal: c.Bool("reveal"), HashKey: key}
+	var g errgroup.Group
+	g.SetLimit(s.jobs)
+	var mu sync.Mutex
+	for i, st := range s.stores {
+		g.Go(func() error {
+			if c.Context.Err() != nil {
+				return nil
+			}
+			d, err := s.one(c.Context, st, diff, c.Bool("no-state"))
+			mu.Lock()
+			damages[i], failed[i] = d, err
+			mu.Unlock()
+			p.Add(1)
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are kept per store
+	return damages, failed
+}
+
+func (s *assessor) one(ctx context.Context, st config.Store, diff state.Options, countOnly bool) (d damageReport, err error) {
+	log, err := s.app.openStore(ctx, s.cfg, s.env, st)
+	if err != nil {
+		return d, atStore(err, s.cfg, st)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	if d, err = s.assess(ctx, st, log, diff, countOnly); err != nil {
+		return d, atStore(err, s.cfg, st)
+	}
+	return d, nil
+}
+
+func (s *assessor) assess(ctx context.Context, st config.Store, log eventlog.Reader, diff state.Options, countOnly bool) (d damageReport, err error) {
+	ran := func(client string) string { return s.ran[st.ID][client] }
+	d.Readings = []corrective.Reading{}
+	if d.Damage, err = corrective.Assess(ctx, st.ID, log, s.selection, ran, func(int64) {}); err != nil || d.Events.Total() == 0 {
+		return d, err
+	}
+	for _, t := range s.readers {
+		r, err := corrective.Read(ctx, s.launcher, log, s.selection, ran, t, d.Names)
+		if err != nil {
+			return d, err
+		}
+		d.Readings = append(d.Readings, r)
+	}
+	if countOnly {
+		return d, nil
+	}
+	dir, err := os.MkdirTemp("", "headgate-assess-") // 0700
+	if err != nil {
+		return d, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // best effort; it is in the system's temporary directory
+	e, err := corrective.Measure(ctx, log, s.selection, ran, corrective.Comparison{
+		Launcher: s.launcher, Release: s.is, Good: s.good, Dir: dir, Diff: diff,
+		Options: replay.Options{Checkpoints: checkpointsOf(s.cfg), Store: string(st.ID), Now: s.app.now},
+	})
+	d.Effect = &e
+	return d, err
+}
+
+func (s *assessor) report(damages []damageReport, failed []error) assessment {
+	out := assessment{
+		Environment: s.env.Name, Schema: s.schema.Name, Selection: s.selection.String(), Release: s.is.Release.Version,
+		Readers: []readerReport{}, Assumed: s.assumed, Damages: []damageReport{}, Failed: []failedStore{}, NextActions: []string{},
+	}
+	if s.good != nil {
+		out.Good = s.good.Release.Version
+	}
+	for i, err := range failed {
+		if err != nil {
+			out.Failed = append(out.Failed, failureOf(s.stores[i].ID, err))
+			continue
+		}
+		out.Stores++
+		if d := damages[i]; d.Events.Total() > 0 {
+			out.Hit++
+			out.Events.Add(d.Events)
+			out.Pending += d.Pending
+			out.Damages = append(out.Damages, d)
+		}
+	}
+	slices.SortStableFunc(out.Damages, func(a, b damageReport) int { return int(b.Events.Total() - a.Events.Total()) })
+	for i, t := range s.readers {
+		if out.Hit == 0 {
+			break // there is nothing to read
+		}
+		r := readerReport{Release: t.Release.Version, Verdict: corrective.Reads}
+		for _, d := range out.Damages {
+			switch v := d.Readings[i].Verdict; {
+			case v == r.Verdict:
+				r.Stores++
+			case v == corrective.Breaks || r.Verdict == corrective.Reads:
+				r.Verdict, r.Stores = v, 1
+			}
+		}
+		out.Readers = append(out.Readers, r)
+	}
+	if len(out.Damages) > 0 {
+		out.NextActions = append(out.NextActions, "headgate log tail --store "+string(out.Damages[0].Store)+" --env "+s.env.Name)
+	}
+	return out
+}
