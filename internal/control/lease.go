@@ -53,9 +53,7 @@ func (db *DB) Acquire(ctx context.Context, want Lease, ttl time.Duration) (Lease
 		if err != nil {
 			return err
 		}
-		return errs.New(errs.Locked, "%s is locked by %s since %s", want.Name, held.Owner, held.AcquiredAt.Format(time.RFC3339)).
-			Hintf("it ends at %s unless its owner renews it; if the owner is gone for good, break it", held.ExpiresAt.Format(time.RFC3339)).
-			Then("headgate lock list --env " + want.Env)
+		return locked(held)
 	})
 	if err != nil {
 		return Lease{}, err

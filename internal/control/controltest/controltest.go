@@ -30,6 +30,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"inventory refused", inventoryRefused},
 		{"10,000 stores", manyStores},
 		{"heads", heads},
+		{"forget", forget},
 		{"census", census},
 		{"census at once", censusAtOnce},
 		{"who was seen", whoWasSeen},

@@ -183,3 +183,57 @@ func heads(t *testing.T, d *database) {
 	_, err := d.SetHead(t.Context(), "prod", "nowhere", 1, "")
 	wantCode(t, err, errs.NotFound)
 }
+
+// forget clears what is known of a store, and of one that is in the inventory only what its backend said.
+func forget(t *testing.T, d *database) {
+	ctx := t.Context()
+	d.stores(t, "a", "gone")
+	d.clock.Advance(time.Minute)
+	d.stores(t, "a")
+	clients := []control.Client{{Store: "a", ID: "x", Release: "1.0.0", LastSeen: d.clock.Now()}, {Store: "gone", ID: "y", Release: "0.9.0", LastSeen: d.clock.Now()}}
+	if _, err := d.ImportCensus(ctx, "prod", "test", control.Values(clients), ana()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.SetHead(ctx, "prod", "a", 7, "one"); err != nil {
+		t.Fatal(err)
+	}
+	by := control.By{Actor: "bob", Reason: "it was reset"}
+	_, err := d.Forget(ctx, "prod", "a", ana())
+	wantCode(t, err, errs.Invalid)
+	_, err = d.Forget(ctx, "prod", "z", by)
+	wantCode(t, err, errs.NotFound)
+	if _, err := d.Acquire(ctx, control.Lease{Env: "prod", Name: control.StoreLease("a"), Owner: "w"}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Forget(ctx, "prod", "a", by)
+	wantCode(t, err, errs.Locked)
+	d.clock.Advance(2 * time.Minute) // nobody renewed it
+	if was, err := d.Forget(ctx, "prod", "a", by); err != nil || was.Head != 7 || was.BackendID != "one" {
+		t.Fatalf("%+v, %v", was, err)
+	}
+	if vanished, err := d.SetHead(ctx, "prod", "a", 0, "two"); err != nil || vanished {
+		t.Errorf("vanished %v, %v", vanished, err)
+	}
+	if _, err := d.Forget(ctx, "prod", "gone", by); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Store(ctx, "prod", "gone")
+	wantCode(t, err, errs.NotFound)
+	census, err := d.Census(ctx, "prod", time.Time{})
+	if err != nil || len(census) != 1 || census[0].Release != "1.0.0" {
+		t.Errorf("%+v, %v", census, err)
+	}
+	l, err := d.Acquire(ctx, control.Lease{Env: "prod", Name: control.StoreLease("a"), Owner: "v"}, time.Minute)
+	if err != nil || l.Fence != 2 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	var forgotten []string
+	for _, e := range collect(t, d.Audit(ctx, "prod", time.Time{})) {
+		if e.Action == "store.forget" {
+			forgotten = append(forgotten, e.Actor+" "+e.Subject)
+		}
+	}
+	if diff := cmp.Diff([]string{"bob a", "bob gone"}, forgotten); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

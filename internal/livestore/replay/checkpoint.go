@@ -98,6 +98,19 @@ func (c *Checkpoint) tally() tally {
 	return tally{head: c.Head, events: c.Events, skipped: slices.Clone(c.Skipped)}
 }
 
+// of is the directory of a store's checkpoints.
+func (c *Checkpoints) of(schema, store string) string {
+	return filepath.Join(c.Dir, pathName(schema), pathName(store))
+}
+
+// Forget removes the checkpoints of a store.
+func (c *Checkpoints) Forget(schema, store string) error {
+	if err := os.RemoveAll(c.of(schema, store)); err != nil {
+		return errs.New(errs.Internal, "can't remove the checkpoints").At("%s", c.of(schema, store)).Because(err)
+	}
+	return nil
+}
+
 // A checkpointKey names the files of one store and release, without their extension.
 type checkpointKey string
 
@@ -105,7 +118,7 @@ func (c *Checkpoints) key(t Target, store string, clientOnly bool) checkpointKey
 	h := sha256.New()
 	fmt.Fprintf(h, "%d %v %s %s\n", checkpointFormat, clientOnly, t.Program.Export, t.Release.StateHash)
 	io.WriteString(h, t.Program.Code) //nolint:errcheck // a hash takes everything
-	return checkpointKey(filepath.Join(c.Dir, pathName(t.Release.Schema), pathName(store), hex.EncodeToString(h.Sum(nil)[:12])))
+	return checkpointKey(filepath.Join(c.of(t.Release.Schema, store), hex.EncodeToString(h.Sum(nil)[:12])))
 }
 
 // pathName makes a file name of any text, the same for the same text.

@@ -40,6 +40,7 @@ func (a *app) commands() []*cli.Command {
 		a.epochCommand(),
 		a.censusCommand(),
 		a.workerCommand(),
+		a.storeCommand(),
 		a.lockCommand(),
 		a.auditCommand(),
 		a.completionCommand(),
