@@ -82,6 +82,17 @@ func (db *DB) DataSource() string { return db.dsn }
 type By struct {
 	Actor  string // required
 	Reason string // may be empty, except where a method demands it
+	// Allowed are the codes of the findings that are let pass for it, as "RO102".
+	Allowed []string
+}
+
+// detail adds why, and what was allowed, to what the audit keeps of an action.
+func (b By) detail(d map[string]any) map[string]any {
+	d["reason"] = b.Reason
+	if len(b.Allowed) > 0 {
+		d["allowed"] = b.Allowed
+	}
+	return d
 }
 
 func (b By) check() error {

@@ -57,5 +57,7 @@ func (db *DB) failed(ctx context.Context, doing string, err error) error {
 	if e := errors.Join(db.sqliteFailure(doing, err), db.postgresFailure(doing, err)); e != nil {
 		return e
 	}
-	return errs.New(errs.Internal, "can't %s", doing).At("%s", db.place).Because(err)
+	e := errs.New(errs.Internal, "can't %s", doing).At("%s", db.place).Because(err)
+	e.Passing = db.Postgres() // the connection ended
+	return e
 }

@@ -58,6 +58,18 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 	return was, nil
 }
 
+// VanishedError says that a store had events, and answers that it has none.
+func VanishedError(env, store string) error {
+	return errs.Refusedf("the store had events, and its backend answers that it has none").
+		Hintf("was the backend reset, or is the address another one? Nothing was pushed. If that was meant, forget the store").
+		Then("headgate store show " + store + " --env " + env).Then(forgetCommand(env, store))
+}
+
+// forgetCommand is what to type for a store that is another one than before, and is meant to be.
+func forgetCommand(env, store string) string {
+	return "headgate store forget " + store + " --env " + env + ` --reason "…"`
+}
+
 // locked says who holds a lease, and since when.
 func locked(held Lease) error {
 	return errs.New(errs.Locked, "%s is locked by %s since %s", held.Name, held.Owner, held.AcquiredAt.Format(time.RFC3339)).

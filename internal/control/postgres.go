@@ -113,12 +113,17 @@ func (db *DB) postgresFailure(doing string, err error) error {
 			return errs.Invalidf("can't %s", doing).At("%s", db.place).Because(pg).
 				Hintf("headgate makes a schema headgate with its tables: GRANT CREATE ON DATABASE, or create the schema for the user")
 		}
-		return errs.New(errs.Internal, "can't %s", doing).At("%s", db.place).Because(pg)
+		e := errs.New(errs.Internal, "can't %s", doing).At("%s", db.place).Because(pg)
+		switch pg.Code[:min(2, len(pg.Code))] {
+		case "08", "40", "53", "57": // connections, deadlocks, resources, a server that restarts
+			e.Passing = true
+		}
+		return e
 	}
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
 		return errs.New(errs.Internal, "can't connect to Postgres").At("%s", db.place).Because(connect).
-			Hintf("check host and port, and that the database runs and lets this machine in")
+			Hintf("check host and port, and that the database runs and lets this machine in").Passes()
 	}
 	return nil
 }

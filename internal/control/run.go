@@ -66,9 +66,9 @@ func (db *DB) CreateRun(ctx context.Context, r Run, stores iter.Seq2[RunStore, e
 		if err := onlyActive(ctx, tx, r); err != nil {
 			return err
 		}
-		return db.record(ctx, tx, Entry{Env: r.Env, Actor: r.Actor, Action: "run.create", Subject: r.ID, Detail: map[string]any{
-			"migration": r.Migration, "checksum": r.Checksum, "stores": n, "reason": by.Reason,
-		}})
+		return db.record(ctx, tx, Entry{Env: r.Env, Actor: r.Actor, Action: "run.create", Subject: r.ID, Detail: by.detail(map[string]any{
+			"migration": r.Migration, "checksum": r.Checksum, "stores": n,
+		})})
 	})
 	if err != nil {
 		return Run{}, err

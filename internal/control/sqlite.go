@@ -91,7 +91,7 @@ func contended(err error) bool {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
 		return true
 	}
-	return strings.Contains(e.Error(), "already exists")
+	return strings.Contains(e.Error(), "already exists") || strings.Contains(e.Error(), "duplicate column")
 }
 
 // sqliteFailure makes an error for the user of one of SQLite, or nil.
@@ -109,7 +109,7 @@ func (db *DB) sqliteFailure(doing string, err error) error {
 		return errs.Invalidf("the control database is damaged").At("%s", db.place).Because(e).
 			Hintf("restore it from a backup; without it headgate finds in the logs what was committed")
 	case sqlite3.SQLITE_BUSY:
-		return failed.Hintf("another process has written to it for over %s; run it again", busyTime)
+		return failed.Hintf("another process has written to it for over %s; run it again", busyTime).Passes()
 	case sqlite3.SQLITE_FULL:
 		return failed.Hintf("the disk is full")
 	}

@@ -232,10 +232,12 @@ func (db *DB) SetHead(ctx context.Context, env, store string, head int64, backen
 			return nil
 		case backendID != "" && known.BackendID != "" && backendID != known.BackendID:
 			return errs.Refusedf("store %s is on another backend than before: %s, it was %s", store, backendID, known.BackendID).
-				Hintf("clients that knew the former one will not sync with it; nothing was committed")
+				Hintf("clients that knew the former one will not sync with it; nothing was committed. If that was meant, forget the store").
+				Then(forgetCommand(env, store))
 		}
 		return errs.Refusedf("store %s ends at e%d, it ended at e%d before", store, head, known.Head).
-			Hintf("%s", fmt.Sprintf("a log never gets shorter: was the backend restored from a backup? Events e%d to e%d are missing", head+1, known.Head))
+			Hintf("%s", fmt.Sprintf("a log never gets shorter: was the backend restored from a backup? Events e%d to e%d are missing", head+1, known.Head)).
+			Then(forgetCommand(env, store))
 	})
 	return vanished, err
 }

@@ -181,7 +181,7 @@ func (db *DB) Retry(ctx context.Context, run string, from []State, stores []RunS
 		if retried, err = db.retryStores(ctx, tx, run, from, stores); err != nil || retried == 0 {
 			return err
 		}
-		detail := map[string]any{"stores": retried, "from": from, "reason": by.Reason}
+		detail := by.detail(map[string]any{"stores": retried, "from": from})
 		if len(stores) == 1 {
 			detail["store"] = stores[0].Store
 		}

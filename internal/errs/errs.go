@@ -36,6 +36,8 @@ type Error struct {
 	Hint  string
 	Next  []string
 	Err   error // the cause, may be nil
+
+	Passing bool // it may pass by itself: the same may go through a little later
 }
 
 // Error returns "where: msg: cause", leaving out what is empty.
@@ -74,6 +76,12 @@ func (e *Error) Then(command string) *Error {
 // Because sets the cause, and returns e.
 func (e *Error) Because(err error) *Error {
 	e.Err = err
+	return e
+}
+
+// Passes says that the failure may pass by itself, and returns e.
+func (e *Error) Passes() *Error {
+	e.Passing = true
 	return e
 }
 
@@ -116,6 +124,12 @@ func As(err error) *Error {
 		return e
 	}
 	return nil
+}
+
+// Passing reports whether the outermost Error in err's chain may pass by itself.
+func Passing(err error) bool {
+	e := As(err)
+	return e != nil && e.Passing
 }
 
 func sprintf(format string, args []any) string {

@@ -25,6 +25,10 @@ type Options struct {
 	// Open makes the migration's job on a store of a run, with its log; done closes that. It must refuse a run whose
 	// migration is not the one that is here, and fill in all but Run, Fence and Progress.
 	Open func(ctx context.Context, run control.Run, store string) (job migrations.Job, done func() error, err error)
+	// Patience is how long a store's backend, or the control database, may be away before it is given up.
+	Patience time.Duration
+	Jitter   func(most time.Duration) time.Duration // a random time below most
+
 	// Alive reports whether the process behind an owner may still live; nil if nobody can tell. The leases of a dead one
 	// are taken away at once.
 	Alive func(owner string) bool
@@ -74,10 +78,15 @@ func (f *Fleet) work(ctx context.Context, done func(context.Context) (bool, erro
 		return err
 	}
 	for {
-		if err := f.conduct(ctx); err != nil {
-			return err
-		}
-		if end, err := done(ctx); err != nil || end {
+		end := false
+		err := f.patiently(ctx, func() (onward bool, err error) {
+			if err := f.conduct(ctx); err != nil {
+				return false, err
+			}
+			end, err = done(ctx)
+			return false, err
+		})
+		if err != nil || end {
 			return err
 		}
 		if err := pause(ctx, f.Poll); err != nil {
@@ -210,7 +219,7 @@ func (f *Fleet) advance(ctx context.Context, r control.Run) error {
 	case r.State == control.Cancelling:
 		return end(control.Cancelled)
 	}
-	o, err := runOptions(r)
+	o, err := ReadOptions(r)
 	if err != nil {
 		return err
 	}

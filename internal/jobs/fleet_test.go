@@ -65,6 +65,8 @@ type bench struct {
 	mu     sync.Mutex
 	opened []string
 	fails  map[string]error
+	passes map[string]int // the try that does not fail
+	tries  map[string]int
 }
 
 func newBench(t *testing.T) *bench {
@@ -78,7 +80,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, db: db, fails: map[string]error{}}
+	b := &bench{t: t, db: db, fails: map[string]error{}, passes: map[string]int{}, tries: map[string]int{}}
 	src := bundle.Source{Dir: testenv.Example(t, "todo"), Entry: "history/1.3.0/livestore/schema.ts"}
 	s, err := bundle.Build(src)
 	if err != nil {
@@ -104,6 +106,7 @@ func (b *bench) launcher() script.Launcher {
 func (b *bench) fleet(owner string) *jobs.Fleet {
 	return &jobs.Fleet{Options: jobs.Options{
 		DB: b.db, Env: "e", Owner: owner, Jobs: 4, TTL: 5 * time.Second, Poll: 50 * time.Millisecond,
+		Patience: time.Second, Jitter: func(time.Duration) time.Duration { return 0 },
 		Open: b.open, Log: slog.New(slog.DiscardHandler),
 	}}
 }
@@ -112,7 +115,8 @@ func (b *bench) open(_ context.Context, run control.Run, store string) (migratio
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.opened = append(b.opened, store)
-	if err := b.fails[store]; err != nil {
+	b.tries[store]++
+	if err := b.fails[store]; err != nil && b.tries[store] != b.passes[store] {
 		return migrations.Job{}, nil, err
 	}
 	d, err := migrations.Parse(run.Migration+".sql", []byte("-- headgate: requires >= 1.3.0\n-- +goose Up\n-- headgate: emit v1.TodoArchived key id\nSELECT id FROM todos;\n"))
@@ -290,5 +294,26 @@ func TestTwoFleets(t *testing.T) {
 	slices.Sort(b.opened)
 	if !slices.Equal(b.opened, stores) {
 		t.Errorf("opened %q", b.opened)
+	}
+}
+
+// What passes by itself is waited for, what does not fails at once.
+func TestPatience(t *testing.T) {
+	b := newBench(t)
+	away := errs.New(errs.Internal, "can't reach the backend").Hintf("check the network").Then("headgate x").Passes()
+	b.fails["0back"], b.passes["0back"] = away, 3
+	b.fails["0gone"] = away
+	b.fails["0wrong"] = errs.Invalidf("the token is wrong")
+	b.run("r", jobs.RunOptions{Waves: []jobs.Wave{{Continue: true}}}, "0back", "0gone", "0wrong")
+	b.finish("r")
+	if got := b.states("r"); got != "failed, 0back succeeded, 0gone failed, 0wrong failed" {
+		t.Error(got)
+	}
+	if b.tries["0back"] != 3 || b.tries["0gone"] < 3 || b.tries["0wrong"] != 1 {
+		t.Errorf("tries: %v", b.tries)
+	}
+	row, err := b.db.StoreRun(t.Context(), "r", "0gone")
+	if err != nil || row.Error != "can't reach the backend, for 1s\ncheck the network\nheadgate x" || row.Attempt != 1 {
+		t.Errorf("%+v, %v", row, err)
 	}
 }

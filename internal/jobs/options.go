@@ -13,8 +13,9 @@ type RunOptions struct {
 	// Drift bounds what a store may commit: so many events more than its preview found. Negative for no bound.
 	Drift float64 `json:"drift"` // as a share
 	Slack int64   `json:"slack"` // but at least so many
-	// Reason is why findings were allowed, empty where none was.
-	Reason string `json:"reason,omitempty"`
+	// Allow are the findings that may pass, and Reason is why.
+	Allow  []string `json:"allow,omitempty"`
+	Reason string   `json:"reason,omitempty"`
 }
 
 // A Wave is a part of the stores, which run when those before have ended.
@@ -33,7 +34,8 @@ func (o RunOptions) JSON() json.RawMessage {
 	return b
 }
 
-func runOptions(r control.Run) (o RunOptions, err error) {
+// ReadOptions reads what a run keeps.
+func ReadOptions(r control.Run) (o RunOptions, err error) {
 	if err := json.Unmarshal(r.Options, &o); err != nil {
 		return o, errs.New(errs.Internal, "the options of run %s can't be read", r.ID).Because(err)
 	}

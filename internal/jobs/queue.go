@@ -69,6 +69,9 @@ func openQueue(ctx context.Context, db *control.DB, name string, jobs int, log *
 	if err := river.AddWorkerSafely(workers, &worker{handle: h}); err != nil {
 		return nil, err
 	}
+	if !log.Enabled(ctx, slog.LevelDebug) { // what goes wrong shows in the rows
+		log = slog.New(slog.DiscardHandler)
+	}
 	config := &river.Config{
 		Queues: map[string]river.QueueConfig{name: {MaxWorkers: jobs}}, Workers: workers, Logger: log,
 		FetchCooldown: pollSQLite, FetchPollInterval: pollSQLite, JobTimeout: -1, RescueStuckJobsAfter: rescueAfter,

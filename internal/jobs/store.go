@@ -31,7 +31,7 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 	if err != nil || r.State != control.Running {
 		return 0, err
 	}
-	o, err := runOptions(r)
+	o, err := ReadOptions(r)
 	if err != nil {
 		return 0, err
 	}
@@ -52,25 +52,89 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 	}
 	f.Log.Info("migrating a store", "run", run, "store", store, "fence", lease.Fence)
 	work := &storeWork{Fleet: f, run: r, row: row, lease: lease, progress: row.Progress}
-	state, cause := work.migrate(ctx, o)
-	if state == "" { // not ours any more
-		return 0, nil
-	}
-	c := control.Change{Fence: lease.Fence, Progress: &work.progress}
-	if cause != nil {
-		c.ErrorCode, c.Error = errs.CodeOf(cause), text(cause)
-		f.Log.Warn("a store failed", "run", run, "store", store, "state", state, "error", cause)
-	}
-	return 0, f.end(free, run, store, state, c)
+	return 0, work.do(ctx, o)
 }
 
-// text is what is kept of an error: what happened in the first line, and in the second what to do about it.
-func text(err error) string {
-	s := strings.ReplaceAll(err.Error(), "\n", " ")
-	if e := errs.As(err); e != nil && e.Hint != "" {
-		s += "\n" + e.Hint
+// do migrates the store, and brings its row to where that ended. The lease is kept all the while.
+func (w *storeWork) do(ctx context.Context, o RunOptions) error {
+	free := context.WithoutCancel(ctx)
+	working, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.cancel = cancel
+	beating, done := context.WithCancel(free)
+	var beats sync.WaitGroup
+	beats.Go(func() { w.heartbeat(beating) })
+	defer beats.Wait()
+	defer done() // before the wait
+
+	var state control.State
+	cause := w.patiently(working, func() (onward bool, err error) {
+		before := w.progress.Committed
+		state, err = w.migrate(working, o)
+		return w.progress.Committed > before, err
+	})
+	if cause != nil && state == "" {
+		state, cause = w.why(working, cause)
 	}
-	return s
+	if state == "" { // not ours any more
+		return nil
+	}
+	c := control.Change{Fence: w.lease.Fence, Progress: &w.progress}
+	if cause != nil {
+		c.ErrorCode, c.Error = errs.CodeOf(cause), text(cause)
+		w.Log.Info("a store failed", "run", w.run.ID, "store", w.row.Store, "state", state, "error", cause)
+	}
+	return w.patiently(ctx, func() (bool, error) { return false, w.end(free, w.run.ID, w.row.Store, state, c) })
+}
+
+const (
+	firstWait = 250 * time.Millisecond // doubles from try to try
+	maxWait   = 10 * time.Second
+)
+
+// patiently calls work again while it fails with what may pass by itself, until that has lasted for the fleet's patience.
+// The time begins anew when work got onward.
+func (f *Fleet) patiently(ctx context.Context, work func() (onward bool, err error)) error {
+	var over *time.Timer
+	wait := firstWait
+	for {
+		onward, err := work()
+		if !errs.Passing(err) || ctx.Err() != nil {
+			return err
+		}
+		if over == nil {
+			over = time.NewTimer(f.Patience)
+			defer over.Stop()
+		} else if onward {
+			over.Reset(f.Patience)
+			wait = firstWait
+		}
+		f.Log.Info("trying again", "error", err)
+		select {
+		case <-time.After(wait/2 + f.Jitter(wait/2)):
+			wait = min(2*wait, maxWait)
+		case <-ctx.Done():
+			return err
+		case <-over.C:
+			lasting := *errs.As(err)
+			lasting.Msg += ", for " + f.Patience.String()
+			lasting.Passing = false
+			return &lasting
+		}
+	}
+}
+
+// text is what is kept of an error: what happened in the first line, in the second what to do about it, and then the
+// commands to run next.
+func text(err error) string {
+	lines := []string{err.Error()}
+	if e := errs.As(err); e != nil {
+		lines = append(append(lines, e.Hint), e.Next...)
+	}
+	for i, l := range lines {
+		lines[i] = strings.ReplaceAll(l, "\n", " ")
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
 // full reports whether as many stores of the wave are under way as may be.
@@ -112,49 +176,44 @@ func (f *Fleet) end(ctx context.Context, run, store string, to control.State, c 
 // A storeWork is the work on one store of a run.
 type storeWork struct {
 	*Fleet
-	run   control.Run
-	row   control.StoreRun
-	lease control.Lease
+	run    control.Run
+	row    control.StoreRun
+	lease  control.Lease
+	cancel context.CancelCauseFunc // ends the work, with why
 
 	mu       sync.Mutex
 	progress control.Progress
 }
 
-// migrate runs the migration on the store, and says which state that ends in, and why if it did not succeed.
-func (w *storeWork) migrate(ctx context.Context, o RunOptions) (control.State, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var beats sync.WaitGroup
-	beats.Go(func() { w.heartbeat(ctx, cancel) })
-	defer beats.Wait()
-	defer cancel(nil) // before the wait
-
+// migrate runs the migration on the store once, and says which state that ends in where it did not fail.
+func (w *storeWork) migrate(ctx context.Context, o RunOptions) (state control.State, err error) {
 	job, done, err := w.Open(ctx, w.run, w.row.Store)
 	if err != nil {
-		return w.why(ctx, err)
+		return "", err
 	}
 	defer func() { _ = done() }() // nothing more is written to the log
-	if state, err := w.known(ctx, job.Log); err != nil {
+	if state, err := w.known(ctx, job.Log); state != "" || err != nil {
 		return state, err
 	}
 	job.Run, job.Fence, job.MaxEvents = w.run.ID, w.lease.Fence, o.bound(w.row.Expected)
 	job.Progress = func(committed, due int64) {
-		w.report(context.WithoutCancel(ctx), cancel, func(p *control.Progress) { p.Committed, p.Due = committed, due })
+		w.report(context.WithoutCancel(ctx), func(p *control.Progress) { p.Committed, p.Due = committed, due })
 	}
 	r, err := job.Commit(ctx)
 	w.mu.Lock()
 	if r.Store != "" { // it was opened
 		w.progress.Committed, w.progress.Before, w.progress.Head = r.Events, r.Before, int64(r.Head)
-		w.progress.Pushes, w.progress.Conflicts = w.row.Pushes+r.Pushes, w.row.Conflicts+r.Conflicts
+		w.progress.Pushes += r.Pushes
+		w.progress.Conflicts += r.Conflicts
+	}
+	if err == nil {
+		w.progress.Due = 0
 	}
 	w.mu.Unlock()
 	if err != nil {
-		return w.why(ctx, err)
+		return "", err
 	}
-	w.mu.Lock()
-	w.progress.Due = 0
-	w.mu.Unlock()
-	if state, err := w.known(ctx, job.Log); err != nil {
+	if state, err := w.known(ctx, job.Log); state != "" || err != nil {
 		return state, err
 	}
 	return control.Succeeded, nil
@@ -164,17 +223,13 @@ func (w *storeWork) migrate(ctx context.Context, o RunOptions) (control.State, e
 func (w *storeWork) known(ctx context.Context, log eventlog.Reader) (control.State, error) {
 	h, err := log.Head(ctx)
 	if err != nil {
-		return w.why(ctx, err)
+		return "", err
 	}
 	vanished, err := w.DB.SetHead(ctx, w.Env, w.row.Store, int64(max(h.Confirmed, h.Last.Global)), h.BackendID)
 	if vanished {
-		return control.Vanished, errs.Refusedf("the store had events, and its backend answers that it has none").
-			Hintf("was the backend reset, or is the address another one? nothing was pushed")
+		return control.Vanished, control.VanishedError(w.Env, w.row.Store)
 	}
-	if err != nil {
-		return w.why(ctx, err)
-	}
-	return "", nil
+	return "", err
 }
 
 // why turns an error into a state. An empty one: the store is not ours any more, and nothing is said of it.
@@ -200,7 +255,7 @@ func (w *storeWork) why(ctx context.Context, err error) (control.State, error) {
 }
 
 // report keeps the progress, and hears whether the work is to end.
-func (w *storeWork) report(ctx context.Context, cancel context.CancelCauseFunc, change func(*control.Progress)) {
+func (w *storeWork) report(ctx context.Context, change func(*control.Progress)) {
 	w.mu.Lock()
 	change(&w.progress)
 	p := w.progress
@@ -208,18 +263,18 @@ func (w *storeWork) report(ctx context.Context, cancel context.CancelCauseFunc, 
 	state, held, err := w.DB.Report(ctx, w.run.ID, w.row.Store, w.lease.Fence, p)
 	switch {
 	case err != nil: // the heartbeat decides whether that lasts too long
-		w.Log.Warn("can't report progress", "store", w.row.Store, "error", err)
+		w.Log.Info("can't report progress", "store", w.row.Store, "error", err)
 	case !held:
-		cancel(errLost)
+		w.cancel(errLost)
 	case state == control.Pausing:
-		cancel(errPausing)
+		w.cancel(errPausing)
 	case state == control.Cancelling:
-		cancel(errCancelling)
+		w.cancel(errCancelling)
 	}
 }
 
 // heartbeat renews the lease until the context ends. A lease that can't be renewed ends the work before it expires.
-func (w *storeWork) heartbeat(ctx context.Context, cancel context.CancelCauseFunc) {
+func (w *storeWork) heartbeat(ctx context.Context) {
 	lease, failures := w.lease, 0
 	for pause(ctx, w.TTL/4) == nil {
 		// Two that hang or fail come to an end before the lease does.
@@ -230,18 +285,18 @@ func (w *storeWork) heartbeat(ctx context.Context, cancel context.CancelCauseFun
 		case ctx.Err() != nil:
 			return
 		case errs.CodeOf(err) == errs.Locked:
-			cancel(errLost)
+			w.cancel(errLost)
 			return
 		case err != nil:
 			if failures++; failures == 2 {
-				cancel(errLost)
+				w.cancel(errLost)
 				return
 			}
 		default:
 			lease, failures = next, 0
 		}
 		limited, done = context.WithTimeout(ctx, w.TTL/4)
-		w.report(limited, cancel, func(*control.Progress) {})
+		w.report(limited, func(*control.Progress) {})
 		done()
 	}
 }

@@ -107,6 +107,13 @@ func (a *app) fleet(ctx context.Context, cfg *config.Config, env config.Environm
 	return f, nil
 }
 
+// forget has an environment's inventory read anew when it is needed again.
+func (k *inventories) forget(env string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.byEnv, env)
+}
+
 // readInventory reads what an environment's inventory lists, and gives each store its schema and its log.
 func readInventory(ctx context.Context, cfg *config.Config, env config.Environment) (*fleet, error) {
 	in := env.Inventory

@@ -175,20 +175,27 @@ func statusOf(ctx context.Context, db *control.DB, id string) (s runStatus, err 
 		if len(s.Failed) == failedShown {
 			break
 		}
-		s.Failed = append(s.Failed, failedOf(row))
+		s.Failed = append(s.Failed, failedOf(s.Env, row))
 	}
 	return s, nil
 }
 
-// storeError is the error that a store of a run ended with. The database keeps its hint in a second line.
-func storeError(s control.StoreRun) error {
-	msg, hint, _ := strings.Cut(s.Error, "\n")
-	return errs.New(s.ErrorCode, "%s", msg).Hintf("%s", hint)
+// storeError is the error that a store of a run ended with. The database keeps its hint in a second line, and then the
+// commands to run next.
+func storeError(env string, s control.StoreRun) *errs.Error {
+	lines := append(strings.Split(s.Error, "\n"), "")
+	e := errs.New(s.ErrorCode, "%s", lines[0]).Hintf("%s", lines[1])
+	for _, next := range lines[2:] {
+		if next != "" {
+			e.Then(inEnv(next, env))
+		}
+	}
+	return e
 }
 
-func failedOf(s control.StoreRun) failedStore {
-	e := errs.As(storeError(s))
-	return failedStore{Store: livestore.StoreID(s.Store), Code: e.Code, Error: e.Msg, Hint: e.Hint}
+func failedOf(env string, s control.StoreRun) failedStore {
+	e := storeError(env, s)
+	return failedStore{Store: livestore.StoreID(s.Store), State: s.State, Code: e.Code, Error: e.Msg, Hint: e.Hint, Next: e.Next}
 }
 
 func writeRuns(w io.Writer, env string, runs []runStatus) error {
@@ -208,6 +215,9 @@ func writeRuns(w io.Writer, env string, runs []runStatus) error {
 			fmt.Fprintf(w, "  %s: %s\n", f.Store, f.Error)
 			if f.Hint != "" {
 				fmt.Fprintf(w, "    fix: %s\n", f.Hint)
+			}
+			for _, next := range f.Next {
+				fmt.Fprintf(w, "    next: %s\n", next)
 			}
 		}
 		if next := nextOf(env, r.Run); next != "" {

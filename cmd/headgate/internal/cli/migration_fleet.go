@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"headgate/cmd/headgate/internal/config"
@@ -30,6 +31,7 @@ const (
 func (r *runner) fleet(db *control.DB) *jobs.Fleet {
 	return &jobs.Fleet{Options: jobs.Options{
 		DB: db, Env: r.env.Name, Owner: ownerName(r.run), Jobs: r.jobs, TTL: leaseTime, Poll: lookEvery,
+		Patience: patience, Jitter: jitter,
 		Open: r.openJob, Alive: ownerAlive, Log: r.app.log,
 	}}
 }
@@ -79,14 +81,75 @@ func (r *runner) planOf(ctx context.Context, run control.Run) (migrationPlan, er
 	return p, err
 }
 
-// openJob makes the job of a run on a store.
+const (
+	// readAnew is how old what is known of the world may be when a store is taken: headgate.yaml, the inventory, the census
+	// and the releases.
+	readAnew = time.Minute
+	// readMissing is the same for a store that is not in the inventory.
+	readMissing = time.Second
+)
+
+// A sight is what a process that works on runs for a long time last read of the world.
+type sight struct {
+	mu     sync.Mutex
+	runner *runner
+	at     time.Time
+}
+
+// fresh is a runner of the world as it was within the time. A headgate.yaml that is just being edited is waited for.
+func (r *runner) fresh(within time.Duration) (*runner, error) {
+	s := &r.seen
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runner != nil && r.app.now().Sub(s.at) < within {
+		return s.runner, nil
+	}
+	cfg, err := r.app.readConfig()
+	if err != nil {
+		if e := errs.As(err); e != nil {
+			e.Passes()
+		}
+		return nil, err
+	}
+	env, err := cfg.Environment(r.env.Name)
+	if err != nil {
+		return nil, err
+	}
+	r.app.inventories.forget(env.Name)
+	s.runner = &runner{app: r.app, cfg: cfg, env: env, launcher: r.launcher, run: r.run, jobs: r.jobs}
+	s.at = r.app.now()
+	return s.runner, nil
+}
+
+// openJob makes the job of a run on a store, if the world still admits it.
 func (r *runner) openJob(ctx context.Context, run control.Run, store string) (_ migrations.Job, done func() error, err error) {
+	now, err := r.fresh(readAnew)
+	if err != nil {
+		return migrations.Job{}, nil, err
+	}
+	s, err := now.app.store(ctx, now.cfg, now.env, livestore.StoreID(store))
+	if errs.CodeOf(err) == errs.NotFound {
+		if now, err = r.fresh(readMissing); err == nil {
+			s, err = now.app.store(ctx, now.cfg, now.env, livestore.StoreID(store))
+		}
+	}
+	if err != nil {
+		return migrations.Job{}, nil, err
+	}
+	return now.openStore(ctx, run, s)
+}
+
+func (r *runner) openStore(ctx context.Context, run control.Run, s config.Store) (_ migrations.Job, done func() error, err error) {
 	p, err := r.planOf(ctx, run)
 	if err != nil {
 		return migrations.Job{}, nil, err
 	}
-	s, err := r.app.store(ctx, r.cfg, r.env, livestore.StoreID(store))
+	o, err := jobs.ReadOptions(run)
 	if err != nil {
+		return migrations.Job{}, nil, err
+	}
+	again := "headgate migration up " + p.Name + " --env " + r.env.Name
+	if err := p.harmless(o.Allow, again+" --only-failed", again); err != nil {
 		return migrations.Job{}, nil, err
 	}
 	var log eventlog.Appender
@@ -101,6 +164,15 @@ func (r *runner) openJob(ctx context.Context, run control.Run, store string) (_ 
 	return j, done, nil
 }
 
+// allowed are the findings that a run lets pass.
+func allowed(run control.Run) []string {
+	o, err := jobs.ReadOptions(run)
+	if err != nil {
+		return nil // whoever works on it says so
+	}
+	return o.Allow
+}
+
 // join checks that the run that is under way is the one that was asked for.
 func (r *runner) join(ctx context.Context, db *control.DB, run control.Run) error {
 	p := r.plans[0]
@@ -110,6 +182,9 @@ func (r *runner) join(ctx context.Context, db *control.DB, run control.Run) erro
 		return errs.Refusedf("run %s of another content of this file is %s", run.ID, run.State).At("%s", p.Path).Then("headgate migration cancel" + tail)
 	case run.State == control.Paused || run.State == control.Pausing:
 		return errs.New(errs.Stale, "run %s of %s is %s", run.ID, p.Name, run.State).Then("headgate migration resume" + tail)
+	case r.harmless(allowed(run)) != nil:
+		return errs.New(errs.Stale, "run %s of %s is under way, and was begun without --allow RO102", run.ID, p.Name).
+			Hintf("cancel it, and begin another one").Then("headgate migration cancel" + tail)
 	case run.State == control.Cancelling:
 		return errs.New(errs.Stale, "run %s of %s is being cancelled", run.ID, p.Name).Then("headgate status --env " + r.env.Name)
 	}
@@ -143,7 +218,7 @@ func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.St
 	if _, err := db.Sync(ctx, r.env.Name, inventory(all), by); err != nil {
 		return control.Run{}, err
 	}
-	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Reason: by.Reason}
+	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Allow: by.Allowed, Reason: by.Reason}
 	for _, w := range r.env.Waves {
 		o.Waves = append(o.Waves, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -44,6 +45,7 @@ type runner struct {
 	launcher script.Launcher
 	run      string // 8 hex digits that tell this run apart
 	jobs     int
+	seen     sight
 	mu       sync.Mutex // of plans, where several goroutines work
 	plans    []migrationPlan
 	stores   []config.Store // those that a plan is for
@@ -334,12 +336,18 @@ func (r *runner) at(s config.Store, err error) error {
 	if e.Where == "" {
 		e.At("%s", r.cfg.Where(s.Line))
 	}
-	for i, next := range e.Next { // the engine knows no environment
-		if strings.Contains(next, " --store ") && !strings.Contains(next, " --env ") {
-			e.Next[i] = next + " --env " + r.env.Name
-		}
+	for i, next := range e.Next {
+		e.Next[i] = inEnv(next, r.env.Name)
 	}
 	return err
+}
+
+// inEnv adds the environment to a command about a store that comes from the engine, which knows none.
+func inEnv(next, env string) string {
+	if strings.Contains(next, " --store ") && !strings.Contains(next, " --env ") {
+		next += " --env " + env
+	}
+	return next
 }
 
 // with runs one migration on one store.
@@ -357,6 +365,7 @@ func (r *runner) with(ctx context.Context, t storeTask, p migrationPlan, log eve
 // A failedStore is a store whose migration failed.
 type failedStore struct {
 	Store livestore.StoreID `json:"store"`
+	State control.State     `json:"state,omitempty"` // in its run
 	Code  errs.Code         `json:"code"`
 	Error string            `json:"error"`
 	Hint  string            `json:"hint,omitempty"`

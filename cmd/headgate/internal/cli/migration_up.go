@@ -99,8 +99,10 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	if c.Bool("detach") && len(r.plans) > 1 {
 		return errs.Invalidf("--detach begins one run: name the migration").Hintf("they are run in order, each when the one before has ended")
 	}
-	if err := r.harmless(len(allow) > 0); err != nil {
-		return err
+	if !c.Bool("only-failed") { // a run keeps what was allowed when it began
+		if err := r.harmless(allow); err != nil {
+			return err
+		}
 	}
 	if c.Bool("dry-run") {
 		if c.Bool("only-failed") {
@@ -216,23 +218,32 @@ func (r *runner) only(name string) error {
 	return nil
 }
 
-// harmless refuses a run that the releases alive can't read.
-func (r *runner) harmless(skipping bool) error {
+// harmless refuses a run that the releases alive can't read. What allow holds may pass.
+func (r *runner) harmless(allow []string) error {
 	for _, p := range r.plans {
-		for _, rd := range p.readers {
-			who := "is alive"
-			if p.assumed {
-				who = "may be alive (headgate.yaml does not say which releases are)"
-			}
-			switch {
-			case rd.Verdict == migrations.Breaks:
-				return errs.Refusedf("release %s %s, and can't take the events of %s: %s", rd.Release, who, p.Name, rd.Why).
-					At("%s", p.Path).Hintf("wait until no client runs it, and say so under fleet: alive: in headgate.yaml")
-			case rd.Verdict == migrations.Skips && !skipping:
-				return errs.Refusedf("RO102: release %s %s, and skips the events of %s: %s", rd.Release, who, p.Name, rd.Why).
-					At("%s", p.Path).Hintf("wait until no client runs it, and say so under fleet: alive: in headgate.yaml; or allow the holes").
-					Then("headgate help finding RO102").Then(r.app.line + ` --allow RO102 --reason "…"`)
-			}
+		if err := p.harmless(allow, r.app.line, r.app.line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// harmless refuses a migration that the releases alive can't read: again is for when they are gone, another for a run that
+// lets holes pass.
+func (p migrationPlan) harmless(allow []string, again, another string) error {
+	for _, rd := range p.readers {
+		who := "is alive"
+		if p.assumed {
+			who = "may be alive (headgate.yaml does not say which releases are)"
+		}
+		switch {
+		case rd.Verdict == migrations.Breaks:
+			return errs.Refusedf("release %s %s, and can't take the events of %s: %s", rd.Release, who, p.Name, rd.Why).
+				At("%s", p.Path).Hintf("wait until no client runs it, and say so under fleet: alive: in headgate.yaml").Then(again)
+		case rd.Verdict == migrations.Skips && !slices.Contains(allow, "RO102"):
+			return errs.Refusedf("RO102: release %s %s, and skips the events of %s: %s", rd.Release, who, p.Name, rd.Why).
+				At("%s", p.Path).Hintf("wait until no client runs it, and say so under fleet: alive: in headgate.yaml; or allow the holes").
+				Then("headgate help finding RO102").Then(another + ` --allow RO102 --reason "…"`)
 		}
 	}
 	return nil
@@ -276,7 +287,7 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 				one.stores = append(one.stores, s)
 			}
 		}
-		run, bad, err := begin(c, db, one, r.app.by(report.Allowed))
+		run, bad, err := begin(c, db, one, control.By{Actor: r.app.by("").Actor, Reason: report.Allowed, Allowed: c.StringSlice("allow")})
 		if err != nil {
 			return failed, err
 		}
@@ -299,7 +310,7 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 		}
 		for _, s := range done.Stores {
 			if k, ok := at[livestore.StoreID(s.Store)]; ok && s.ErrorCode != "" {
-				failed[k] = storeError(s)
+				failed[k] = storeError(r.env.Name, s)
 			}
 		}
 		if done.State != control.Succeeded || slices.ContainsFunc(bad, func(e error) bool { return e != nil }) {
@@ -379,6 +390,9 @@ func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control
 	if run.Checksum != plan.Checksum {
 		return run, failed, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", plan.Path).
 			Hintf("bring the file back as it was; what it was to do otherwise is a new migration")
+	}
+	if err := one.harmless(allowed(run)); err != nil {
+		return run, failed, err
 	}
 	again := one.part(plan)
 	for s, err := range db.StoreRuns(c.Context, run.ID, control.AllWaves, takenUp...) {

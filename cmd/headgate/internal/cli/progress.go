@@ -64,7 +64,7 @@ func (p *progress) Done() {
 
 func (p *progress) line(elapsed time.Duration) string {
 	rate := float64(p.count) / elapsed.Seconds()
-	if p.count > p.total { // nobody knows how many there will be
+	if p.total == 0 || p.count > p.total { // nobody knows how many there will be
 		return fmt.Sprintf("%s: %d, %.0f/s", p.label, p.count, rate)
 	}
 	s := fmt.Sprintf("%s: %d of %d (%d %%), %.0f/s", p.label, p.count, p.total, p.count*100/p.total, rate)

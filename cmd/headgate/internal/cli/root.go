@@ -182,10 +182,15 @@ func (a *app) configure(in invocation) error {
 	return nil
 }
 
+// readConfig reads headgate.yaml as it is now.
+func (a *app) readConfig() (*config.Config, error) {
+	return config.Load(config.Source{Path: a.configPath, Dir: a.dir, LookupEnv: a.lookupEnv})
+}
+
 // config returns headgate.yaml, read on first use: --config, or the nearest one upwards of the working directory.
 func (a *app) config() (*config.Config, error) {
 	if a.loaded == nil {
-		c, err := config.Load(config.Source{Path: a.configPath, Dir: a.dir, LookupEnv: a.lookupEnv})
+		c, err := a.readConfig()
 		if err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func (t *tries) again(ctx context.Context, err error) error {
 	}
 	t.failed++
 	if t.failed >= maxTries || passing.after > maxWait {
-		return passing.err
+		return passing.err.Passes()
 	}
 	timer := time.NewTimer(max(t.wait(), passing.after))
 	defer timer.Stop()

@@ -26,6 +26,9 @@ const (
 	dataException    = "22" // the class
 )
 
+// passing are the classes of failures that end by themselves: connections, resources, a server that restarts.
+var passing = []string{"08", "53", "57"}
+
 // run hands work a connection, a new one where the last broke. When a connection that was idle turns out to be dead,
 // work gets another try on a new one; so work must be something that may be sent twice.
 func (l *Log) run(ctx context.Context, work func(*pgx.Conn) error) error {
@@ -83,7 +86,7 @@ func (l *Log) unreachable(err error) error {
 		}
 	}
 	return errs.New(errs.Internal, "can't connect to Postgres").At("%s", l.place).Because(oneLine{err}).
-		Hintf("check host and port, and that the database runs and lets this machine in")
+		Hintf("check host and port, and that the database runs and lets this machine in").Passes()
 }
 
 // oneLine is an error of pgx in one line: it has one for each address of the host, with and without TLS.
@@ -106,7 +109,7 @@ func (e oneLine) Unwrap() error { return e.error }
 func (l *Log) failed(doing string, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return errs.New(errs.Internal, "can't %s", doing).At("%s", l.place).Because(err).Hintf("run it again; what was done stays done")
+		return errs.New(errs.Internal, "can't %s", doing).At("%s", l.place).Because(err).Hintf("run it again; what was done stays done").Passes()
 	}
 	switch pg.Code {
 	case undefinedTable:
@@ -121,7 +124,9 @@ func (l *Log) failed(doing string, err error) error {
 	if strings.HasPrefix(pg.Code, dataException) {
 		return errs.Invalidf("can't %s, Postgres can't store one of the values", doing).At("%s", l.place).Because(pg)
 	}
-	return errs.New(errs.Internal, "can't %s", doing).At("%s", l.place).Because(pg)
+	e := errs.New(errs.Internal, "can't %s", doing).At("%s", l.place).Because(pg)
+	e.Passing = pgconn.SafeToRetry(err) || slices.Contains(passing, pg.Code[:min(2, len(pg.Code))])
+	return e
 }
 
 func (l *Log) missing() error {
