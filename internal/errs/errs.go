@@ -23,6 +23,8 @@ const (
 	Refused      Code = "refused"      // it would lose data, so headgate does not do it
 	Mismatch     Code = "mismatch"     // a verification found a difference
 	Interrupted  Code = "interrupted"  // ended by a signal
+	Unauthorized Code = "unauthorized" // no token, or one that is not valid
+	Forbidden    Code = "forbidden"    // the token's role, app or stores don't allow it
 	Unverifiable Code = "unverifiable" // the app's own code can't be run or proven: it throws, loops or needs I/O
 )
 

@@ -54,6 +54,8 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"audit", audit},
 		{"audit at once", auditAtOnce},
 		{"audit broken", auditBroken},
+		{"tokens", tokens},
+		{"replies", replies},
 		{"context", canceled},
 	} {
 		t.Run(test.name, func(t *testing.T) {

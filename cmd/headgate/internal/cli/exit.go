@@ -16,7 +16,7 @@ func exitStatus(code errs.Code) int {
 	switch code {
 	case "":
 		return 0
-	case errs.Invalid, errs.NotFound, errs.Unverifiable:
+	case errs.Invalid, errs.NotFound, errs.Unverifiable, errs.Unauthorized, errs.Forbidden:
 		return 2
 	case errs.Findings:
 		return 3
@@ -41,7 +41,7 @@ const exitCodesText = `headgate ends with one of these statuses. They are stable
     0  ok
     1  internal error: a defect in headgate, or the machine failed it (disk full, no permission)
     2  usage or configuration: the command line, headgate.yaml, a file that is damaged or does not
-       exist, or app code that can't be evaluated
+       exist, app code that can't be evaluated, or a token that the server refuses
     3  findings at or above --fail-on, a closed gate, or problems in an event log
     4  an approval is missing, or the plan is stale
     5  partial: some stores failed, the rest are done

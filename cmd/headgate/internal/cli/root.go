@@ -41,6 +41,7 @@ func (a *app) commands() []*cli.Command {
 		a.censusCommand(),
 		a.workerCommand(),
 		a.storeCommand(),
+		a.tokenCommand(),
 		a.lockCommand(),
 		a.auditCommand(),
 		a.completionCommand(),

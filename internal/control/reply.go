@@ -1,0 +1,83 @@
+package control
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"headgate/internal/errs"
+)
+
+// A Reply is what the server answered to a request that has a key, so that it answers the same when the request comes
+// again.
+type Reply struct {
+	Status int // of HTTP
+	Body   []byte
+}
+
+const (
+	// replyLife is how long a key is remembered.
+	replyLife = 24 * time.Hour
+	// replyTime is after how long a request that is under way is given up: its server died.
+	replyTime = time.Minute
+)
+
+// BeginReply claims a caller's key for a request, which is named by a hash of all of it. It returns the reply when there
+// is one already, or nil: then the caller of BeginReply does what was asked and calls EndReply. While another one is at it
+// the error is errs.Locked; a key that was used for another request is errs.Invalid.
+func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) (reply *Reply, err error) {
+	if err := named("Idempotency-Key", key); err != nil {
+		return nil, err
+	}
+	err = db.tx(ctx, "look an earlier request up", func(tx *sql.Tx) error {
+		now := db.now()
+		_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE created_at < $1 OR (status = 0 AND created_at < $2)`,
+			millis(now.Add(-replyLife)), millis(now.Add(-replyTime)))
+		if err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `INSERT INTO replies (env, caller, key, request, status, body, created_at) VALUES ($1, $2, $3, $4, 0, '', $5)
+			ON CONFLICT (env, caller, key) DO NOTHING`, env, caller, key, request, millis(now))
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		type row struct {
+			request, body string
+			status        int
+		}
+		got, err := all(ctx, tx, func(rows *sql.Rows) (r row, err error) {
+			err = rows.Scan(&r.request, &r.status, &r.body)
+			return r, err
+		}, `SELECT request, status, body FROM replies WHERE env = $1 AND caller = $2 AND key = $3`, env, caller, key)
+		switch {
+		case err != nil:
+			return err
+		case len(got) == 0:
+			return errs.New(errs.Locked, "the request with this Idempotency-Key has just ended; send it again")
+		case got[0].request != request:
+			return errs.Invalidf("the Idempotency-Key %q was used for another request", key).Hintf("make a new key for each request")
+		case got[0].status == 0:
+			return errs.New(errs.Locked, "the request with this Idempotency-Key is under way").Hintf("send it again in a moment")
+		}
+		reply = &Reply{Status: got[0].status, Body: []byte(got[0].body)}
+		return nil
+	})
+	return reply, err
+}
+
+// EndReply keeps what was answered to the request whose key BeginReply claimed. A nil reply gives the key up, so that the
+// request may be tried again.
+func (db *DB) EndReply(ctx context.Context, env, caller, key string, reply *Reply) error {
+	return db.tx(ctx, "keep the answer", func(tx *sql.Tx) error {
+		if reply == nil {
+			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND key = $3 AND status = 0`, env, caller, key)
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE replies SET status = $4, body = $5 WHERE env = $1 AND caller = $2 AND key = $3 AND status = 0`,
+			env, caller, key, reply.Status, string(reply.Body))
+		return err
+	})
+}
