@@ -26,7 +26,7 @@ func TestFleet(t *testing.T) {
 	w.configure(w.url, "pace: 300ms", chaosMigration)
 	w.fill(t, w.stores[0], 300) // one store has more to do
 
-	workers := make([]*fleetWorker, 3)
+	workers := make([]*program, 3)
 	for i := range workers {
 		workers[i] = w.startWorker(t)
 	}
@@ -89,44 +89,47 @@ func TestPauseAndResume(t *testing.T) {
 	if err := os.RemoveAll(w.app + "/.headgate"); err != nil {
 		t.Fatal(err)
 	}
-	if out := w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes"); !strings.Contains(out, "0 events committed") {
-		t.Errorf("without its database headgate committed again:\n%s", out)
-	}
-	for _, s := range w.stores {
-		if r := w.inspect(t, s); r.duplicates != 0 || r.markers != 1 {
-			t.Errorf("%s: %+v", s, r)
-		}
-	}
+	w.once(t)
 }
 
-// A fleetWorker is a real `headgate worker`.
-type fleetWorker struct {
+// A program is a real headgate that runs beside the test.
+type program struct {
 	cmd    *exec.Cmd
 	stderr *bytes.Buffer
 	ended  chan error
 }
 
-func (w *world) startWorker(t *testing.T) *fleetWorker {
+func (w *world) start(t *testing.T, args ...string) *program {
 	t.Helper()
-	k := &fleetWorker{cmd: exec.CommandContext(t.Context(), "headgate", "worker", "--env", "chaos", "--jobs", "4", "--log-level", "info"), stderr: &bytes.Buffer{}, ended: make(chan error, 1)}
-	k.cmd.Dir = w.app
-	k.cmd.Stderr = k.stderr
-	if err := k.cmd.Start(); err != nil {
+	p := &program{cmd: exec.CommandContext(t.Context(), "headgate", args...), stderr: &bytes.Buffer{}, ended: make(chan error, 1)}
+	p.cmd.Dir = w.app
+	p.cmd.Stderr = p.stderr
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { k.ended <- k.cmd.Wait() }()
-	return k
+	go func() { p.ended <- p.cmd.Wait() }()
+	return p
 }
 
-// stop ends the worker in order, unless it was killed, and returns how many stores it took.
-func (k *fleetWorker) stop(t *testing.T) int {
+func (w *world) startWorker(t *testing.T) *program {
 	t.Helper()
-	_ = k.cmd.Process.Signal(syscall.SIGTERM) // it may have been killed
-	err := <-k.ended
-	if err != nil && !k.cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
-		t.Errorf("a worker ended with %v:\n%s", err, k.stderr)
+	return w.start(t, "worker", "--env", "chaos", "--jobs", "4", "--log-level", "info")
+}
+
+// end waits for the program to end by itself, which must go well.
+func (p *program) end(t *testing.T) {
+	t.Helper()
+	if err := <-p.ended; err != nil && !p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+		t.Errorf("headgate %s ended with %v:\n%s", p.cmd.Args[1], err, p.stderr)
 	}
-	return strings.Count(k.stderr.String(), "migrating a store")
+}
+
+// stop ends a worker in order, unless it was killed, and returns how many stores it took.
+func (p *program) stop(t *testing.T) int {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have been killed
+	p.end(t)
+	return strings.Count(p.stderr.String(), "migrating a store")
 }
 
 // A fleetStatus is what `headgate status` prints of an environment.
