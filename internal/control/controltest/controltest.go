@@ -46,6 +46,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"waves", waves},
 		{"retry", retry},
 		{"orphans", orphans},
+		{"unfinished", unfinished},
 		{"pages of a run", runPages},
 		{"leases", leases},
 		{"lease at once", leaseAtOnce},

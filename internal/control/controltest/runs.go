@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -343,7 +344,7 @@ func retry(t *testing.T, d *database) {
 		t.Errorf("a success has an error: %+v, %v", s, err)
 	}
 	moveRun(control.Running, control.Failed)
-	by := control.By{Actor: "bob", Reason: "fixed"}
+	by := control.By{Actor: "bob", Reason: "fixed", Allowed: []string{"RO102"}}
 	if n, err := d.Retry(ctx, "r", []control.State{control.Paused}, nil, by); err != nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -371,6 +372,9 @@ func retry(t *testing.T, d *database) {
 	retries := 0
 	for _, e := range collect(t, d.Audit(ctx, "prod", time.Time{})) {
 		if e.Action == "run.retry" && e.Actor == "bob" {
+			if !strings.Contains(string(e.Detail), `"allowed":["RO102"]`) || !strings.Contains(string(e.Detail), `"reason":"fixed"`) {
+				t.Errorf("the audit does not say what was allowed, and why: %s", e.Detail)
+			}
 			retries++
 		}
 	}
@@ -455,5 +459,39 @@ func runPages(t *testing.T, d *database) {
 		if err != nil || r.ID != "r7" {
 			t.Errorf("%+v, %v", r, err)
 		}
+	}
+}
+
+// unfinished finds the stores that the last run they were in did not do.
+func unfinished(t *testing.T, d *database) {
+	fail := func(run string, stores ...string) {
+		t.Helper()
+		d.run(t, run, "a", "b", "c")
+		for _, s := range []string{"a", "b"} {
+			to := control.Succeeded
+			if slices.Contains(stores, s) {
+				to = control.Failed
+			}
+			d.move(t, run, s, control.Pending, control.Running, control.Change{Owner: "w", Fence: 1})
+			d.move(t, run, s, control.Running, to, control.Change{ErrorCode: errs.Invalid, Error: "why " + run})
+		}
+		for _, m := range [][2]control.State{{control.Pending, control.Running}, {control.Running, control.Failed}} {
+			if ok, err := d.MoveRun(t.Context(), run, []control.State{m[0]}, m[1], ana()); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+		}
+		d.clock.Advance(time.Minute)
+	}
+	fail("r1", "a", "b")
+	fail("r2", "b")
+	var got []string
+	for _, u := range collect(t, d.Unfinished(t.Context(), "prod")) {
+		got = append(got, u.Migration+" "+u.Run+" "+u.Store+" "+string(u.State)+" "+u.Error)
+	}
+	if diff := cmp.Diff([]string{"00001_x r2 b failed why r2", "00001_x r2 c pending "}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := collect(t, d.Unfinished(t.Context(), "staging")); len(got) != 0 {
+		t.Errorf("%+v", got)
 	}
 }

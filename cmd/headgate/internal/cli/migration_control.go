@@ -11,6 +11,7 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/jobs"
 	"headgate/internal/livestore"
 )
 
@@ -153,20 +154,42 @@ func orList(states []control.State) string {
 // A runStatus is how far a run is.
 type runStatus struct {
 	control.Run
-	Waves  []control.WaveCount `json:"waves"` // by wave and state
-	Failed []failedStore       `json:"failed"`
+	Waves       []waveStatus  `json:"waves"` // by wave and state
+	Failed      []failedStore `json:"failed"`
+	NextActions []string      `json:"next_actions"`
+}
+
+// A waveStatus is how many stores of a wave are in one state.
+type waveStatus struct {
+	control.WaveCount
+	Name string `json:"name,omitempty"` // as headgate.yaml had it when the run began
 }
 
 // failedShown is how many of a run's failed stores are listed.
 const failedShown = 10
 
 func statusOf(ctx context.Context, db *control.DB, id string) (s runStatus, err error) {
-	s.Failed = []failedStore{}
+	s.Failed, s.Waves, s.NextActions = []failedStore{}, []waveStatus{}, []string{}
 	if s.Run, err = db.Run(ctx, id); err != nil {
 		return s, err
 	}
-	if s.Waves, err = db.Counts(ctx, id); err != nil {
+	o, err := jobs.ReadOptions(s.Run)
+	if err != nil {
 		return s, err
+	}
+	counts, err := db.Counts(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	for _, c := range counts {
+		w := waveStatus{WaveCount: c}
+		if c.Wave < len(o.Waves) {
+			w.Name = o.Waves[c.Wave].Name
+		}
+		s.Waves = append(s.Waves, w)
+	}
+	if next := nextOf(s.Env, s.Run); next != "" {
+		s.NextActions = append(s.NextActions, next)
 	}
 	for row, err := range db.StoreRuns(ctx, id, control.AllWaves, control.Failed, control.Stalled, control.Vanished, control.Quarantined) {
 		if err != nil {
@@ -206,25 +229,33 @@ func writeRuns(w io.Writer, env string, runs []runStatus) error {
 		fmt.Fprintf(w, "%s on %s: %s\n  run %s, begun by %s at %s\n", r.Migration, env, r.State, r.ID, r.Actor, r.CreatedAt.UTC().Format("2006-01-02 15:04:05Z"))
 		for _, c := range r.Waves {
 			wave := ""
-			if r.Waves[len(r.Waves)-1].Wave > 0 {
-				wave = fmt.Sprintf("wave %d: ", c.Wave+1)
+			switch {
+			case c.Name != "":
+				wave = "wave " + c.Name + ": "
+			case r.Waves[len(r.Waves)-1].Wave > 0: // the last one is for what is in none of headgate.yaml
+				wave = "the rest: "
 			}
 			fmt.Fprintf(w, "  %s%s %s, %s committed\n", wave, count(int(c.Stores), "store"), c.State, counted(c.Committed, "event"))
 		}
-		for _, f := range r.Failed {
-			fmt.Fprintf(w, "  %s: %s\n", f.Store, f.Error)
-			if f.Hint != "" {
-				fmt.Fprintf(w, "    fix: %s\n", f.Hint)
-			}
-			for _, next := range f.Next {
-				fmt.Fprintf(w, "    next: %s\n", next)
-			}
-		}
-		if next := nextOf(env, r.Run); next != "" {
+		writeFailed(w, r.Failed)
+		for _, next := range r.NextActions {
 			fmt.Fprintf(w, "  next: %s\n", next)
 		}
 	}
 	return nil
+}
+
+// writeFailed lists stores that failed, and what to do about each.
+func writeFailed(w io.Writer, failed []failedStore) {
+	for _, f := range failed {
+		fmt.Fprintf(w, "  %s: %s\n", f.Store, f.Error)
+		if f.Hint != "" {
+			fmt.Fprintf(w, "    fix: %s\n", f.Hint)
+		}
+		for _, next := range f.Next {
+			fmt.Fprintf(w, "    next: %s\n", next)
+		}
+	}
 }
 
 // nextOf is what to do about a run.

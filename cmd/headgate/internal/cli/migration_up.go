@@ -115,7 +115,7 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	again := "headgate migration up" + r.named(c)
+	again := a.without("--only-failed", "--detach")
 	report := upReport{Environment: r.env.Name, Runs: []runReport{}, Failed: []failedStore{}, Allowed: reason, NextActions: []string{}}
 	begin := r.begun
 	switch {
@@ -135,7 +135,7 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	if c.Bool("only-failed") && len(report.Runs) == 0 && !slices.ContainsFunc(failed, func(e error) bool { return e != nil }) {
 		return errs.NotFoundf("no run has failed").Then(again)
 	}
-	return r.ended(report, failed, again)
+	return r.ended(report, failed, again, "headgate migration verify"+r.named(c))
 }
 
 // dryRun previews everything, and does no more.
@@ -155,7 +155,7 @@ func (r *runner) dryRun(ctx context.Context) error {
 }
 
 // ended prints what was done, and says what went wrong.
-func (r *runner) ended(report upReport, failed []error, again string) error {
+func (r *runner) ended(report upReport, failed []error, again, verify string) error {
 	left := errs.Code("")
 	what := ""
 	for _, run := range report.Runs {
@@ -172,15 +172,19 @@ func (r *runner) ended(report upReport, failed []error, again string) error {
 			left, what = errs.Partial, fmt.Sprintf("run %s of %s is %s; %s not done", run.ID, run.Migration, run.State, count(n, "store"))
 		}
 	}
-	if len(r.stores) == 1 && failed[0] != nil {
+	report.Failed = r.failures(failed)
+	if len(report.Failed) == 1 && len(r.stores) == 1 && len(report.Runs) == 0 {
 		return failed[0]
 	}
-	report.Failed = r.failures(failed)
-	next := strings.Replace(again, " up ", " verify ", 1)
-	if n := len(report.Runs); n > 0 && report.Runs[n-1].State == control.Pending { // left to the workers
-		next = "headgate status --env " + r.env.Name
+	status := "headgate status --env " + r.env.Name
+	switch n := len(report.Runs); {
+	case n > 0 && report.Runs[n-1].State == control.Pending: // left to the workers
+		report.NextActions = append(report.NextActions, "headgate worker --env "+r.env.Name, status)
+	case len(report.Failed) > 0:
+		report.NextActions = append(report.NextActions, again+" --only-failed")
+	default:
+		report.NextActions = append(report.NextActions, verify)
 	}
-	report.NextActions = append(report.NextActions, next)
 	if err := r.app.render(report, func(w io.Writer) error { return r.writeUp(w, report) }); err != nil {
 		return err
 	}
@@ -191,13 +195,18 @@ func (r *runner) ended(report upReport, failed []error, again string) error {
 		return err
 	}
 	if left != "" {
-		next := "headgate status --env " + r.env.Name
+		next := status
 		if last := report.Runs[len(report.Runs)-1]; last.State == control.Paused {
 			next = "headgate migration resume " + last.Migration + " --env " + r.env.Name
 		}
 		return errs.New(left, "%s", what).Then(next)
 	}
 	return nil
+}
+
+// without is the command line as it was typed, without some of its flags that take no value.
+func (a *app) without(flags ...string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(a.line, " "), func(word string) bool { return slices.Contains(flags, word) }), " ")
 }
 
 // only leaves the stores of one wave.
@@ -318,117 +327,6 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 		}
 	}
 	return failed, nil
-}
-
-// part is a runner of one of the migrations, which has no stores yet.
-func (r *runner) part(p migrationPlan) *runner {
-	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, run: r.run, jobs: r.jobs, plans: []migrationPlan{p}}
-}
-
-// A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do; failed has the
-// errors by store.
-type beginner func(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error)
-
-// consented previews the migration, and asks whether its events may be committed where there are any. due says how many, of
-// the stores that a run may be for. One that could not be reached is among them, so that it is not forgotten.
-func (r *runner) consented(c *cli.Context) (due map[livestore.StoreID]int64, some bool, failed []error, err error) {
-	p, failed := r.preview(c.Context, state.Options{})
-	if c.Context.Err() != nil {
-		return nil, false, failed, context.Cause(c.Context)
-	}
-	p.Stores, p.Estimate = p.Sampled, p.Events
-	due = map[livestore.StoreID]int64{}
-	at := r.places()
-	for _, s := range p.Migrations[0].Stores {
-		if failed[at[s.Store]] == nil {
-			due[s.Store] = s.Events
-		}
-	}
-	unreached := 0
-	for i, e := range failed {
-		if errs.CodeOf(e) == errs.Internal {
-			due[r.stores[i].ID], failed[i] = 0, nil
-			unreached++
-		}
-	}
-	some = p.Events+p.Markers > 0 || unreached > 0
-	if some && !c.Bool("yes") {
-		err = r.ask(p, unreached)
-	}
-	return due, some, failed, err
-}
-
-// begun previews the migration, asks, and makes its run on every store whose preview went through, or joins the one that
-// is under way.
-func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error) {
-	active, ok, err := lastRun(c.Context, db, r.env.Name, one.plans[0].Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling)
-	if err != nil {
-		return run, nil, err
-	}
-	due, some, failed, err := one.consented(c)
-	switch {
-	case err != nil || len(due) == 0 || !some && !ok:
-		return run, failed, err
-	case ok:
-		return active, failed, one.join(c.Context, db, active)
-	}
-	run, err = one.begin(c.Context, db, due, by)
-	return run, failed, err
-}
-
-// takenUp are the states of the stores that --only-failed goes on with.
-var takenUp = []control.State{control.Failed, control.Stalled, control.Vanished, control.Quarantined}
-
-// retried takes the stores up again that failed in the last run of the migration, with what a new preview finds due.
-func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error) {
-	plan := one.plans[0]
-	failed = make([]error, len(one.stores))
-	run, ok, err := lastRun(c.Context, db, r.env.Name, plan.Name)
-	if err != nil || !ok || run.State != control.Failed {
-		return control.Run{}, failed, err
-	}
-	if run.Checksum != plan.Checksum {
-		return run, failed, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", plan.Path).
-			Hintf("bring the file back as it was; what it was to do otherwise is a new migration")
-	}
-	if err := one.harmless(allowed(run)); err != nil {
-		return run, failed, err
-	}
-	again := one.part(plan)
-	for s, err := range db.StoreRuns(c.Context, run.ID, control.AllWaves, takenUp...) {
-		if err != nil {
-			return run, failed, err
-		}
-		if i, ok := one.places()[livestore.StoreID(s.Store)]; ok {
-			again.stores = append(again.stores, one.stores[i])
-		}
-	}
-	if len(again.stores) == 0 {
-		return control.Run{}, failed, nil
-	}
-	due, _, bad, err := again.consented(c)
-	for i, e := range bad {
-		failed[one.places()[again.stores[i].ID]] = e
-	}
-	if err != nil || len(due) == 0 {
-		return control.Run{}, failed, err
-	}
-	var stores []control.RunStore
-	for id, n := range due {
-		stores = append(stores, control.RunStore{Store: string(id), Due: n})
-	}
-	_, err = db.Retry(c.Context, run.ID, takenUp, stores, by)
-	return run, failed, err
-}
-
-// lastRun is the latest run of a migration, in one of the states (none: any).
-func lastRun(ctx context.Context, db *control.DB, env, migration string, states ...control.State) (control.Run, bool, error) {
-	for run, err := range db.Runs(ctx, env, states...) {
-		if err != nil || migration == "" || run.Migration == migration {
-			return run, err == nil, err
-		}
-	}
-	return control.Run{}, false, nil
 }
 
 func (r *runner) report(ctx context.Context, db *control.DB, id string) (out runReport, err error) {

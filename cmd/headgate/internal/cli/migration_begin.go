@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/replay/state"
+)
+
+// part is a runner of one of the migrations, which has no stores yet.
+func (r *runner) part(p migrationPlan) *runner {
+	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, run: r.run, jobs: r.jobs, plans: []migrationPlan{p}}
+}
+
+// A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do; failed has the
+// errors by store.
+type beginner func(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error)
+
+// consented previews the migration, and asks whether its events may be committed where there are any. due says how many, of
+// the stores that a run may be for. One that could not be reached is among them, so that it is not forgotten.
+func (r *runner) consented(c *cli.Context) (due map[livestore.StoreID]int64, some bool, failed []error, err error) {
+	p, failed := r.preview(c.Context, state.Options{})
+	if c.Context.Err() != nil {
+		return nil, false, failed, context.Cause(c.Context)
+	}
+	p.Stores, p.Estimate = p.Sampled, p.Events
+	due = map[livestore.StoreID]int64{}
+	at := r.places()
+	for _, s := range p.Migrations[0].Stores {
+		if failed[at[s.Store]] == nil {
+			due[s.Store] = s.Events
+		}
+	}
+	unreached := 0
+	for i, e := range failed {
+		if errs.CodeOf(e) == errs.Internal {
+			due[r.stores[i].ID], failed[i] = 0, nil
+			unreached++
+		}
+	}
+	some = p.Events+p.Markers > 0 || unreached > 0
+	if some && !c.Bool("yes") {
+		err = r.ask(p, unreached)
+	}
+	return due, some, failed, err
+}
+
+// begun previews the migration, asks, and makes its run on every store whose preview went through, or joins the one that
+// is under way.
+func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error) {
+	active, ok, err := lastRun(c.Context, db, r.env.Name, one.plans[0].Name, control.Pending, control.Running, control.Pausing, control.Paused, control.Cancelling)
+	if err != nil {
+		return run, nil, err
+	}
+	due, some, failed, err := one.consented(c)
+	switch {
+	case err != nil || len(due) == 0 || !some && !ok:
+		return run, failed, err
+	case ok:
+		return active, failed, one.join(c.Context, db, active)
+	}
+	run, err = one.begin(c.Context, db, due, by)
+	return run, failed, err
+}
+
+// takenUp are the states of the stores that --only-failed goes on with.
+var takenUp = []control.State{control.Failed, control.Stalled, control.Vanished, control.Quarantined}
+
+// retried takes the stores up again that failed in the last run of the migration, with what a new preview finds due.
+func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control.By) (run control.Run, failed []error, err error) {
+	plan := one.plans[0]
+	failed = make([]error, len(one.stores))
+	run, ok, err := lastRun(c.Context, db, r.env.Name, plan.Name)
+	if err != nil || !ok || run.State != control.Failed {
+		return control.Run{}, failed, err
+	}
+	if run.Checksum != plan.Checksum {
+		return run, failed, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", plan.Path).
+			Hintf("bring the file back as it was; what it was to do otherwise is a new migration")
+	}
+	if err := one.harmless(allowed(run)); err != nil {
+		return run, failed, err
+	}
+	again := one.part(plan)
+	for s, err := range db.StoreRuns(c.Context, run.ID, control.AllWaves, takenUp...) {
+		if err != nil {
+			return run, failed, err
+		}
+		if i, ok := one.places()[livestore.StoreID(s.Store)]; ok {
+			again.stores = append(again.stores, one.stores[i])
+		}
+	}
+	if len(again.stores) == 0 {
+		return control.Run{}, failed, nil
+	}
+	due, _, bad, err := again.consented(c)
+	for i, e := range bad {
+		failed[one.places()[again.stores[i].ID]] = e
+	}
+	if err != nil || len(due) == 0 {
+		return control.Run{}, failed, err
+	}
+	var stores []control.RunStore
+	for id, n := range due {
+		stores = append(stores, control.RunStore{Store: string(id), Due: n})
+	}
+	_, err = db.Retry(c.Context, run.ID, takenUp, stores, by)
+	return run, failed, err
+}
+
+// lastRun is the latest run of a migration, in one of the states (none: any).
+func lastRun(ctx context.Context, db *control.DB, env, migration string, states ...control.State) (control.Run, bool, error) {
+	for run, err := range db.Runs(ctx, env, states...) {
+		if err != nil || migration == "" || run.Migration == migration {
+			return run, err == nil, err
+		}
+	}
+	return control.Run{}, false, nil
+}
