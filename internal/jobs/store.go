@@ -137,7 +137,8 @@ func text(err error) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
-// full reports whether as many stores of the wave are under way as may be.
+// full reports whether as many stores of the wave are under way as may be. Processes that look at the same moment may
+// exceed that, each by one: parallel is there for the backend's sake, nothing depends on it.
 func (f *Fleet) full(ctx context.Context, r control.Run, wave int, o RunOptions) (bool, error) {
 	parallel := o.wave(wave).Parallel
 	if parallel == 0 {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -36,20 +38,31 @@ func (r *runner) fleet(db *control.DB) *jobs.Fleet {
 	}}
 }
 
-// ownerName names this process among all that share a control database: HOST/PID/NONCE.
+// ownerName names this process among all that share a control database: MACHINE/PID/NONCE.
 func ownerName(nonce string) string {
+	return fmt.Sprintf("%s/%d/%s", machine(), os.Getpid(), nonce)
+}
+
+// machine is where a process id says something: the host, and on Linux a digest of its start and the namespace of process
+// ids, since containers may share a host's name and reuse each other's ids.
+func machine() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown"
+		host = "unknown-" + randomHex(8) // like no other
 	}
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), nonce)
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	space, e := os.Readlink("/proc/self/ns/pid")
+	if errors.Join(err, e) != nil {
+		return host
+	}
+	sum := sha256.Sum256(append(boot, space...))
+	return host + "." + hex.EncodeToString(sum[:4])
 }
 
 // ownerAlive reports whether the process behind an owner may live: false only for one of this machine that is gone.
 func ownerAlive(owner string) bool {
 	parts := strings.Split(owner, "/")
-	host, err := os.Hostname()
-	if err != nil || len(parts) != 3 || parts[0] != host {
+	if len(parts) != 3 || parts[0] != machine() {
 		return true
 	}
 	pid, err := strconv.Atoi(parts[1])
