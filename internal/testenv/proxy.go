@@ -91,7 +91,7 @@ func (p *Proxy) Set(rule func(toBackend bool, data []byte) Verdict) {
 func (p *Proxy) copy(dst, src net.Conn, toBackend bool) {
 	defer dst.Close() //nolint:errcheck // nothing is lost with it
 	defer src.Close() //nolint:errcheck // nothing is lost with it
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, 32<<10)
 	for {
 		n, err := src.Read(buf)
 		if err != nil {

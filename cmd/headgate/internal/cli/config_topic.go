@@ -46,10 +46,17 @@ A store's log is one of
     file:PATH       a client's eventlog@6.db or its folder; appended to only while the client is stopped
     dump:PATH       what ` + "`livestore sync export`" + ` wrote: read only
     sync-cf:URL     @livestore/sync-cf: the http, https, ws or wss URL that the app has
+    sync-cf+http:URL   the same over HTTP, for a network that lets no WebSocket through
     postgres:DSN    @livestore/sync-electric's table, DSN being postgres://USER:PASSWORD@HOST:PORT/DATABASE; the table
                     is the one that LiveStore gives the store, or #TABLE or #SCHEMA.TABLE behind the DSN
 
 A sync backend is reached through HTTPS_PROXY where that is set; SSL_CERT_FILE names a CA of one's own.
+
+sync-cf speaks over WebSockets, and the Worker's enabledTransports must have ws. sync-cf+http needs http there, and is the
+slower one for a large store: @livestore/sync-cf 0.4 has no pages over HTTP, so each read has it prepare everything that
+follows in one answer, for which a Durable Object has limits of time and memory (40,000 events took it 14 s). Nothing is
+live: log tail --follow asks again and again. An onPush that looks at context.payload refuses every push over HTTP, where
+0.4.0 leaves it empty: have it look at message.payload too.
 
 What a migration appends to a client's log is pending until the client is online again. A copy of the log as it was, and
 the client's state files, go to eventlog@6.db.headgate-TIME beside it: the client rebuilds its state on its next start.

@@ -35,7 +35,7 @@ app is not disturbed. Mind that a sync backend makes a store of every id that it
 
 func logFlags(more ...cli.Flag) []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "log", Usage: "read the log `URL`: file:PATH, dump:PATH, sync-cf:URL or postgres:DSN"},
+		&cli.StringFlag{Name: "log", Usage: "read the log `URL`: file:PATH, dump:PATH, sync-cf:URL, sync-cf+http:URL or postgres:DSN"},
 		&cli.StringFlag{Name: "env", Usage: "read the logs of the environment `ENV`"},
 		&cli.StringFlag{Name: "store", Usage: "the store `STORE`"},
 	}, more...)
@@ -61,7 +61,7 @@ func (a *app) logs(c *cli.Context) ([]storeLog, error) {
 	cfg, err := a.config()
 	if err != nil {
 		if errs.CodeOf(err) == errs.NotFound && env == "" {
-			return nil, errs.Invalidf("no log is named").Hintf("name one with --log file:PATH, dump:PATH, sync-cf:URL or postgres:DSN, or run inside an app with a %s", config.FileName)
+			return nil, errs.Invalidf("no log is named").Hintf("name one with --log file:PATH, dump:PATH, sync-cf:URL, sync-cf+http:URL or postgres:DSN, or run inside an app with a %s", config.FileName)
 		}
 		return nil, err
 	}

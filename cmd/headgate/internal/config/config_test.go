@@ -168,6 +168,7 @@ suppressions:
 		{"two slashes", "file:a.db", "file:///a.db", "8", "`file://` is not understood", ""},
 		{"no path", "file:a.db", "dump:", "8", "the path is missing", ""},
 		{"no sync backend", "file:a.db", "sync-cf:hunter2", "8", "sync-cf: wants the http, https, ws or wss URL", "sync-cf:https://"},
+		{"no sync backend over HTTP", "file:a.db", "sync-cf+http:hunter2", "8", "sync-cf+http: wants the http, https, ws or wss URL", "sync-cf+http:https://"},
 		{"a malformed sync backend", "file:a.db", "sync-cf:https://hunter2:x", "8", "sync-cf: wants", ""},
 		{"no database", "file:a.db", "postgres:host=db password=hunter2", "8", "postgres: wants the URL of a Postgres database", "${PASSWORD}"},
 		{"a malformed database", "file:a.db", "postgres:postgres://a:hunter2#b@db", "8", "postgres: wants", "%XX"},

@@ -12,7 +12,7 @@ import (
 // A LogURL says where a store's events are.
 type LogURL struct {
 	// Kind is "file" (a client's eventlog database), "dump" (what `livestore sync export` wrote), "sync-cf" (a sync
-	// backend) or "postgres" (the table of a store).
+	// backend), "sync-cf+http" (the same without WebSockets) or "postgres" (the table of a store).
 	Kind string
 	Path string // absolute; of a file or dump
 	// Address is a sync backend's URL, or a database's with a table's name behind #. It may hold a password.
@@ -20,10 +20,12 @@ type LogURL struct {
 }
 
 // remote reports whether all stores of an environment can be behind the same URL.
-func (u LogURL) remote() bool { return u.Kind == "sync-cf" || u.Kind == "postgres" }
+func (u LogURL) remote() bool {
+	return u.Kind == "sync-cf" || u.Kind == "sync-cf+http" || u.Kind == "postgres"
+}
 
 const logHint = "write file:PATH for a client's eventlog database, dump:PATH for what `livestore sync export` wrote, " +
-	"sync-cf:URL for a sync backend, or postgres:postgres://USER@HOST/DATABASE"
+	"sync-cf:URL for a sync backend (sync-cf+http:URL where no WebSocket gets through), or postgres:postgres://USER@HOST/DATABASE"
 
 func (d decoder) logURL(n *yaml.Node, path string, c *Config) (LogURL, error) {
 	v, err := d.text(n, path)
@@ -45,11 +47,11 @@ func (c *Config) ParseLog(v string) (LogURL, error) {
 	switch {
 	case !ok:
 		return LogURL{}, errs.Invalidf("the URL has no scheme").Hintf(logHint)
-	case kind == "sync-cf":
+	case kind == "sync-cf", kind == "sync-cf+http":
 		u, err := url.Parse(target) // what is wrong with it quotes it, and it may hold a secret
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ws" && u.Scheme != "wss" {
-			return LogURL{}, errs.Invalidf("sync-cf: wants the http, https, ws or wss URL of a sync backend").
-				Hintf("write the URL that the app has for makeWsSync or makeHttpSync: sync-cf:https://sync.example.org")
+			return LogURL{}, errs.Invalidf("%s: wants the http, https, ws or wss URL of a sync backend", kind).
+				Hintf("write the URL that the app has for makeWsSync or makeHttpSync: %s:https://sync.example.org", kind)
 		}
 		return LogURL{Kind: kind, Address: target}, nil
 	case kind == "postgres":

@@ -1,6 +1,10 @@
 // Package cflog reads and appends to a store of sync-cf, LiveStore's sync backend on Cloudflare (0.4.0), over its
-// WebSocket. One connection serves one read; appends share another. It holds no copy of the log, it knows no
-// releases, and it never looks at a store that it was not opened for: on this backend looking makes a store.
+// WebSocket or, where none gets through, over HTTP. One WebSocket serves one read; appends share another. It holds no copy
+// of the log, it knows no releases, and it never looks at a store that it was not opened for: on this backend looking
+// makes a store.
+//
+// Over HTTP the backend has no pages: it makes the whole answer to a read, everything after a place, before it sends
+// any of it, and so does the same work for the first event as for all. What comes is still read page by page.
 //
 // An append is sent once. Connecting, and reading, which repeats nothing that was read, are tried again a few times
 // when the backend is busy or a connection breaks.
@@ -28,12 +32,15 @@ type Options struct {
 	// Payload returns the sync payload, usually {"authToken":"…"}, anew for each connection and each append; nil
 	// or an empty answer sends none. What it returns is never logged, and cut out of the backend's messages.
 	Payload func(ctx context.Context) (json.RawMessage, error)
+	// HTTP makes each read and each append one request, instead of using WebSockets.
+	HTTP bool
 	// HTTPClient makes the connections; nil for one of the log's own. Redirects are not followed.
 	HTTPClient *http.Client
 	// BackendID is the backend's random id as it was when the store was last read, empty for any. A backend with
 	// another one was reset.
 	BackendID string
-	// Timeout is how long connecting, or any one answer, may take; 30 seconds if 0.
+	// Timeout is how long connecting, or any one answer, may take; 30 seconds if 0. A read over HTTP may take four times
+	// as long to begin.
 	Timeout time.Duration
 }
 

@@ -37,9 +37,17 @@ func open(t testing.TB, opt cflog.Options) *cflog.Log {
 	return l
 }
 
+// overBoth runs a test over each transport.
+func overBoth(t *testing.T, run func(t *testing.T, overHTTP bool)) {
+	t.Run("ws", func(t *testing.T) { run(t, false) })
+	t.Run("http", func(t *testing.T) { run(t, true) })
+}
+
 func TestSuite(t *testing.T) {
 	url, token := testenv.Backend(t)
-	eventlogtest.RunAppender(t, func(t *testing.T, store livestore.StoreID) eventlog.Appender {
-		return open(t, cflog.Options{URL: url, StoreID: store, Payload: auth(token)})
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		eventlogtest.RunAppender(t, func(t *testing.T, store livestore.StoreID) eventlog.Appender {
+			return open(t, cflog.Options{URL: url, StoreID: store, Payload: auth(token), HTTP: overHTTP})
+		})
 	})
 }

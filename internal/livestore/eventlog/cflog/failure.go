@@ -28,8 +28,16 @@ const (
 	versionHint = "headgate speaks the protocol of @livestore/sync-cf 0.4: check the address and the backend's version"
 )
 
-// refusedDial says what an HTTP answer to the upgrade means.
-func (l *Log) refusedDial(res *http.Response, hidden secrets) error {
+// transport is how the log is reached, as enabledTransports of sync-cf calls it.
+func (l *Log) transport() string {
+	if l.opt.HTTP {
+		return "http"
+	}
+	return "ws"
+}
+
+// refusedHTTP says what an HTTP answer means that is not the beginning of an exchange.
+func (l *Log) refusedHTTP(res *http.Response, hidden secrets) error {
 	text := bodyText(res, hidden)
 	status := res.StatusCode
 	switch {
@@ -39,7 +47,7 @@ func (l *Log) refusedDial(res *http.Response, hidden secrets) error {
 		return errs.Invalidf("the sync backend refused the connection (HTTP %d)%s", status, text).At("%s", l.where).Hintf(tokenHint)
 	case status == http.StatusUpgradeRequired:
 		return errs.Invalidf("no WebSocket reaches the sync backend (HTTP 426)%s", text).At("%s", l.where).
-			Hintf("something in between takes the Upgrade header away: ask for WebSockets to be let through")
+			Hintf("something in between takes the Upgrade header away: ask for WebSockets to be let through, or write sync-cf+http: instead of sync-cf:")
 	case status == http.StatusFailedDependency:
 		return errs.Invalidf("the Worker has no Durable Object for its sync backend (HTTP 424)%s", text).At("%s", l.where).
 			Hintf("check syncBackendBinding in the Worker and the binding in its configuration")
@@ -51,10 +59,10 @@ func (l *Log) refusedDial(res *http.Response, hidden secrets) error {
 		} else {
 			err.Hintf("run the command again later")
 		}
-		return &transient{err: err, after: wait}
+		return &transient{err: err, after: wait, early: status == http.StatusTooManyRequests}
 	case status >= http.StatusInternalServerError:
 		return &transient{err: errs.New(errs.Internal, "the sync backend failed (HTTP %d)%s", status, text).At("%s", l.where).
-			Hintf("look into the Worker's log; if its enabledTransports leaves out ws, add it"), after: retryAfter(res.Header)}
+			Hintf("look into the Worker's log; if its enabledTransports leaves out %s, add it", l.transport()), after: retryAfter(res.Header)}
 	default:
 		return l.noBackend(status, text)
 	}
@@ -65,6 +73,13 @@ func (l *Log) noBackend(status int, text string) error {
 		Hintf(addressHint)
 }
 
+const htmlPage = " and an HTML page"
+
+func isHTML(res *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return kind == "text/html"
+}
+
 // bodyText returns ": text" of a plain-text answer; of any other only what it is.
 func bodyText(res *http.Response, hidden secrets) string {
 	if res.StatusCode >= 300 && res.StatusCode < 400 {
@@ -73,9 +88,8 @@ func bodyText(res *http.Response, hidden secrets) string {
 		}
 		return ", a redirect"
 	}
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if kind == "text/html" {
-		return " and an HTML page"
+	if isHTML(res) {
+		return htmlPage
 	}
 	if res.Body == nil {
 		return ""
@@ -93,32 +107,41 @@ func bodyText(res *http.Response, hidden secrets) string {
 
 // unreachable makes an error of a failed connection. The client's own text quotes the address with the payload in it.
 func (l *Log) unreachable(err error, hidden secrets) error {
-	var inner *url.Error
-	if errors.As(err, &inner) {
-		err = inner.Err
-	}
+	err = bare(err)
 	what := "can't reach the sync backend"
 	if errors.Is(err, context.DeadlineExceeded) {
 		what = "the sync backend does not answer within " + l.opt.Timeout.String()
 	}
-	return &transient{err: errs.New(errs.Internal, "%s", what).At("%s", l.where).Because(errors.New(hidden.cut(err.Error()))).
+	return &transient{early: true, err: errs.New(errs.Internal, "%s", what).At("%s", l.where).Because(errors.New(hidden.cut(err.Error()))).
 		Hintf("check the address and the network")}
+}
+
+// bare is the HTTP client's error without the address that it quotes.
+func bare(err error) error {
+	var quoting *url.Error
+	if errors.As(err, &quoting) {
+		return quoting.Err
+	}
+	return err
 }
 
 // lost makes an error of a connection that ended while something was read.
 func (l *Log) lost(err error, hidden secrets) error {
 	var protocol *protocolError
+	var known *errs.Error
 	switch {
+	case errors.As(err, &known):
+		return err
 	case errors.As(err, &protocol):
 		return errs.New(errs.Internal, "the sync backend sent %s", protocol.what).At("%s", l.where).Hintf(versionHint)
-	case errors.Is(err, websocket.ErrMessageTooBig):
+	case errors.Is(err, websocket.ErrMessageTooBig), errors.Is(err, errTooLarge):
 		return errs.New(errs.Internal, "the sync backend sent a message of more than %d bytes", maxMessage).At("%s", l.where).Hintf(versionHint)
 	case errors.Is(err, context.DeadlineExceeded):
 		return &transient{err: errs.New(errs.Internal, "the sync backend gave no answer within %s", l.opt.Timeout).At("%s", l.where).
 			Hintf("look into the Worker's log")}
 	default:
 		return &transient{err: errs.New(errs.Internal, "the connection to the sync backend was lost").At("%s", l.where).
-			Because(errors.New(hidden.cut(err.Error()))).Hintf("run the command again")}
+			Because(errors.New(hidden.cut(bare(err).Error()))).Hintf("run the command again")}
 	}
 }
 

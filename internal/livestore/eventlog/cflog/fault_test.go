@@ -56,87 +56,91 @@ func wantNumbers(t testing.TB, l eventlog.Reader, last int) {
 
 // TestAppendWithoutAnAnswer breaks a push before and after the backend has it.
 func TestAppendWithoutAnAnswer(t *testing.T) {
-	url, token := testenv.Backend(t)
-	for i, test := range []struct {
-		name   string
-		rule   func(toBackend bool, data []byte) testenv.Verdict
-		stored bool
-	}{
-		{"cut before it arrives", func(toBackend bool, data []byte) testenv.Verdict {
-			if toBackend && len(data) > 200 { // more than a Ping
-				return testenv.Cut
-			}
-			return testenv.Pass
-		}, false},
-		{"lost on the way", func(toBackend bool, data []byte) testenv.Verdict {
-			if toBackend && len(data) > 200 {
-				return testenv.Swallow
-			}
-			return testenv.Pass
-		}, false},
-		{"answer cut", func(toBackend bool, data []byte) testenv.Verdict {
-			if !toBackend && isExit(data) {
-				return testenv.Cut
-			}
-			return testenv.Pass
-		}, true},
-		{"answer lost", func(toBackend bool, data []byte) testenv.Verdict {
-			if !toBackend && isExit(data) {
-				return testenv.Swallow
-			}
-			return testenv.Pass
-		}, true},
-		{"answer torn", func(toBackend bool, data []byte) testenv.Verdict {
-			if !toBackend && isExit(data) {
-				copy(data, "\x8a\x00garbage")
-			}
-			return testenv.Pass
-		}, true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			p := testenv.NewProxy(t, url)
-			l := open(t, cflog.Options{
-				URL: p.URL, StoreID: livestore.StoreID(fmt.Sprintf("fault-%d", i)), Payload: auth(token), Timeout: 2 * time.Second,
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		url, token := testenv.Backend(t)
+		for i, test := range []struct {
+			name   string
+			rule   func(toBackend bool, data []byte) testenv.Verdict
+			stored bool
+		}{
+			{"cut before it arrives", func(toBackend bool, data []byte) testenv.Verdict {
+				if toBackend && len(data) > 200 { // more than a Ping
+					return testenv.Cut
+				}
+				return testenv.Pass
+			}, false},
+			{"lost on the way", func(toBackend bool, data []byte) testenv.Verdict {
+				if toBackend && len(data) > 200 {
+					return testenv.Swallow
+				}
+				return testenv.Pass
+			}, false},
+			{"answer cut", func(toBackend bool, data []byte) testenv.Verdict {
+				if !toBackend && isExit(data) {
+					return testenv.Cut
+				}
+				return testenv.Pass
+			}, true},
+			{"answer lost", func(toBackend bool, data []byte) testenv.Verdict {
+				if !toBackend && isExit(data) {
+					return testenv.Swallow
+				}
+				return testenv.Pass
+			}, true},
+			{"answer torn", func(toBackend bool, data []byte) testenv.Verdict {
+				if !toBackend && isExit(data) {
+					copy(data, "\x8a\x00garbage")
+				}
+				return testenv.Pass
+			}, true},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				p := testenv.NewProxy(t, url)
+				l := open(t, cflog.Options{
+					URL: p.URL, StoreID: livestore.StoreID(fmt.Sprintf("fault-%d", i)), HTTP: overHTTP, Payload: auth(token), Timeout: 2 * time.Second,
+				})
+				mustAppend(t, l, chain(1, 2, 10))
+				p.Set(test.rule)
+				err := l.Append(t.Context(), chain(3, 2, 10))
+				var ambiguous *eventlog.AmbiguousError
+				if !errors.As(err, &ambiguous) || errs.As(err) == nil {
+					t.Errorf("error %v, want an AmbiguousError that holds an *errs.Error", err)
+				}
+				p.Set(nil)
+				want := 2
+				if test.stored {
+					want = 4
+				}
+				wantNumbers(t, l, want)
+				mustAppend(t, l, chain(livestore.SeqNum(want+1), 1, 10)) // over a new connection
+				wantNumbers(t, l, want+1)
 			})
-			mustAppend(t, l, chain(1, 2, 10))
-			p.Set(test.rule)
-			err := l.Append(t.Context(), chain(3, 2, 10))
-			var ambiguous *eventlog.AmbiguousError
-			if !errors.As(err, &ambiguous) || errs.As(err) == nil {
-				t.Errorf("error %v, want an AmbiguousError that holds an *errs.Error", err)
-			}
-			p.Set(nil)
-			want := 2
-			if test.stored {
-				want = 4
-			}
-			wantNumbers(t, l, want)
-			mustAppend(t, l, chain(livestore.SeqNum(want+1), 1, 10)) // over a new connection
-			wantNumbers(t, l, want+1)
-		})
-	}
+		}
+	})
 }
 
 func TestAppendInterrupted(t *testing.T) {
-	url, token := testenv.Backend(t)
-	p := testenv.NewProxy(t, url)
-	l := open(t, cflog.Options{URL: p.URL, StoreID: "s", Payload: auth(token)})
-	mustAppend(t, l, chain(1, 2, 10))
-	ctx, cancel := context.WithCancel(t.Context())
-	p.Set(func(toBackend bool, data []byte) testenv.Verdict {
-		if !toBackend && isExit(data) {
-			cancel()
-			return testenv.Swallow
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		url, token := testenv.Backend(t)
+		p := testenv.NewProxy(t, url)
+		l := open(t, cflog.Options{URL: p.URL, StoreID: "s", HTTP: overHTTP, Payload: auth(token)})
+		mustAppend(t, l, chain(1, 2, 10))
+		ctx, cancel := context.WithCancel(t.Context())
+		p.Set(func(toBackend bool, data []byte) testenv.Verdict {
+			if !toBackend && isExit(data) {
+				cancel()
+				return testenv.Swallow
+			}
+			return testenv.Pass
+		})
+		err := l.Append(ctx, chain(3, 2, 10))
+		var ambiguous *eventlog.AmbiguousError
+		if !errors.As(err, &ambiguous) || !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want an AmbiguousError that holds context.Canceled", err)
 		}
-		return testenv.Pass
+		p.Set(nil)
+		wantNumbers(t, l, 4)
 	})
-	err := l.Append(ctx, chain(3, 2, 10))
-	var ambiguous *eventlog.AmbiguousError
-	if !errors.As(err, &ambiguous) || !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want an AmbiguousError that holds context.Canceled", err)
-	}
-	p.Set(nil)
-	wantNumbers(t, l, 4)
 }
 
 // TestIdleConnectionDied must not make an append ambiguous.
@@ -162,87 +166,93 @@ func TestIdleConnectionDied(t *testing.T) {
 
 // TestReadIsResumed cuts the connection after every other page.
 func TestReadIsResumed(t *testing.T) {
-	url, token := testenv.Backend(t)
-	p := testenv.NewProxy(t, url)
-	l := open(t, cflog.Options{URL: p.URL, StoreID: "s", Payload: auth(token)})
-	const n = 600
-	for at := 1; at < n; at += 100 {
-		mustAppend(t, l, chain(livestore.SeqNum(at), 100, 10))
-	}
-	cuts := 0
-	var passed int
-	p.Set(func(toBackend bool, data []byte) testenv.Verdict {
-		if toBackend {
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		url, token := testenv.Backend(t)
+		p := testenv.NewProxy(t, url)
+		l := open(t, cflog.Options{URL: p.URL, StoreID: "s", HTTP: overHTTP, Payload: auth(token)})
+		const n = 600
+		for at := 1; at < n; at += 100 {
+			mustAppend(t, l, chain(livestore.SeqNum(at), 100, 10))
+		}
+		cuts := 0
+		var passed int
+		p.Set(func(toBackend bool, data []byte) testenv.Verdict {
+			if toBackend {
+				return testenv.Pass
+			}
+			if passed += len(data); passed > 40_000 { // a page has some 30,000 bytes
+				passed = 0
+				cuts++
+				return testenv.Cut
+			}
 			return testenv.Pass
+		})
+		wantNumbers(t, l, n)
+		if cuts < 3 {
+			t.Errorf("the connection was cut %d times only", cuts)
 		}
-		if passed += len(data); passed > 40_000 { // a page has some 30,000 bytes
-			passed = 0
-			cuts++
-			return testenv.Cut
-		}
-		return testenv.Pass
 	})
-	wantNumbers(t, l, n)
-	if cuts < 3 {
-		t.Errorf("the connection was cut %d times only", cuts)
-	}
 }
 
 // TestLargeBatchIsSplit appends more bytes than LiveStore's clients put into one message.
 func TestLargeBatchIsSplit(t *testing.T) {
-	url, token := testenv.Backend(t)
-	p := testenv.NewProxy(t, url)
-	l := open(t, cflog.Options{URL: p.URL, StoreID: "s", Payload: auth(token)})
-	exits := 0
-	count := func(toBackend bool, data []byte) testenv.Verdict {
-		if !toBackend {
-			exits += bytes.Count(data, []byte(`"_tag":"Exit"`))
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		url, token := testenv.Backend(t)
+		p := testenv.NewProxy(t, url)
+		l := open(t, cflog.Options{URL: p.URL, StoreID: "s", HTTP: overHTTP, Payload: auth(token)})
+		exits := 0
+		count := func(toBackend bool, data []byte) testenv.Verdict {
+			if !toBackend {
+				exits += bytes.Count(data, []byte(`"_tag":"Exit"`))
+			}
+			return testenv.Pass
 		}
-		return testenv.Pass
-	}
-	mustAppend(t, l, chain(1, 1, 10))
-	p.Set(count)
-	mustAppend(t, l, chain(2, 5, 400_000))
-	if exits != 3 {
-		t.Errorf("sent as %d pushes, want 3", exits)
-	}
-	wantNumbers(t, l, 6)
+		mustAppend(t, l, chain(1, 1, 10))
+		p.Set(count)
+		mustAppend(t, l, chain(2, 5, 400_000))
+		if exits != 3 {
+			t.Errorf("sent as %d pushes, want 3", exits)
+		}
+		wantNumbers(t, l, 6)
 
-	exits = 0
-	p.Set(func(toBackend bool, data []byte) testenv.Verdict {
-		if count(toBackend, data); !toBackend && exits == 2 {
-			return testenv.Cut
+		exits = 0
+		p.Set(func(toBackend bool, data []byte) testenv.Verdict {
+			if count(toBackend, data); !toBackend && exits == 2 {
+				return testenv.Cut
+			}
+			return testenv.Pass
+		})
+		err := l.Append(t.Context(), chain(7, 5, 400_000))
+		var ambiguous *eventlog.AmbiguousError
+		if !errors.As(err, &ambiguous) || !strings.Contains(err.Error(), "2 of 5") {
+			t.Errorf("error %v, want an AmbiguousError that says what is stored", err)
 		}
-		return testenv.Pass
+		p.Set(nil)
+		wantNumbers(t, l, 10)
 	})
-	err := l.Append(t.Context(), chain(7, 5, 400_000))
-	var ambiguous *eventlog.AmbiguousError
-	if !errors.As(err, &ambiguous) || !strings.Contains(err.Error(), "2 of 5") {
-		t.Errorf("error %v, want an AmbiguousError that says what is stored", err)
-	}
-	p.Set(nil)
-	wantNumbers(t, l, 10)
 }
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel() // it waits for its retries
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
-	const token = "a-very-secret-token"
-	l := open(t, cflog.Options{URL: "ws://" + address, StoreID: "s", Payload: auth(token)})
-	for what, err := range failures(t, l) {
-		e := errs.As(err)
-		if e == nil || e.Code != errs.Internal || e.Hint == "" || !strings.Contains(err.Error(), address) {
-			t.Errorf("%s: error %v", what, err)
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if strings.Contains(fmt.Sprintf("%v %+v", err, e), token) || strings.Contains(err.Error(), "payload=") {
-			t.Errorf("%s: the error shows the token: %v", what, err)
+		address := listener.Addr().String()
+		listener.Close()
+		const token = "a-very-secret-token"
+		l := open(t, cflog.Options{URL: "ws://" + address, StoreID: "s", HTTP: overHTTP, Payload: auth(token)})
+		for what, err := range failures(t, l) {
+			e := errs.As(err)
+			if e == nil || e.Code != errs.Internal || e.Hint == "" || !strings.Contains(err.Error(), address) {
+				t.Errorf("%s: error %v", what, err)
+			}
+			if strings.Contains(fmt.Sprintf("%v %+v", err, e), token) || strings.Contains(err.Error(), "payload=") {
+				t.Errorf("%s: the error shows the token: %v", what, err)
+			}
 		}
-	}
+	})
 }
 
 // failures asks a log for everything.

@@ -46,7 +46,7 @@ type page struct {
 // which is which. Such a broadcast is the end of the log, so it says that no more follows, and before the pull has
 // come that far it does not continue what was read. It is left out then: a page will bring it, or the next read. In a
 // log with a gap the last page looks the same. It is missing when the pull ends, and a second pull from there begins
-// with it.
+// with it. Over HTTP there are no broadcasts, and every page is taken.
 type pull struct {
 	log     *Log
 	last    livestore.SeqNum // the greatest number so far
@@ -93,31 +93,19 @@ func (p *pull) once(ctx context.Context, visit func(page) bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := l.dial(ctx, payload)
+	req := pullPayload{StoreID: l.opt.StoreID, Payload: payload}
+	x, err := l.pull(ctx, req, p)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	req := pullPayload{StoreID: l.opt.StoreID, Payload: payload}
-	if p.cursor && l.backendID == "" { // a cursor needs the id, and any answer has it
-		if err := s.learn(ctx, req); err != nil {
-			return err
-		}
-	}
-	if p.cursor {
-		req.Cursor.value = cursor{BackendID: l.backendID, SeqNum: p.last}
-	}
-	c, err := s.send(ctx, "SyncWsRpc.Pull", req)
-	if err != nil {
-		return l.lost(err, s.secrets)
-	}
+	defer x.close()
 	for {
-		chunk, err := c.chunk(ctx)
+		chunk, err := l.chunk(ctx, x, secretsOf(payload))
 		if err != nil || chunk == nil {
 			return err
 		}
-		if err := c.ack(ctx); err != nil { // before the page is used, so that the next one is under way
-			return l.lost(err, s.secrets)
+		if err := x.ack(ctx); err != nil { // before the page is used, so that the next one is under way
+			return l.lost(err, secretsOf(payload))
 		}
 		for i := range chunk.Values {
 			if pg, ok := p.accept(&chunk.Values[i]); ok && !visit(pg) {
@@ -128,13 +116,61 @@ func (p *pull) once(ctx context.Context, visit func(page) bool) error {
 	}
 }
 
-// learn has the backend say its id.
+// An exchange is one call that was sent, and its answer.
+type exchange interface {
+	// next returns the next message of the answer: a Chunk, an Exit or a Defect. A *protocolError says that there is
+	// none, and something else instead.
+	next(ctx context.Context) (*message, error)
+	// ack asks for the next page.
+	ack(ctx context.Context) error
+	close()
+}
+
+// pull begins to read from where p stands.
+func (l *Log) pull(ctx context.Context, req pullPayload, p *pull) (exchange, error) {
+	if l.opt.HTTP {
+		if p.cursor && l.backendID == "" {
+			if err := l.askID(ctx, req); err != nil {
+				return nil, err
+			}
+		}
+		req.Cursor = p.place()
+		return l.post(ctx, "SyncHttpRpc.Pull", req.Payload, req, pullAnswers*l.opt.Timeout)
+	}
+	s, err := l.dial(ctx, req.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if p.cursor && l.backendID == "" {
+		if err := s.learn(ctx, req); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	req.Cursor = p.place()
+	c, err := s.send(ctx, "SyncWsRpc.Pull", req)
+	if err != nil {
+		s.close()
+		return nil, l.lost(err, s.secrets)
+	}
+	return c, nil
+}
+
+// place is what the backend is told to begin after. It needs the backend's id.
+func (p *pull) place() option {
+	if !p.cursor {
+		return option{}
+	}
+	return option{cursor{BackendID: p.log.backendID, SeqNum: p.last}}
+}
+
+// learn has the backend say its id, which any answer has.
 func (s *socket) learn(ctx context.Context, req pullPayload) error {
 	c, err := s.send(ctx, "SyncWsRpc.Pull", req)
 	if err != nil {
 		return s.log.lost(err, s.secrets)
 	}
-	if _, err := c.chunk(ctx); err != nil {
+	if _, err := s.log.chunk(ctx, c, s.secrets); err != nil {
 		return err
 	}
 	if s.log.backendID == "" {
@@ -146,24 +182,23 @@ func (s *socket) learn(ctx context.Context, req pullPayload) error {
 	return nil
 }
 
-// chunk returns the pull's next answer, nil after the last.
-func (c call) chunk(ctx context.Context) (*message, error) {
-	l := c.log
-	m, err := c.next(ctx)
+// chunk returns a pull's next answer, nil after the last.
+func (l *Log) chunk(ctx context.Context, x exchange, hidden secrets) (*message, error) {
+	m, err := x.next(ctx)
 	switch {
 	case err != nil:
-		return nil, l.lost(err, c.secrets)
+		return nil, l.lost(err, hidden)
 	case m.Tag == "Defect":
 		_, text := causeText(m.Defect)
-		return nil, l.pullFailed(failure{kind: "Defect", text: text}, c.secrets)
+		return nil, l.pullFailed(failure{kind: "Defect", text: text}, hidden)
 	case m.Tag == "Exit" && m.Exit.Tag == "Success":
 		return nil, nil
 	case m.Tag == "Exit":
-		return nil, l.pullFailed(readFailure(m.Exit.Cause), c.secrets)
+		return nil, l.pullFailed(readFailure(m.Exit.Cause), hidden)
 	}
 	for _, v := range m.Values {
 		if v.BackendID == "" {
-			return nil, l.lost(&protocolError{"a page without the backend's id"}, c.secrets)
+			return nil, l.lost(&protocolError{"a page without the backend's id"}, hidden)
 		}
 		if err := l.remember(v.BackendID); err != nil {
 			return nil, err
@@ -175,7 +210,7 @@ func (c call) chunk(ctx context.Context) (*message, error) {
 // accept takes an answer in, unless it is a broadcast that came too early.
 func (p *pull) accept(r *pullResponse) (page, bool) {
 	all := r.events(p.log.where)
-	if len(all) > 0 && r.PageInfo.Tag == "NoMore" && !p.trust && !p.continues(all[0]) {
+	if len(all) > 0 && r.PageInfo.Tag == "NoMore" && !p.trust && !p.log.opt.HTTP && !p.continues(all[0]) {
 		p.skipped = true
 		return page{}, false
 	}

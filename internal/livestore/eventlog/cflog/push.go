@@ -30,7 +30,7 @@ func (l *Log) Append(ctx context.Context, batch []livestore.Event) error {
 		return err
 	}
 	if l.backendID == "" { // a push without the id would be taken by a backend that was reset
-		if err := l.newPull(0).run(ctx, func(page) bool { return false }); err != nil {
+		if err := l.introduce(ctx); err != nil {
 			return err
 		}
 	}
@@ -75,36 +75,70 @@ func (l *Log) push(ctx context.Context, batch []livestore.Event) (int, error) {
 		req.Batch = append(req.Batch, w)
 	}
 
+	m, err := l.deliver(ctx, req)
+	hidden := secretsOf(payload)
+	switch {
+	case err != nil:
+		return 0, err
+	case m.Tag == "Defect":
+		l.dropPusher()
+		_, text := causeText(m.Defect)
+		return 0, l.pushFailed(ctx, batch[0], failure{kind: "Defect", text: text}, hidden)
+	case m.Exit.Tag == "Success":
+		return len(req.Batch), nil
+	default:
+		return 0, l.pushFailed(ctx, batch[0], readFailure(m.Exit.Cause), hidden)
+	}
+}
+
+// introduce has the backend say its id.
+func (l *Log) introduce(ctx context.Context) error {
+	if !l.opt.HTTP {
+		return l.newPull(0).run(ctx, func(page) bool { return false })
+	}
+	return l.retry(ctx, func() error {
+		payload, err := l.payload(ctx)
+		if err != nil {
+			return err
+		}
+		return l.askID(ctx, pullPayload{StoreID: l.opt.StoreID, Payload: payload})
+	})
+}
+
+// deliver sends a push once, and returns its Exit, or a Defect. An error that is not ambiguous says that the backend does
+// not have it.
+func (l *Log) deliver(ctx context.Context, req pushPayload) (*message, error) {
+	if l.opt.HTTP {
+		return l.postPush(ctx, req)
+	}
 	if l.pusher != nil && !l.pusher.alive(ctx) {
 		l.dropPusher()
 	}
 	if l.pusher == nil {
-		if l.pusher, err = l.connect(ctx, payload); err != nil {
-			return 0, err
+		var err error
+		if l.pusher, err = l.connect(ctx, req.Payload); err != nil {
+			return nil, err
 		}
 	}
 	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	s := l.pusher
-	s.secrets = secretsOf(payload)
+	s.secrets = secretsOf(req.Payload)
 	m, err := s.push(ctx, req)
-	switch {
-	case err != nil:
+	if err != nil {
 		l.dropPusher()
-		if ctx.Err() != nil {
-			return 0, &eventlog.AmbiguousError{Err: context.Cause(ctx)}
-		}
-		return 0, &eventlog.AmbiguousError{Err: l.lost(err, s.secrets)}
-	case m.Tag == "Defect":
-		l.dropPusher()
-		_, text := causeText(m.Defect)
-		return 0, l.pushFailed(ctx, batch[0], failure{kind: "Defect", text: text}, s.secrets)
-	case m.Exit.Tag == "Success":
-		return len(req.Batch), nil
-	default:
-		return 0, l.pushFailed(ctx, batch[0], readFailure(m.Exit.Cause), s.secrets)
+		return nil, l.unanswered(ctx, err, s.secrets)
 	}
+	return m, nil
+}
+
+// unanswered makes an error of a push whose answer did not come.
+func (l *Log) unanswered(ctx context.Context, err error, hidden secrets) error {
+	if ctx.Err() != nil {
+		return &eventlog.AmbiguousError{Err: context.Cause(ctx)}
+	}
+	return &eventlog.AmbiguousError{Err: l.lost(err, hidden)}
 }
 
 // push returns the push's Exit, or a Defect. An error leaves open what became of it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
 )
 
 const (
@@ -24,6 +25,7 @@ const (
 type transient struct {
 	err   *errs.Error
 	after time.Duration // the least to wait, as the backend says
+	early bool          // the backend has not even seen the request
 }
 
 // Error returns the text of t.err.
@@ -40,10 +42,25 @@ type tries struct {
 
 func (l *Log) newTries() *tries { return &tries{log: l} }
 
+// retry does something that stores nothing, until it works or there is no use in another try.
+func (l *Log) retry(ctx context.Context, do func() error) error {
+	tries := l.newTries()
+	for {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if err := tries.again(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
 // again waits before the next try, and returns nil for it. It returns the error that there is no use in another.
 func (t *tries) again(ctx context.Context, err error) error {
 	var passing *transient
-	if !errors.As(err, &passing) {
+	var lost *eventlog.AmbiguousError // it may have been stored
+	if errors.As(err, &lost) || !errors.As(err, &passing) {
 		return err
 	}
 	t.failed++

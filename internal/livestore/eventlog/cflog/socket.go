@@ -32,32 +32,19 @@ type call struct {
 }
 
 // connect dials, and dials again when the backend is busy. Nothing that could be stored has been sent yet.
-func (l *Log) connect(ctx context.Context, payload json.RawMessage) (*socket, error) {
-	tries := l.newTries()
-	for {
-		s, err := l.dial(ctx, payload)
-		if err == nil {
-			return s, nil
-		}
-		if err := tries.again(ctx, err); err != nil {
-			return nil, err
-		}
-	}
+func (l *Log) connect(ctx context.Context, payload json.RawMessage) (s *socket, err error) {
+	err = l.retry(ctx, func() error {
+		s, err = l.dial(ctx, payload)
+		return err
+	})
+	return s, err
 }
 
 func (l *Log) dial(ctx context.Context, payload json.RawMessage) (*socket, error) {
-	u := *l.url
-	query := u.Query()
-	query.Set("storeId", string(l.opt.StoreID))
-	query.Set("transport", "ws")
-	if len(payload) > 0 {
-		query.Set("payload", url.PathEscape(string(payload))) // Encode escapes it a second time, as the backend expects
-	}
-	u.RawQuery = query.Encode()
 	hidden := secretsOf(payload)
 	dialCtx, cancel := context.WithTimeout(ctx, l.opt.Timeout)
 	defer cancel()
-	ws, res, err := websocket.Dial(dialCtx, u.String(), &websocket.DialOptions{HTTPClient: l.client}) //nolint:bodyclose // Dial closes it
+	ws, res, err := websocket.Dial(dialCtx, l.request("ws", payload), &websocket.DialOptions{HTTPClient: l.client}) //nolint:bodyclose // Dial closes it
 	switch {
 	case err == nil:
 		ws.SetReadLimit(maxMessage)
@@ -65,10 +52,23 @@ func (l *Log) dial(ctx context.Context, payload json.RawMessage) (*socket, error
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case res != nil && res.StatusCode != http.StatusSwitchingProtocols:
-		return nil, l.refusedDial(res, hidden)
+		return nil, l.refusedHTTP(res, hidden)
 	default:
 		return nil, l.unreachable(err, hidden)
 	}
+}
+
+// request is the address of a request over a transport, with the payload in it.
+func (l *Log) request(transport string, payload json.RawMessage) string {
+	u := *l.url
+	query := u.Query()
+	query.Set("storeId", string(l.opt.StoreID))
+	query.Set("transport", transport)
+	if len(payload) > 0 {
+		query.Set("payload", url.PathEscape(string(payload))) // Encode escapes it a second time, as the backend expects
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // payload asks for the sync payload.

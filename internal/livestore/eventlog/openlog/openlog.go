@@ -1,5 +1,5 @@
 // Package openlog opens an event log by its URL: file:PATH is a client's log on disk, dump:PATH what
-// `livestore sync export` wrote, sync-cf:URL a store of a sync backend, postgres:DSN the table of a store. [Auth] gets
+// `livestore sync export` wrote, sync-cf:URL and sync-cf+http:URL a store of a sync backend, postgres:DSN the table of a store. [Auth] gets
 // what a sync backend wants to know about who asks. It holds no knowledge of how any of them keeps its log.
 package openlog
 
@@ -24,7 +24,7 @@ import (
 )
 
 // hint says what a log's URL may be.
-const hint = "a log is file:PATH, dump:PATH, sync-cf:URL or postgres:DSN"
+const hint = "a log is file:PATH, dump:PATH, sync-cf:URL, sync-cf+http:URL or postgres:DSN"
 
 // Options says how a log is opened. The zero value is good for a file and a dump.
 type Options struct {
@@ -55,8 +55,8 @@ func Parse(s, base string) (URL, error) {
 		kind, path = "", s
 	}
 	switch Kind(kind) {
-	case SyncCF:
-		return parseSyncCF(path)
+	case SyncCF, SyncCFHTTP:
+		return parseSyncCF(Kind(kind), path)
 	case Postgres:
 		return parsePostgres(path)
 	case File, Dump, "":
@@ -124,9 +124,10 @@ func OpenAppender(ctx context.Context, u URL, opt Options) (eventlog.Appender, e
 		return nil, errs.Invalidf("which store? %s has many", u).Hintf("name one with --store")
 	}
 	switch u.Kind {
-	case SyncCF:
+	case SyncCF, SyncCFHTTP:
 		return appender(cflog.Open(ctx, cflog.Options{
 			URL: u.Address, StoreID: opt.StoreID, Payload: opt.Payload, HTTPClient: opt.HTTPClient, BackendID: opt.BackendID,
+			HTTP: u.Kind == SyncCFHTTP,
 		}))
 	case Postgres:
 		return appender(pglog.Open(ctx, pglog.Options{DSN: u.Address, StoreID: opt.StoreID, Table: u.Table}))

@@ -14,8 +14,10 @@ type Kind string
 const (
 	File     Kind = "file"     // a client's eventlog@6.db, or the folder that holds it
 	Dump     Kind = "dump"     // a file of `livestore sync export`
-	SyncCF   Kind = "sync-cf"  // a store of @livestore/sync-cf
+	SyncCF   Kind = "sync-cf"  // a store of @livestore/sync-cf, over WebSockets
 	Postgres Kind = "postgres" // the table of a store of @livestore/sync-electric
+
+	SyncCFHTTP Kind = "sync-cf+http" // a store of @livestore/sync-cf, over HTTP
 )
 
 // A URL says where a log is. Address may hold a password: print a URL with its String method, which has none.
@@ -23,14 +25,16 @@ type URL struct {
 	Kind Kind
 	// Path is the file of a File or a Dump; absolute, if the base of Parse was.
 	Path string
-	// Address is the http, https, ws or wss URL of a SyncCF, the postgres URL of a Postgres.
+	// Address is the http, https, ws or wss URL of a SyncCF or SyncCFHTTP, the postgres URL of a Postgres.
 	Address string
 	// Table is the table of a Postgres, or SCHEMA.TABLE; empty for the one that the store's id makes.
 	Table string
 }
 
 // Remote reports whether the log is reached over the network, where it is the store itself and others write to it.
-func (u URL) Remote() bool { return u.Kind == SyncCF || u.Kind == Postgres }
+func (u URL) Remote() bool { return u.syncCF() || u.Kind == Postgres }
+
+func (u URL) syncCF() bool { return u.Kind == SyncCF || u.Kind == SyncCFHTTP }
 
 // String returns the URL as it can be typed, without password and without what stands behind a question mark.
 func (u URL) String() string {
@@ -42,7 +46,7 @@ func (u URL) String() string {
 		if a.User != nil {
 			a.User = url.User(a.User.Username())
 		}
-		if u.Kind == SyncCF {
+		if u.syncCF() {
 			a.User = nil // a token may stand where a user is meant
 		}
 		a.RawQuery, a.Fragment = "", ""
@@ -57,14 +61,14 @@ func (u URL) String() string {
 // MarshalText returns String: so loggers and JSON get no password.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-func parseSyncCF(address string) (URL, error) {
+func parseSyncCF(kind Kind, address string) (URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ws" && u.Scheme != "wss", u.Host == "":
-		return URL{}, errs.Invalidf("sync-cf: wants the http, https, ws or wss URL of a sync backend").
-			Hintf("write sync-cf: and the URL that the app has for makeWsSync or makeHttpSync: sync-cf:https://sync.example.org")
+		return URL{}, errs.Invalidf("%s: wants the http, https, ws or wss URL of a sync backend", kind).
+			Hintf("write %[1]s: and the URL that the app has for makeWsSync or makeHttpSync: %[1]s:https://sync.example.org", kind)
 	}
-	return URL{Kind: SyncCF, Address: address}, nil
+	return URL{Kind: kind, Address: address}, nil
 }
 
 // parsePostgres reads postgres:postgres://…, and the short form postgres://….
