@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,6 +25,46 @@ func (l *Log) Append(ctx context.Context, batch []livestore.Event) error {
 	if err := checkNUL(batch); err != nil {
 		return err
 	}
+	for wait := firstWait; ; wait *= 2 {
+		err := l.appendOnce(ctx, batch, wait > firstWait)
+		var broke *brokenError
+		if !errors.As(err, &broke) {
+			return err
+		}
+		if wait > maxWait {
+			return broke.error
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+const (
+	// firstWait is before the first try after a connection broke; it doubles.
+	firstWait = 100 * time.Millisecond
+	// maxWait is before the last one: together they outlast a server's restart.
+	maxWait = 6400 * time.Millisecond
+)
+
+// A brokenError says that the connection broke before the COMMIT was sent: nothing is stored, and it may be tried again.
+type brokenError struct{ error }
+
+func (e *brokenError) Unwrap() error { return e.error }
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// appendOnce is Append in one transaction. again says that the server was there a moment ago.
+func (l *Log) appendOnce(ctx context.Context, batch []livestore.Event, again bool) error {
 	var tx pgx.Tx
 	err := l.run(ctx, func(conn *pgx.Conn) (err error) { // where this fails, nothing was sent yet
 		if tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}); err != nil {
@@ -32,14 +73,20 @@ func (l *Log) Append(ctx context.Context, batch []livestore.Event) error {
 		return nil
 	})
 	if err != nil {
+		if again && errs.CodeOf(err) == errs.Internal && ctx.Err() == nil { // it restarts
+			return &brokenError{err}
+		}
 		return err
 	}
 	if err := l.insert(ctx, tx, batch); err != nil {
+		if l.conn.IsClosed() && ctx.Err() == nil {
+			return &brokenError{err}
+		}
 		// A connection on which the rollback fails is closed, which is one as well.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 		defer cancel()
 		_ = tx.Rollback(rollback)
-		return l.behind(ctx, err)
+		return l.behind(ctx, batch, err)
 	}
 	if ctx.Err() != nil {
 		_ = l.conn.Close(ctx) // which rolls back
@@ -52,7 +99,7 @@ func (l *Log) Append(ctx context.Context, batch []livestore.Event) error {
 		if !refused(err) {
 			return &eventlog.AmbiguousError{Err: l.failed("commit", err)}
 		}
-		return l.behind(ctx, l.failed("commit", err))
+		return l.behind(ctx, batch, l.failed("commit", err))
 	}
 	return nil
 }
@@ -75,27 +122,34 @@ func (l *Log) insert(ctx context.Context, tx pgx.Tx, batch []livestore.Event) er
 		clients = append(clients, e.ClientID)
 		sessions = append(sessions, e.SessionID)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO `+l.table+` ("seqNum", "parentSeqNum", "name", "args", "clientId", "sessionId")
+	done, err := tx.Exec(ctx, `INSERT INTO `+l.table+` ("seqNum", "parentSeqNum", "name", "args", "clientId", "sessionId")
 		SELECT seq, parent, name, args::jsonb, client, session
 		FROM unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::text[]) AS e (seq, parent, name, args, client, session)`,
 		seqs, parents, names, args, clients, sessions)
 	if err != nil {
 		return l.orCause(ctx, l.failed("append to the log", err))
 	}
+	if n := done.RowsAffected(); n != int64(len(batch)) {
+		return errs.Refusedf("the table took %d of %d events", n, len(batch)).At("%s", l.place).
+			Hintf("nothing was stored; a trigger or a rule on the table leaves rows out: take it away, or exempt headgate's user")
+	}
 	return nil
 }
 
 // behind makes an AheadError of an error that says that a number is taken.
-func (l *Log) behind(ctx context.Context, err error) error {
+func (l *Log) behind(ctx context.Context, batch []livestore.Event, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || pg.Code != uniqueViolation {
 		return err
 	}
-	head, err := l.Head(ctx)
-	if err != nil {
+	switch head, e := l.Head(ctx); {
+	case e != nil:
 		return &eventlog.AheadError{Head: -1}
+	case head.Confirmed == batch[0].Parent.Global: // another constraint: it would be so for ever
+		return err
+	default:
+		return &eventlog.AheadError{Head: head.Confirmed}
 	}
-	return &eventlog.AheadError{Head: head.Confirmed}
 }
 
 // refused reports whether the error of a COMMIT says for certain that nothing was stored. pgconn.SafeToRetry is no help:
