@@ -264,7 +264,9 @@ func TestSyncBackendLog(t *testing.T) {
 	const head = "    log: sync-cf:%s\n    stores: [{id: demo}]\n    auth:\n      %s\n"
 	writeConfig(t, dir, fmt.Sprintf(head, address, `payload: {authToken: "${TOKEN}"}`))
 	s.sameLog(t, events)
-	s.follows(t, events[len(events)-1].Name, func() { fill(t, "sync-cf:"+address, "demo", payload, oneMore(events)) })
+	writeConfig(t, dir, strings.Replace(fmt.Sprintf(head, address, `payload: {authToken: "${TOKEN}"}`), "sync-cf:", "sync-cf+http:", 1))
+	s.sameLog(t, events)
+	s.follows(t, events[len(events)-1].Name, func() { fill(t, "sync-cf+http:"+address, "demo", payload, oneMore(events)) })
 
 	writeConfig(t, dir, fmt.Sprintf(head, address, `command: [sh, -c, 'echo "{\"payload\": {\"authToken\": \"$TOKEN\"}}"; test $HEADGATE_STORE = $1', auth]`))
 	out, _ := s.run(t, 0, "log", "tail", "--env", "prod", "-n", "1")

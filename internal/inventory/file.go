@@ -54,7 +54,7 @@ func (s Source) readCSV(f io.Reader, sink *sink) error {
 	r.ReuseRecord = true
 	head, err := r.Read()
 	if errors.Is(err, io.EOF) {
-		return errs.Invalidf("the inventory is empty").At("%s:1", s.File).Hintf("its first line names the columns: id,schema,log,region,state")
+		return errs.Invalidf("the inventory is empty").At("%s:1", s.File).Hintf("its first line names the columns: id,schema,log,region,state,idle")
 	}
 	if err != nil {
 		return s.csvError(err)

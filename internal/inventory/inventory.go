@@ -41,7 +41,8 @@ type Store struct {
 	Log    string // as it is written, empty where the row has none; it may hold a password
 	Region string
 	State  State
-	Row    int // see [Source.Place]
+	Idle   bool // nobody else writes to it
+	Row    int  // see [Source.Place]
 }
 
 // A Source is where the rows come from: one of File, SQL and Command.
@@ -89,7 +90,7 @@ func (s Source) Place(row int) string {
 }
 
 // Columns are what a row may have; only the first must be there.
-func Columns() []string { return []string{"id", "schema", "log", "region", "state"} }
+func Columns() []string { return []string{"id", "schema", "log", "region", "state", "idle"} }
 
 // A sink checks rows and hands them on.
 type sink struct {
@@ -140,7 +141,7 @@ func (s *sink) row(get func(column string) string, n int) error {
 	}
 	r := Store{
 		ID: livestore.StoreID(get("id")), Schema: s.word(get("schema")), Log: get("log"), Region: s.word(get("region")),
-		State: State(get("state")), Row: n,
+		State: State(get("state")), Idle: strings.HasPrefix(get("idle"), "t"), Row: n,
 	}
 	switch {
 	case r.ID == "":
@@ -152,6 +153,9 @@ func (s *sink) row(get func(column string) string, n int) error {
 		r.State = Active
 	case !slices.Contains(States(), r.State):
 		return errs.Invalidf("unknown state %q", r.State).At("%s", where()).Hintf("a state is active, hold or deleted")
+	}
+	if !slices.Contains([]string{"", "true", "false", "t", "f"}, get("idle")) { // Postgres writes t and f
+		return errs.Invalidf("idle is neither true nor false").At("%s", where())
 	}
 	if first, twice := s.seen[r.ID]; twice {
 		return errs.Invalidf("store %s is there twice", r.ID).At("%s", where()).Hintf("the first is %s", s.place(first))

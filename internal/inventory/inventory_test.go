@@ -109,6 +109,8 @@ func TestReadRefuses(t *testing.T) {
 		{"a bad id", file(t, "s.csv", "id\na/b\n"), "s.csv:2", `id "a/b" has other characters`},
 		{"a letter of another alphabet", file(t, "s.csv", "id\nä\n"), "s.csv:2", "has other characters"},
 		{"spaces", file(t, "s.csv", "id,region\na ,eu\n"), "s.csv:2", "column id has spaces around its value"},
+		{"an idle that is none", file(t, "s.csv", "id,idle\na,yes\n"), "s.csv:2", "idle is neither true nor false"},
+		{"a boolean", file(t, "s.json", `[{"id":"a","region":true}]`), "s.json: row 1", `column "region" is not a string`},
 		{"a state", file(t, "s.csv", "id,state\na,Active\n"), "s.csv:2", `unknown state "Active"`},
 		{"no text", file(t, "s.csv", "id,region\na,\x1b[31m\n"), "s.csv:2", "column region holds bytes that are no text"},
 		{"no UTF-8", file(t, "s.csv", "id,region\na,\xff\n"), "s.csv:2", "column region holds bytes that are no text"},
@@ -270,4 +272,18 @@ func postgres(t *testing.T, setup string) string {
 		}
 	})
 	return u.String()
+}
+
+func TestIdle(t *testing.T) {
+	for name, src := range map[string]inventory.Source{
+		"csv":      file(t, "s.csv", "id,idle\na,true\nb,false\nc,\n"),
+		"json":     file(t, "s.json", `[{"id":"a","idle":true},{"id":"b","idle":false},{"id":"c"}]`),
+		"yaml":     file(t, "s.yaml", "- {id: a, idle: true}\n- {id: b, idle: false}\n- {id: c}\n"),
+		"postgres": file(t, "p.csv", "id,idle\na,t\nb,f\nc,\n"), // as it writes a boolean
+	} {
+		got, err := read(t, src)
+		if err != nil || len(got) != 3 || !got[0].Idle || got[1].Idle || got[2].Idle {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
 }

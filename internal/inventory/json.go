@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"headgate/internal/errs"
 )
@@ -70,12 +71,21 @@ func object(dec *json.Decoder, n int, sink *sink) error {
 		if err := sink.columns(names, where); err != nil {
 			return err
 		}
-		var value *string
+		var value any
 		if err := in.Decode(&value); err != nil {
-			return errs.Invalidf("column %q is not a string", name).At("%s", where)
+			return err
 		}
-		if value != nil {
-			values[name] = *value
+		switch v := value.(type) {
+		case nil:
+		case string:
+			values[name] = v
+		case bool:
+			if name != "idle" {
+				return errs.Invalidf("column %q is not a string", name).At("%s", where)
+			}
+			values[name] = strconv.FormatBool(v)
+		default:
+			return errs.Invalidf("column %q is not a string", name).At("%s", where)
 		}
 	}
 	return sink.row(func(column string) string { return values[column] }, n)

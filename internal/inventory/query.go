@@ -24,7 +24,7 @@ func (s Source) query(ctx context.Context, sink *sink) error {
 		return s.sqlError(ctx, "can't begin a transaction", "run it again", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	const hint = "run it in psql: it is one SELECT, with the columns id and, where they are needed, schema, log, region and state"
+	const hint = "run it in psql: it is one SELECT, with the columns id and, where they are needed, schema, log, region, state and idle"
 	// The extended protocol, which takes one statement only: a second one could end the transaction.
 	rows, err := tx.Query(ctx, s.Query, pgx.QueryExecModeExec, pgx.QueryResultFormats{pgx.TextFormatCode})
 	if err != nil {

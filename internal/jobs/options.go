@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"time"
 
 	"headgate/internal/control"
 	"headgate/internal/errs"
@@ -13,6 +14,8 @@ type RunOptions struct {
 	// Drift bounds what a store may commit: so many events more than its preview found. Negative for no bound.
 	Drift float64 `json:"drift"` // as a share
 	Slack int64   `json:"slack"` // but at least so many
+	// Pace is the least time between two pushes to a store; nil for what the store has itself.
+	Pace *time.Duration `json:"pace,omitempty"` // in nanoseconds
 	// Allow are the findings that may pass, and Reason is why.
 	Allow  []string `json:"allow,omitempty"`
 	Reason string   `json:"reason,omitempty"`

@@ -196,6 +196,9 @@ func (w *storeWork) migrate(ctx context.Context, o RunOptions) (state control.St
 	if state, err := w.known(ctx, job.Log); state != "" || err != nil {
 		return state, err
 	}
+	if o.Pace != nil {
+		job.Pace = *o.Pace
+	}
 	job.Run, job.Fence, job.MaxEvents = w.run.ID, w.lease.Fence, o.bound(w.row.Expected)
 	job.Progress = func(committed, due int64) {
 		w.report(context.WithoutCancel(ctx), func(p *control.Progress) { p.Committed, p.Due = committed, due })

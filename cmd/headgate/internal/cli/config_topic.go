@@ -31,6 +31,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
           - {id: team-1, schema: main, region: eu}
           - {id: team-2, schema: main, log: "postgres:postgres://headgate:${PGPASS}@db.internal/app"}
           - {id: team-3, schema: main, state: hold}   # of active, hold, deleted; default: active
+          - {id: archive, schema: main, idle: true}   # no client writes to it: a migration needs no pace there
         auth:                       # what the app has as syncPayload: the same for all stores
           payload: {authToken: "${SYNC_TOKEN}"}
         pace: 500ms                 # default: the pause between two pushes to a store
@@ -60,6 +61,8 @@ live: log tail --follow asks again and again. An onPush that looks at context.pa
 
 What a migration appends to a client's log is pending until the client is online again. A copy of the log as it was, and
 the client's state files, go to eventlog@6.db.headgate-TIME beside it: the client rebuilds its state on its next start.
+headgate refuses a log that a client has open, and one of which that can't be seen (on Windows, and on macOS without lsof),
+unless --force-closed says that all its clients are stopped. In another container or on another machine it sees none.
 
 Instead of stores: an environment may name where they are listed: a file, a query of Postgres (which can't write), or a
 command, which runs in headgate.yaml's directory and prints a JSON array of objects, or one object per line:
@@ -69,7 +72,7 @@ command, which runs in headgate.yaml's directory and prints a JSON array of obje
           sql: {dsn: "postgres://headgate:${PGPASS}@db.internal/app", query: "SELECT tenant AS id, region FROM tenants"}
           command: [node, scripts/stores.mjs]
 
-Each row has an id, and where they are needed schema, log, region and state; other columns are errors. A schema may be
+Each row has an id, and where they are needed schema, log, region, state and idle; other columns are errors. A schema may be
 left out where the app has one, a log where the environment has one. There may be a million rows. headgate contacts no
 store that is not listed, since reading one creates it on the backend, and none on hold or deleted.
 

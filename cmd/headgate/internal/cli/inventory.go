@@ -125,7 +125,7 @@ func readInventory(ctx context.Context, cfg *config.Config, env config.Environme
 	f.place = func(i int) string { return src.Place(int(rows[i])) }
 	err := src.Read(ctx, func(row inv.Store) error {
 		s := config.Store{
-			ID: row.ID, Schema: row.Schema, Log: env.Log, Region: row.Region, State: config.StoreState(row.State),
+			ID: row.ID, Schema: row.Schema, Log: env.Log, Region: row.Region, State: config.StoreState(row.State), Idle: row.Idle,
 			Line: in.Line, // other messages name headgate.yaml
 		}
 		found, err := cfg.Schema(row.Schema)

@@ -79,7 +79,7 @@ func (a *app) openAppender(ctx context.Context, cfg *config.Config, env config.E
 		return nil, err
 	}
 	opt := l.options()
-	opt.Now = a.now
+	opt.Now, opt.ForceClosed = a.now, a.forceClosed
 	if l.url.Kind == openlog.File {
 		if opt.SchemaHash, err = schemaHashes(cfg, s.Schema); err != nil {
 			return nil, err

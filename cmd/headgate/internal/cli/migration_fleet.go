@@ -129,7 +129,7 @@ func (r *runner) fresh(within time.Duration) (*runner, error) {
 		return nil, err
 	}
 	r.app.inventories.forget(env.Name)
-	s.runner = &runner{app: r.app, cfg: cfg, env: env, launcher: r.launcher, run: r.run, jobs: r.jobs}
+	s.runner = &runner{app: r.app, cfg: cfg, env: env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs}
 	s.at = r.app.now()
 	return s.runner, nil
 }
@@ -170,7 +170,10 @@ func (r *runner) openStore(ctx context.Context, run control.Run, s config.Store)
 		return migrations.Job{}, nil, r.at(s, err)
 	}
 	j, err := r.job(storeTask{store: s}, p, log)
-	done = func() error { return errors.Join(log.Close(), os.RemoveAll(j.Dir)) }
+	done = func() error {
+		r.app.clientLogs.note(s.ID, log)
+		return errors.Join(log.Close(), os.RemoveAll(j.Dir))
+	}
 	if err != nil {
 		return j, nil, errors.Join(err, done())
 	}
@@ -200,6 +203,16 @@ func (r *runner) join(ctx context.Context, db *control.DB, run control.Run) erro
 			Hintf("cancel it, and begin another one").Then("headgate migration cancel" + tail)
 	case run.State == control.Cancelling:
 		return errs.New(errs.Stale, "run %s of %s is being cancelled", run.ID, p.Name).Then("headgate status --env " + r.env.Name)
+	}
+	if r.pace != nil {
+		o, err := jobs.ReadOptions(run)
+		if err != nil {
+			return err
+		}
+		if o.Pace == nil || *o.Pace != *r.pace {
+			return errs.New(errs.Stale, "run %s of %s is under way with another pace", run.ID, p.Name).
+				Hintf("it keeps the one that it began with: join it without --pace, or cancel it").Then("headgate migration cancel" + tail)
+		}
 	}
 	at := r.places()
 	n := 0
@@ -231,7 +244,7 @@ func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.St
 	if _, err := db.Sync(ctx, r.env.Name, inventory(all), by); err != nil {
 		return control.Run{}, err
 	}
-	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Allow: by.Allowed, Reason: by.Reason}
+	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Pace: r.pace, Allow: by.Allowed, Reason: by.Reason}
 	for _, w := range r.env.Waves {
 		o.Waves = append(o.Waves, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
 	}

@@ -252,15 +252,19 @@ func (r *runner) previewRows(m previewOf) [][]string {
 		}
 		rows = append(rows, []string{
 			string(s.Store), fmt.Sprint(s.Events), fmt.Sprint(s.Before), fmt.Sprint(s.Pushes), bytesText(s.Bytes),
-			r.paced(s.Pushes).String(), fmt.Sprintf("%d events, to e%d", s.Read, s.Head), outcome,
+			r.paced(s.Store, s.Pushes).String(), fmt.Sprintf("%d events, to e%d", s.Read, s.Head), outcome,
 		})
 	}
 	return rows
 }
 
-// paced is how long the pushes of one store take at the environment's pace, while nobody else writes.
-func (r *runner) paced(pushes int64) time.Duration {
-	return time.Duration(max(0, pushes-1)) * r.env.Pace
+// paced is how long the pushes of one store take at its pace, while nobody else writes.
+func (r *runner) paced(id livestore.StoreID, pushes int64) time.Duration {
+	pace := r.env.Pace
+	if i := slices.IndexFunc(r.stores, func(s config.Store) bool { return s.ID == id }); i >= 0 {
+		pace = r.paceOf(r.stores[i])
+	}
+	return time.Duration(max(0, pushes-1)) * pace
 }
 
 // writeEffects says what the events do to the rows, over all stores, and in each with samples.

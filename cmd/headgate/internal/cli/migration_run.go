@@ -43,7 +43,8 @@ type runner struct {
 	cfg      *config.Config
 	env      config.Environment
 	launcher script.Launcher
-	run      string // 8 hex digits that tell this run apart
+	pace     *time.Duration // of this run, nil for that of each store
+	run      string         // 8 hex digits that tell this run apart
 	jobs     int
 	seen     sight
 	mu       sync.Mutex // of plans, where several goroutines work
@@ -269,12 +270,20 @@ func (r *runner) each(ctx context.Context, label string, work func(context.Conte
 	return failed
 }
 
+// paceOf is the pause between two pushes to a store.
+func (r *runner) paceOf(s config.Store) time.Duration {
+	if r.pace != nil {
+		return *r.pace
+	}
+	return r.env.PaceOf(s)
+}
+
 // job makes a migration's job on a store, on a log that is open. The caller removes its directory.
 func (r *runner) job(t storeTask, p migrationPlan, log eventlog.Reader) (migrations.Job, error) {
 	j := migrations.Job{
 		Definition: p.Definition, Target: p.target, Store: t.store.ID, Log: log,
 		Launcher: r.launcher, Checkpoints: checkpointsOf(r.cfg), Run: r.run, Fence: 1, // a run's are the fleet's
-		Pace: r.env.Pace, Patience: patience, Now: r.app.now, Sleep: sleep, Jitter: jitter,
+		Pace: r.paceOf(t.store), Patience: patience, Now: r.app.now, Sleep: sleep, Jitter: jitter,
 		Progress: func(int64, int64) {},
 	}
 	var err error

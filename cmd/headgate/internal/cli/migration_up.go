@@ -26,7 +26,8 @@ func (a *app) migrationUpCommand() *cli.Command {
 		ArgsUsage: "[NAME]",
 		UsageText: "headgate migration up --env staging\n" +
 			"headgate migration up backfill_priority --env prod --store acme --yes\n" +
-			"headgate migration up --env prod --yes --format json",
+			"headgate migration up --env prod --yes --format json\n" +
+			"headgate migration up --env prod --store archive --pace 0ms --yes",
 		Description: `Previews first, asks, and then commits: batch by batch, at the environment's pace, slower while others write. It may
 be killed at any moment, run twice, or race with live clients: the log itself says what is there already, and each key
 gets one event. Run it again to go on.
@@ -37,6 +38,10 @@ could not read the events stops the run before it begins: where its clients woul
 
 The stores are taken in the waves of headgate.yaml (headgate help config), one wave after the other. A wave in which over
 2 % of the stores fail begins no more of them, unless it says on_error: continue.
+
+What is committed to a stopped client's log (file:) is pending until the client is online and syncs. A copy of the log as it
+was, and the client's state files, go to a backup, which is printed: the next start of the client rebuilds its state. A client that has its log open is refused; where that can't be seen (no
+lsof on macOS, Windows, a client in another container) stop all clients yourself, and say so with --force-closed.
 
 The run is kept in the environment's control database: an up that was killed is joined by the next one, workers
 (headgate worker) take part, and pause, resume and cancel reach it from anywhere. --only-failed goes on with the stores
@@ -54,6 +59,8 @@ func upFlags() []cli.Flag {
 	return migrationFlags(
 		&cli.BoolFlag{Name: "yes", Usage: "commit without asking"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "preview only"},
+		&cli.StringFlag{Name: "pace", Usage: "the pause between two pushes to a store in this run: `DURATION`; 0ms for none, where no client writes"},
+		&cli.BoolFlag{Name: "force-closed", Usage: "append to a client's log where it can't be seen whether the client is stopped: you know it is"},
 		&cli.StringFlag{Name: "wave", Usage: "only the stores of the wave `WAVE` of headgate.yaml"},
 		&cli.BoolFlag{Name: "detach", Usage: "begin the run and leave it to the workers"},
 		&cli.BoolFlag{Name: "only-failed", Usage: "go on with the stores that failed in the last run"},
@@ -68,7 +75,8 @@ type upReport struct {
 	Runs        []runReport   `json:"runs"` // one per migration
 	Committed   int64         `json:"committed"`
 	Failed      []failedStore `json:"failed"`
-	Allowed     string        `json:"allowed,omitempty"` // the reason that was given
+	ClientLogs  []clientLog   `json:"client_logs,omitempty"` // of stopped clients, that were appended to
+	Allowed     string        `json:"allowed,omitempty"`     // the reason that was given
 	NextActions []string      `json:"next_actions"`
 }
 
@@ -90,6 +98,12 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	r, err := a.upRunner(c)
 	if err != nil {
 		return err
+	}
+	a.forceClosed = c.Bool("force-closed")
+	if v := c.String("pace"); v != "" {
+		if err := r.setPace(v, c.Bool("only-failed")); err != nil {
+			return err
+		}
 	}
 	if name := c.String("wave"); name != "" {
 		if err := r.only(name); err != nil {
@@ -125,7 +139,9 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 		begin = r.retried
 	}
 	failed, err := r.inOrder(c, db, begin, &report)
+	report.ClientLogs = a.clientLogs.all()
 	if c.Context.Err() != nil {
+		writeClientLogs(a.stderr, report.ClientLogs)
 		return errs.New(errs.Interrupted, "stopped; %s committed, and each of them once", counted(report.Committed, "event")).
 			Hintf("the same command goes on from there").Then(again)
 	}
@@ -136,6 +152,19 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 		return errs.NotFoundf("no run has failed").Then(again)
 	}
 	return r.ended(report, failed, again, "headgate migration verify"+r.named(c))
+}
+
+// setPace takes --pace.
+func (r *runner) setPace(v string, onlyFailed bool) error {
+	pace, err := config.ParseDuration(v)
+	if err != nil {
+		return errs.Invalidf("--pace: %q is not a duration", v).Hintf("write a number and a unit: 500ms, 2s; 0ms for no pause")
+	}
+	if onlyFailed {
+		return errs.Invalidf("--pace does not go with --only-failed").Hintf("the run keeps the pace that it began with")
+	}
+	r.pace = &pace
+	return nil
 }
 
 // dryRun previews everything, and does no more.
@@ -379,6 +408,7 @@ func (r *runner) writeUp(w io.Writer, u upReport) error {
 	} else {
 		fmt.Fprintf(w, "\n%s committed\n", counted(u.Committed, "event"))
 	}
+	writeClientLogs(w, u.ClientLogs)
 	for _, n := range u.NextActions {
 		fmt.Fprintf(w, "next: %s\n", n)
 	}

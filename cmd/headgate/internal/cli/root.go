@@ -80,6 +80,8 @@ type app struct {
 	auths      auths            // towards the environments' sync backends
 
 	inventories inventories // the environments' stores
+	forceClosed bool        // the user's word that no client has its log open
+	clientLogs  clientLogs  // that this run appended to
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (string, bool), now func() time.Time) *app {

@@ -90,7 +90,8 @@ type Store struct {
 	Log    LogURL
 	Region string // may be empty
 	State  StoreState
-	Line   int // in headgate.yaml; of the inventory where that lists it
+	Idle   bool // nobody else writes to it: it needs no pace
+	Line   int  // in headgate.yaml; of the inventory where that lists it
 }
 
 // A Fleet says which releases are out there, until a census says it better.
@@ -158,6 +159,14 @@ func (c *Config) Environment(name string) (Environment, error) {
 		}
 	}
 	return Environment{}, unknown("environment", name, c.Path, all)
+}
+
+// PaceOf is the pause between two pushes to a store: none where nobody else writes.
+func (e Environment) PaceOf(s Store) time.Duration {
+	if s.Idle {
+		return 0
+	}
+	return e.Pace
 }
 
 // Store returns the store with this id.

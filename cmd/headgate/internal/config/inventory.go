@@ -42,6 +42,13 @@ func (d decoder) storeState(n *yaml.Node, path string, into *StoreState) error {
 	return nil
 }
 
+func (d decoder) boolean(n *yaml.Node, path string, into *bool) error {
+	if n = resolve(n); n.ShortTag() != "!!bool" || n.Decode(into) != nil {
+		return d.errorf(n, "%s is neither true nor false", path)
+	}
+	return nil
+}
+
 func (d decoder) inventory(n *yaml.Node, path string, c *Config, i *Inventory) error {
 	i.Line = n.Line
 	err := d.mapping(n, path, map[string]field{

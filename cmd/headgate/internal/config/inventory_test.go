@@ -59,10 +59,13 @@ func TestInventory(t *testing.T) {
 		`inventory: {command: []}`:                                                  "inventory.command is empty",
 		"stores: [{id: a, log: \"file:x\"}]\n    inventory: {file: a.csv}":          "environments.e has both stores and inventory",
 		"log: sync-cf:https://sync\n    stores: [{id: a, state: gone}]":             "",
+		"log: sync-cf:https://sync\n    stores: [{id: a, idle: maybe}]":             "",
 	} {
 		line := "5"
 		if strings.Contains(value, "gone") {
 			line, want = "6", `environments.e.stores[0].state: unknown state "gone"`
+		} else if strings.Contains(value, "maybe") {
+			line, want = "6", "environments.e.stores[0].idle is neither true nor false"
 		}
 		rejected(t, value, line, want)
 	}
@@ -104,5 +107,15 @@ func TestJWT(t *testing.T) {
 		`auth: {payload: {a: 1}, jwt: {key: "${SECRET}", alg: HS256}}`:              "must have one of payload, command and jwt",
 	} {
 		rejected(t, value, "5", want)
+	}
+}
+
+func TestPaceOf(t *testing.T) {
+	e, err := parseEnvironment("log: sync-cf:https://sync\n    pace: 2s\n    stores: [{id: a}, {id: b, idle: true}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := e.PaceOf(e.Stores[0]), e.PaceOf(e.Stores[1]); a != 2*time.Second || b != 0 {
+		t.Errorf("the pace is %s, and of an idle store %s", a, b)
 	}
 }

@@ -158,6 +158,7 @@ func (d decoder) stores(n *yaml.Node, path string, c *Config, e *Environment) er
 			}},
 			"region": d.textInto(&s.Region),
 			"state":  {read: func(n *yaml.Node, p string) error { return d.storeState(n, p, &s.State) }},
+			"idle":   {read: func(n *yaml.Node, p string) error { return d.boolean(n, p, &s.Idle) }},
 		}, "match")
 		if err != nil {
 			return err

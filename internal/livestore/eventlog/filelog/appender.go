@@ -47,7 +47,7 @@ type Appender struct {
 var _ eventlog.Appender = (*Appender)(nil)
 
 // OpenAppender opens the log at path, which is the file or the folder that holds it. It changes nothing yet. It is
-// errs.Refused while a client has the log open, where that can be seen (see openers), and also while the log
+// errs.Refused while a client has the log open, or where that can't be seen (see openers and Options.ForceClosed), and also while the log
 // changes; where a killed client left a journal, which only that client may roll back; and where a state is not
 // rebuilt from the log. The log of a client that never committed anything is good, a folder without a log is not:
 // it would have no client.
@@ -67,6 +67,9 @@ func OpenAppender(ctx context.Context, path string, opt Options) (_ *Appender, e
 	}
 	if opt.stage == nil {
 		opt.stage = func(string) {}
+	}
+	if opt.openers == nil {
+		opt.openers = openers
 	}
 	a := &Appender{path: path, opt: opt}
 	if err := a.stopped(ctx); err != nil {
@@ -188,9 +191,10 @@ func (a *Appender) Append(ctx context.Context, batch []livestore.Event) (err err
 	if err := a.setAside(ctx); err != nil {
 		return err
 	}
-	// From here on it takes milliseconds, and an answer is worth more than to be cut off.
+	// The lock is exclusive, so that a client that is started now reads the log's end before it, and is seen to have the
+	// log open, or after it. From here on it takes milliseconds, and an answer is worth more than to be cut off.
 	ctx = context.WithoutCancel(ctx)
-	db, err := open(a.path, "mode=rw&_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)")
+	db, err := open(a.path, "mode=rw&_txlock=exclusive&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)")
 	if err != nil {
 		return err
 	}

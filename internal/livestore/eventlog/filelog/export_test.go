@@ -35,3 +35,21 @@ func WithStages(opt Options, stage func(name string)) Options {
 	opt.stage = stage
 	return opt
 }
+
+// LsofOpeners are the processes that lsof says have a file open.
+func LsofOpeners(ctx context.Context, path string) (names []string, err error) {
+	all, err := lsofOpeners(ctx, path)
+	for _, o := range all {
+		names = append(names, o.name)
+	}
+	return names, err
+}
+
+// ErrCantTell says that this machine does not show who has a file open.
+var ErrCantTell = errCantTell
+
+// WithBlindness returns opt as on such a machine.
+func WithBlindness(opt Options) Options {
+	opt.openers = func(context.Context, string) ([]opener, error) { return nil, errCantTell }
+	return opt
+}

@@ -36,10 +36,14 @@ type Options struct {
 	// nil, like false, for [livestore.UnknownSchemaHash]. A client whose hash is another one says so in its log when
 	// it rebuilds, and goes on.
 	SchemaHash func(event string) (int64, bool)
+	// ForceClosed is the user's word that no client has the log open, where an Appender can't see that. One that is seen
+	// is refused all the same.
+	ForceClosed bool
 	// Now is the clock that names an Appender's backups. An Appender needs it.
 	Now func() time.Time
 
-	stage func(name string) // a test looks at the files in the midst of an Append
+	stage   func(name string) // a test looks at the files in the midst of an Append
+	openers func(ctx context.Context, path string) ([]opener, error)
 }
 
 // A Reader reads a log as it was when it was opened. It implements [eventlog.Reader].

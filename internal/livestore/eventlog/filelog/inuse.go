@@ -2,6 +2,7 @@ package filelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,14 @@ func (a *Appender) notOpen(ctx context.Context) error {
 	var held []opener
 	for range int(quiet/retryEvery) / 5 {
 		var err error
-		if held, err = openers(ctx, a.path); err != nil {
+		held, err = a.opt.openers(ctx, a.path)
+		switch {
+		case errors.Is(err, errCantTell) && a.opt.ForceClosed:
+			return nil
+		case errors.Is(err, errCantTell):
+			return errs.Refusedf("it can't be seen on this machine whether a client has the log open").At("%s", a.path).Because(err).
+				Hintf("install lsof; or stop every client of this log and say so with --force-closed")
+		case err != nil:
 			return err
 		}
 		if len(held) == 0 {

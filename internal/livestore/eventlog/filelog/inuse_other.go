@@ -1,8 +1,8 @@
-//go:build !linux && !darwin
+//go:build !linux
 
 package filelog
 
 import "context"
 
-// openers returns nothing: this system is not asked, so only changes of the file tell that a client runs.
-func openers(context.Context, string) ([]opener, error) { return nil, nil }
+// openers returns the other processes that have the file at path open, or errCantTell.
+func openers(ctx context.Context, path string) ([]opener, error) { return lsofOpeners(ctx, path) }

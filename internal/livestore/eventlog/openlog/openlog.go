@@ -40,6 +40,8 @@ type Options struct {
 	// SchemaHash returns LiveStore's hash of an event's argument schema, which stands beside each event of a client's
 	// log: schema.Event has it. Without it, and for false, headgate appends as a client that does not know the event.
 	SchemaHash func(event string) (int64, bool)
+	// ForceClosed is the user's word that no client has its log open, see [filelog.Options].
+	ForceClosed bool
 	// Now is the clock. Who appends to a client's log needs it: the backup is named by the time.
 	Now func() time.Time
 	// HTTPClient makes the connections to a sync backend; nil for one with the system's proxy and certificates.
@@ -115,7 +117,7 @@ func OpenAppender(ctx context.Context, u URL, opt Options) (eventlog.Appender, e
 		if opt.Now == nil {
 			return nil, errs.New(errs.Internal, "a client's log is opened to append to it, and there is no clock")
 		}
-		return appender(filelog.OpenAppender(ctx, u.Path, filelog.Options{SchemaHash: opt.SchemaHash, Now: opt.Now}))
+		return appender(filelog.OpenAppender(ctx, u.Path, filelog.Options{SchemaHash: opt.SchemaHash, Now: opt.Now, ForceClosed: opt.ForceClosed}))
 	case Dump:
 		return nil, errs.Refusedf("a dump can't be appended to: nobody syncs with it").At("%s", u).
 			Hintf("name the store's sync backend or database: sync-cf:URL or postgres:DSN")
