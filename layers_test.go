@@ -30,10 +30,11 @@ func layers() map[string][]string {
 		"cmd/headgate/internal/discover": {"internal/errs"},
 		"cmd/headgate/internal/suggest":  {},
 
-		"corrective":    domain, // corrective, migrations and rollout never import each other
-		"migrations":    domain,
-		"rollout":       domain,
-		"rollout/ofrep": append([]string{"rollout"}, domain...),
+		"corrective":      domain, // corrective, migrations and rollout never import each other
+		"migrations":      domain,
+		"rollout":         domain,
+		"rollout/ofrep":   append([]string{"rollout"}, domain...),
+		"rollout/observe": {"internal/errs"},
 
 		"planner": {"internal/livestore/schema", "internal/livestore", "internal/errs"},
 

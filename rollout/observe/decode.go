@@ -1,0 +1,141 @@
+package observe
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"headgate/internal/errs"
+)
+
+// Limits of what is accepted. Lengths are in bytes.
+const (
+	MaxBody    = 256 << 10
+	MaxBatch   = 100
+	MaxStoreID = 256
+	MaxClient  = 512
+	MaxName    = 256
+	MaxCount   = 1_000_000
+)
+
+const version = 1
+
+// DecodeReports reads a batch of the sync backend and how many reports it had to drop.
+func DecodeReports(body []byte, at time.Time) ([]Observation, int64, error) {
+	var in struct {
+		Version int   `json:"version"`
+		Dropped int64 `json:"dropped"`
+		Reports []struct {
+			StoreID  string `json:"storeId"`
+			Schema   string `json:"schema"`
+			ClientID string `json:"clientId"`
+			Release  string `json:"release"`
+			Kind     Kind   `json:"kind"`
+			Count    int64  `json:"count"`
+		} `json:"reports"`
+	}
+	if err := decode(body, &in); err != nil {
+		return nil, 0, err
+	}
+	if err := checkBatch(in.Version, in.Dropped, len(in.Reports)); err != nil {
+		return nil, 0, err
+	}
+	out := make([]Observation, len(in.Reports))
+	for i, r := range in.Reports {
+		out[i] = Observation{Kind: r.Kind, StoreID: r.StoreID, Schema: r.Schema, ClientID: r.ClientID, Release: r.Release, Count: r.Count, At: at}
+		if err := out[i].check(i, Pull, Push, Refused); err != nil {
+			return nil, 0, err
+		}
+	}
+	return out, in.Dropped, nil
+}
+
+// DecodeTelemetry reads a batch of one app's helper and how many items it had to drop.
+func DecodeTelemetry(body []byte, at time.Time) ([]Observation, int64, error) {
+	var in struct {
+		Version  int    `json:"version"`
+		Dropped  int64  `json:"dropped"`
+		StoreID  string `json:"storeId"`
+		Schema   string `json:"schema"`
+		ClientID string `json:"clientId"`
+		Release  string `json:"release"`
+		Items    []struct {
+			Kind  Kind   `json:"kind"`
+			Event string `json:"event"`
+			Count int64  `json:"count"`
+		} `json:"items"`
+	}
+	if err := decode(body, &in); err != nil {
+		return nil, 0, err
+	}
+	if err := checkBatch(in.Version, in.Dropped, len(in.Items)); err != nil {
+		return nil, 0, err
+	}
+	out := make([]Observation, len(in.Items))
+	for i, item := range in.Items {
+		out[i] = Observation{
+			Kind: item.Kind, StoreID: in.StoreID, Schema: in.Schema, ClientID: in.ClientID, Release: in.Release,
+			Event: item.Event, Count: item.Count, At: at,
+		}
+		if err := out[i].check(i, Started, Flag, UnknownEvent, Materializer, OpenFailed, MustUpdate); err != nil {
+			return nil, 0, err
+		}
+		names := slices.Contains([]Kind{Flag, UnknownEvent, Materializer}, item.Kind)
+		if names == (item.Event == "") {
+			return nil, 0, errs.Invalidf("item %d: %s has an event's name, or should not have one", i, item.Kind)
+		}
+	}
+	return out, in.Dropped, nil
+}
+
+// decode reads one JSON document that has no more than v knows.
+func decode(body []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return errs.Invalidf("the body is not what is expected here").Because(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errs.Invalidf("something follows the JSON document")
+	}
+	return nil
+}
+
+func checkBatch(v int, dropped int64, n int) error {
+	switch {
+	case v != version:
+		return errs.Invalidf("version %d is not %d", v, version)
+	case dropped < 0:
+		return errs.Invalidf("dropped is negative")
+	case n < 1 || n > MaxBatch:
+		return errs.Invalidf("a batch has 1 to %d observations, not %d", MaxBatch, n)
+	}
+	return nil
+}
+
+func (o Observation) check(i int, kinds ...Kind) error {
+	switch {
+	case !slices.Contains(kinds, o.Kind):
+		return errs.Invalidf("observation %d: kind is none that may come here", i)
+	case !isName(o.StoreID, MaxStoreID):
+		return errs.Invalidf("observation %d: storeId is missing, too long or no plain text", i)
+	case !isName(o.ClientID, MaxClient):
+		return errs.Invalidf("observation %d: clientId is missing, too long or no plain text", i)
+	case !isName(o.Release, MaxName), !isName(o.Schema, MaxName):
+		return errs.Invalidf("observation %d: release or schema is missing, too long or no plain text", i)
+	case o.Event != "" && !isName(o.Event, MaxName):
+		return errs.Invalidf("observation %d: event is too long or no plain text", i)
+	case o.Count < 1 || o.Count > MaxCount:
+		return errs.Invalidf("observation %d: count is outside 1 to %d", i, MaxCount)
+	}
+	return nil
+}
+
+func isName(s string, most int) bool {
+	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}

@@ -1,0 +1,11 @@
+// Package observe receives over HTTP who is out there: the reports of the wrapped sync backend (which client, on which
+// release, pulled from or pushed to which store) and the app helper's telemetry (events it did not know, materializers
+// that threw, stores that did not open). It decodes strictly, bounds everything, stamps the time of receipt, and hands
+// the observations to an Observer.
+//
+//	POST /v1/reports    from the Worker      Reports
+//	POST /v1/telemetry  from the apps        Telemetry
+//	GET  /v1/floor      for the Worker       Floor
+//
+// It stores nothing, decides nothing about a rollout, and knows no tokens: who may send is a function that is passed in.
+package observe

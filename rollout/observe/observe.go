@@ -1,0 +1,53 @@
+package observe
+
+import (
+	"context"
+	"time"
+)
+
+// Kind is what was observed.
+type Kind string
+
+// From the sync backend, which is the authority on who is out there.
+const (
+	Pull    Kind = "pull"    // the client read the store, or is connected to it and gets what is pushed
+	Push    Kind = "push"    // the client wrote to the store
+	Refused Kind = "refused" // the client is below the floor and was turned away before it could read
+)
+
+// From the app's helper.
+const (
+	Started      Kind = "started"       // the app opened the store
+	Flag         Kind = "flag"          // the app asked for the version of an event to emit
+	UnknownEvent Kind = "unknown_event" // a pulled event that the release does not know
+	Materializer Kind = "materializer"  // a materializer threw
+	OpenFailed   Kind = "open_failed"   // createStore was rejected
+	MustUpdate   Kind = "must_update"   // the app learned that it is below the floor
+)
+
+// None stands for a clientId, release or schema that the client did not say.
+const None = "none"
+
+// An Observation is one thing that was seen of one client of one store, Count times.
+type Observation struct {
+	Kind     Kind
+	StoreID  string
+	Schema   string
+	ClientID string
+	Release  string
+	// Event is the event's name for UnknownEvent, Materializer and Flag, "" otherwise.
+	Event string
+	Count int64
+	// At is when this server received it: what a client says about time does not count.
+	At time.Time
+}
+
+// An Observer stores observations.
+type Observer interface {
+	// Observe stores a batch, whole or not at all. The same observation may come twice: a sender that got no answer
+	// sends it again. An error is answered with 503, and the sender tries later.
+	Observe(ctx context.Context, batch []Observation) error
+}
+
+// Loss is told how many observations a sender had to drop before a batch, by "worker" or "app".
+type Loss func(sender string, dropped int64)

@@ -1,0 +1,162 @@
+package observe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headgate/rollout/observe"
+)
+
+type stored struct {
+	batch []observe.Observation
+	err   error
+}
+
+func (s *stored) Observe(_ context.Context, batch []observe.Observation) error {
+	s.batch = append(s.batch, batch...)
+	return s.err
+}
+
+var received = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func receiver(s *stored) observe.Receiver {
+	return observe.Receiver{
+		Observer: s,
+		Now:      func() time.Time { return received },
+		Authorize: func(r *http.Request) (func(string) bool, error) {
+			if observe.Bearer(r) != "secret" {
+				return nil, errors.New("no")
+			}
+			return func(store string) bool { return store != "foreign" }, nil
+		},
+	}
+}
+
+const report = `{"version":1,"dropped":3,"reports":[{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`
+
+const telemetry = `{"version":1,"dropped":0,"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`
+
+func post(h http.Handler, token, contentType, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", contentType)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestReceives(t *testing.T) {
+	s := &stored{}
+	rc := receiver(s)
+	var lost int64
+	rc.Lost = func(_ string, n int64) { lost += n }
+	for _, w := range []*httptest.ResponseRecorder{
+		post(rc.Reports(), "secret", "application/json", report),
+		post(rc.Telemetry(), "secret", "application/json; charset=utf-8", telemetry),
+	} {
+		if w.Code != http.StatusAccepted {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	ann := observe.Observation{Kind: observe.Pull, StoreID: "s", Schema: "main", ClientID: "ann", Release: "1.1.0", Count: 2, At: received}
+	skipped := ann
+	skipped.Kind, skipped.Event, skipped.Count = observe.UnknownEvent, "v2.TodoCreated", 4
+	if diff := cmp.Diff([]observe.Observation{ann, skipped}, s.batch); diff != "" || lost != 3 {
+		t.Errorf("lost %d\n%s", lost, diff)
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	many := strings.Repeat(`{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":1},`, observe.MaxBatch+1)
+	for name, c := range map[string]struct {
+		token, contentType, body string
+		telemetry                bool
+		want                     int
+	}{
+		"wrong token":    {token: "guess", body: report, want: http.StatusUnauthorized},
+		"not JSON":       {contentType: "text/plain", body: report, want: http.StatusUnsupportedMediaType},
+		"foreign store":  {body: strings.Replace(report, `"s"`, `"foreign"`, 1), want: http.StatusForbidden},
+		"too long":       {body: strings.Repeat(" ", observe.MaxBody+1) + report, want: http.StatusRequestEntityTooLarge},
+		"time":           {body: strings.Replace(report, `"count":2`, `"count":2,"at":"2030-01-01"`, 1), want: http.StatusBadRequest},
+		"two documents":  {body: report + report, want: http.StatusBadRequest},
+		"version":        {body: strings.Replace(report, `"version":1`, `"version":2`, 1), want: http.StatusBadRequest},
+		"empty":          {body: `{"version":1,"reports":[]}`, want: http.StatusBadRequest},
+		"too many":       {body: `{"version":1,"reports":[` + strings.TrimSuffix(many, ",") + `]}`, want: http.StatusBadRequest},
+		"kind":           {body: strings.Replace(report, `"pull"`, `"started"`, 1), want: http.StatusBadRequest},
+		"count":          {body: strings.Replace(report, `"count":2`, `"count":0`, 1), want: http.StatusBadRequest},
+		"dropped":        {body: strings.Replace(report, `"dropped":3`, `"dropped":-1`, 1), want: http.StatusBadRequest},
+		"long name":      {body: strings.Replace(report, "ann", strings.Repeat("n", observe.MaxClient+1), 1), want: http.StatusBadRequest},
+		"control":        {body: strings.Replace(report, "ann", `a\u0007`, 1), want: http.StatusBadRequest},
+		"no store":       {body: strings.Replace(report, `"s"`, `""`, 1), want: http.StatusBadRequest},
+		"app as backend": {telemetry: true, body: strings.Replace(telemetry, "unknown_event", "pull", 1), want: http.StatusBadRequest},
+		"no event":       {telemetry: true, body: strings.Replace(telemetry, "v2.TodoCreated", "", 1), want: http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &stored{}
+			rc := receiver(s)
+			h := rc.Reports()
+			if c.telemetry {
+				h = rc.Telemetry()
+			}
+			if c.token == "" {
+				c.token = "secret"
+			}
+			if c.contentType == "" {
+				c.contentType = "application/json"
+			}
+			if w := post(h, c.token, c.contentType, c.body); w.Code != c.want || len(s.batch) != 0 {
+				t.Errorf("%d %s, want %d; stored %d", w.Code, w.Body, c.want, len(s.batch))
+			}
+		})
+	}
+	w := post(receiver(&stored{err: errors.New("disk full")}).Reports(), "secret", "application/json", report)
+	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "disk") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestFloor(t *testing.T) {
+	h := observe.Floor(receiver(nil).Authorize, func(context.Context) (map[string]string, error) {
+		return map[string]string{"main": "1.1.0"}, nil
+	})
+	for token, want := range map[string]int{"secret": http.StatusOK, "guess": http.StatusUnauthorized} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/floor", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want || want == http.StatusOK && w.Body.String() != "{\"floors\":{\"main\":\"1.1.0\"}}\n" {
+			t.Errorf("%s: %d %s", token, w.Code, w.Body)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(report))
+	f.Add([]byte(telemetry))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for name, decode := range map[string]func([]byte, time.Time) ([]observe.Observation, int64, error){
+			"reports": observe.DecodeReports, "telemetry": observe.DecodeTelemetry,
+		} {
+			batch, dropped, err := decode(body, received)
+			if err != nil {
+				continue
+			}
+			if len(batch) == 0 || len(batch) > observe.MaxBatch || dropped < 0 {
+				t.Errorf("%s: %d observations, %d dropped", name, len(batch), dropped)
+			}
+			for _, o := range batch {
+				if o.StoreID == "" || o.ClientID == "" || o.Release == "" || o.Count < 1 || len(o.StoreID)+len(o.ClientID)+len(o.Release) > 2000 || !o.At.Equal(received) {
+					t.Error(name, fmt.Sprintf("%+v", o))
+				}
+			}
+		}
+	})
+}
