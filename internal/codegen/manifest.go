@@ -29,6 +29,8 @@ type Manifest struct {
 	Version int `yaml:"version"`
 	// Schemas is by the schema's name in headgate.yaml.
 	Schemas map[string]Schema `yaml:"schemas"`
+	// Worker is the wrapper of the app's sync backend, nil where the app has none.
+	Worker *Worker `yaml:"worker,omitempty"`
 }
 
 // A Schema is what one generated file is rendered from.
@@ -45,6 +47,9 @@ type Schema struct {
 	LiveStore string `yaml:"livestore"`
 	// Bumps says why each epoch came to be, oldest first. It may have gaps: an epoch can come from another branch.
 	Bumps []Bump `yaml:"bumps,omitempty"`
+	// Release is the version that the app says it is, towards the sync backend and the flags: that of its schema. "" leaves
+	// the part of the generated file out that says it.
+	Release string `yaml:"release,omitempty"`
 	// Marker is the event that says that a migration ran, nil where the app has none.
 	Marker     *Marker    `yaml:"marker,omitempty"`
 	Migrations Migrations `yaml:"migrations,omitempty"`
@@ -160,6 +165,12 @@ func yamlError(err error) error {
 // Validate reports the first rule that m breaks, as an [errs.Invalid] error.
 func (m *Manifest) Validate() error {
 	files := map[string]string{}
+	if m.Worker != nil {
+		if err := m.Worker.validate(); err != nil {
+			return errs.Invalidf("worker: %s", err)
+		}
+		files[m.Worker.File] = "worker"
+	}
 	for _, name := range m.Names() {
 		s := m.Schemas[name]
 		if err := s.validate(); err != nil {
@@ -176,11 +187,10 @@ func (m *Manifest) Validate() error {
 var moduleName = regexp.MustCompile(`^[@\w][\w./-]*$`)
 
 func (s Schema) validate() error {
+	if err := checkFile(s.File); err != nil {
+		return err
+	}
 	switch {
-	case s.File == "" || !filepath.IsLocal(filepath.FromSlash(s.File)):
-		return fmt.Errorf("file %q is not a path inside the app", s.File)
-	case !strings.HasSuffix(s.File, ".ts"):
-		return fmt.Errorf("file %q is not a TypeScript file", s.File)
 	case s.Epoch < 0 || s.Epoch > MaxEpoch:
 		return fmt.Errorf("epoch %d is outside 0 to %d", s.Epoch, MaxEpoch)
 	case !slices.Contains([]ImportStyle{ImportTS, ImportJS, ImportNone}, s.Imports):
@@ -189,6 +199,9 @@ func (s Schema) validate() error {
 		return fmt.Errorf("effect %q is not a module name", s.Effect)
 	case storageFormat(s.LiveStore) == 0:
 		return fmt.Errorf("livestore %q is not a version that headgate was proven with; it is %s", s.LiveStore, LiveStoreVersion)
+	}
+	if err := checkRelease(s.Release); err != nil {
+		return err
 	}
 	for i, b := range s.Bumps {
 		if b.Epoch < 1 || b.Epoch > s.Epoch || i > 0 && b.Epoch <= s.Bumps[i-1].Epoch {
@@ -199,6 +212,17 @@ func (s Schema) validate() error {
 		return err
 	}
 	return s.Migrations.validate(s.Marker)
+}
+
+// checkFile holds the path of a generated file against what it may be.
+func checkFile(file string) error {
+	switch {
+	case file == "" || !filepath.IsLocal(filepath.FromSlash(file)):
+		return fmt.Errorf("file %q is not a path inside the app", file)
+	case !strings.HasSuffix(file, ".ts"):
+		return fmt.Errorf("file %q is not a TypeScript file", file)
+	}
+	return nil
 }
 
 // Names returns the names of the schemas, sorted.

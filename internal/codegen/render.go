@@ -18,6 +18,9 @@ var sources embed.FS
 // sections are the parts of the schema's generated file, in order. Each is TypeScript with a few __NAME__ places.
 func (s Schema) sections() []string {
 	parts := []string{"head.ts", "body.ts", "startup.ts"}
+	if s.Release != "" {
+		parts = append(parts, "release.ts", "report.ts")
+	}
 	if s.hasReadyMarker() {
 		parts = append(parts, "marker.ts")
 	}
@@ -82,11 +85,17 @@ func Render(m *Manifest, name string) ([]byte, error) {
 		"__CLIENT_MIGRATIONS__", s.Migrations.script(s.Marker),
 		"__MARKER_EVENT__", quote(marker.Event),
 		"__MARKER_TABLE__", quote(marker.Table),
+		"__RELEASE__", quote(s.Release),
+		"__SCHEMA__", quote(name),
 		"__EPOCH__", strconv.Itoa(s.Epoch),
 		"__EFFECT__", s.Effect,
 		"__STORAGE_FORMAT__", strconv.Itoa(storageFormat(s.LiveStore)),
 	).Replace(body.String())
-	return fmt.Appendf(nil, headLines+"%s", ManifestPath, name, s.Epoch, digest(name, s.Epoch, text), text), nil
+	return withHead(name, s.Epoch, text), nil
+}
+
+func withHead(name string, epoch int, text string) []byte {
+	return fmt.Appendf(nil, headLines+"%s", ManifestPath, name, epoch, digest(name, epoch, text), text)
 }
 
 // ManifestPath is where the manifest lies, relative to the directory of headgate.yaml.

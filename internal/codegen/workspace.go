@@ -129,7 +129,7 @@ const (
 
 // A File is a generated file: what it should hold, and what is there.
 type File struct {
-	Schema string
+	Schema string // "" for the Worker's
 	Path   string // absolute
 	Want   []byte
 	Status Status
@@ -142,7 +142,11 @@ func (w Workspace) File(m *Manifest, name string) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	f := File{Schema: name, Path: filepath.Join(w.Dir, filepath.FromSlash(m.Schemas[name].File)), Want: want}
+	return compare(File{Schema: name, Path: filepath.Join(w.Dir, filepath.FromSlash(m.Schemas[name].File)), Want: want})
+}
+
+// compare reads what stands in the place of f.
+func compare(f File) (File, error) {
 	have, err := os.ReadFile(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Status = Missing
@@ -153,7 +157,7 @@ func (w Workspace) File(m *Manifest, name string) (File, error) {
 	}
 	f.Found = Inspect(have)
 	switch {
-	case strings.ReplaceAll(string(have), "\r\n", "\n") == string(want):
+	case strings.ReplaceAll(string(have), "\r\n", "\n") == string(f.Want):
 		f.Status = Current
 	case f.Found.Conflict:
 		f.Status = Stale

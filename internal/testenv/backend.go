@@ -15,8 +15,8 @@ import (
 
 // Backend starts the sync backend of examples/todo, the real one on workerd, with no store in it, and ends it with
 // the test. It returns the address and the authToken that it wants. Other tokens are refused. It skips the test where
-// node or the backend's npm packages are missing.
-func Backend(t testing.TB) (url, token string) {
+// node or the backend's npm packages are missing. More settings are NAME=value, see the backend's start.mjs.
+func Backend(t testing.TB, settings ...string) (url, token string) {
 	t.Helper()
 	const how = "run `npm ci --prefix examples/todo/backend`"
 	dir := filepath.Join(Root(t), "examples", "todo", "backend")
@@ -38,7 +38,7 @@ func Backend(t testing.TB) (url, token string) {
 	}
 	cmd := exec.Command(node, "start.mjs")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PORT=0", "SYNC_TOKEN="+token, "DATA_DIR="+data)
+	cmd.Env = append(append(os.Environ(), "PORT=0", "SYNC_TOKEN="+token, "DATA_DIR="+data), settings...)
 	cmd.Stderr = log
 	ownGroup(cmd)
 	stdout, err := cmd.StdoutPipe()

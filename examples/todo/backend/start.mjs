@@ -5,6 +5,7 @@
 //   PORT        default 8787; 0 takes a free one
 //   SYNC_TOKEN  what a client's authToken has to be (default "todo")
 //   DATA_DIR    where the stores lie, one SQLite file each, and what workerd runs (default .data here)
+//   HEADGATE_…  settings of src/headgate.worker.ts, handed on to it
 //
 // Prints "READY http://127.0.0.1:PORT" once it answers. SIGINT and SIGTERM end it.
 import { spawn } from 'node:child_process'
@@ -34,6 +35,7 @@ await build({
 })
 
 const quote = (text) => JSON.stringify(text)
+const settings = Object.entries(process.env).filter(([name]) => /^HEADGATE_(URL|TOKEN|FLOOR|FLOOR_UNKNOWN|FLOOR_MS|ADMIN_TOKEN|SAMPLE_MS)$/.test(name))
 const config = join(data, 'workerd.capnp')
 writeFileSync(
   config,
@@ -42,6 +44,7 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = ${quote(`127.0.0.1:${PORT}`)}, http = (), service = "worker")],
   services = [
     (name = "worker", worker = .worker),
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
     (name = "disk", disk = (path = ${quote(stores)}, writable = true)),
   ],
 );
@@ -54,7 +57,7 @@ const worker :Workerd.Worker = (
   bindings = [
     (name = "TODO_SYNC", durableObjectNamespace = "TodoSync"),
     (name = "SYNC_TOKEN", text = ${quote(SYNC_TOKEN)}),
-  ],
+${settings.map(([name, text]) => `    (name = ${quote(name)}, text = ${quote(text)}),\n`).join('')}  ],
 );
 `,
 )

@@ -13,19 +13,20 @@ const patience = 30_000
 
 /**
  * Opens a client. With url it syncs, and is handed out once it knows what the backend has up to head; without, it is
- * offline. Its files lie in dir/storeId.
+ * offline. Its files lie in dir/storeId. headgate is what headgate's helper adds to the sync payload.
  */
-export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0 }) => {
+export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId }) => {
   const { schema, events, tables, skippedEvents } = await loadRelease(version)
   const store = await createStorePromise({
     schema,
     storeId,
     disableDevtools: true,
     logLevel: LogLevel.None,
-    syncPayload: { authToken: token },
+    syncPayload: { authToken: token, ...(headgate === undefined ? {} : { headgate }) },
     adapter: makeAdapter({
       storage: { type: 'fs', baseDirectory: dir },
       clientId,
+      ...(sessionId === undefined ? {} : { sessionId }),
       sync: {
         ...(url === undefined ? {} : { backend: makeWsSync({ url }) }),
         onBackendIdMismatch: 'shutdown',

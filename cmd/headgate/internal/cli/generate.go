@@ -29,7 +29,11 @@ whose events are encrypted end to end it is the only way. --client-migration ren
 and each generate brings it up to date with the file. With a marker (--marker) it is recorded in a table of the app's
 state that a migration ran. examples/client-migrations.md has the whole story.
 
-Commit both files. --check is for CI: exit 3 when a file is not what the manifest renders. A file that was
+--worker FILE, with the module of the app's sync backend, writes headgate.worker.ts beside it. The backend imports
+LiveStore's functions from it, and so tells headgate which releases are out there. With --release the app says which
+release it is, in the sync payload and in each event's session. examples/worker.md has both.
+
+Commit what is written. --check is for CI: exit 3 when a file is not what the manifest renders. A file that was
 changed by hand is not written over (exit 7) without --force. examples/epoch.md tells the whole story.`
 
 func (a *app) generateCommand() *cli.Command {
@@ -39,9 +43,12 @@ func (a *app) generateCommand() *cli.Command {
 		Usage:       "write headgate.generated.ts, the part of headgate that runs in the app",
 		Description: generateHelp,
 		UsageText: "headgate generate\nheadgate generate --schema main --dry-run\nheadgate generate --check\n" +
+			"headgate generate --worker backend/src/worker.ts --release newest\n" +
 			"headgate generate --client-migration backfill_priority --marker v1.MigrationRan",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "schema", Usage: "only the store kind `SCHEMA`"},
+			&cli.StringFlag{Name: "worker", Usage: "wrap the sync backend: write headgate.worker.ts beside its module `FILE`"},
+			&cli.StringFlag{Name: "release", Usage: "let the app say that it is `VERSION`; newest takes the newest recorded release"},
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit 3 if a file is not what the manifest renders"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be written, write nothing"},
 			&cli.BoolFlag{Name: "force", Usage: "write over a file that was changed by hand"},
@@ -52,10 +59,11 @@ func (a *app) generateCommand() *cli.Command {
 
 // A generated is one file as `headgate generate` reports it.
 type generated struct {
-	Schema  string            `json:"schema"`
-	File    string            `json:"file"` // relative to headgate.yaml
+	Schema  string            `json:"schema,omitempty"` // none for the Worker's
+	File    string            `json:"file"`             // relative to headgate.yaml
 	Epoch   int               `json:"epoch"`
-	Status  codegen.Status    `json:"status"` // before the run
+	Release string            `json:"release,omitempty"` // what the app says it is
+	Status  codegen.Status    `json:"status"`            // before the run
 	Written bool              `json:"written"`
 	Import  string            `json:"import"` // what the schema's module writes
 	Notes   []codegen.Adapter `json:"adapters"`
@@ -71,6 +79,9 @@ func (a *app) generate(c *cli.Context) error {
 	check, dryRun := c.Bool("check"), c.Bool("dry-run")
 	if check && c.Bool("force") {
 		return errs.Invalidf("--check and --force exclude each other").Hintf("--check writes nothing")
+	}
+	if check && (c.String("worker") != "" || c.String("release") != "") {
+		return errs.Invalidf("--check writes nothing, so that it excludes flags that change the manifest")
 	}
 	if check && dryRun {
 		return errs.Invalidf("--check and --dry-run exclude each other").Hintf("both write nothing; --check sets the exit status")
@@ -103,14 +114,28 @@ func (a *app) generate(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if f.Status != codegen.Current {
-			bad++
-			if err := f.CheckOverwrite(); err != nil && !check && !c.Bool("force") {
-				errs.As(err).Then("headgate generate --schema " + s.Name + " --force")
-				return err
-			}
-		}
 		files, report = append(files, f), append(report, g)
+	}
+	g, f, err := a.renderWorker(c, w, m)
+	if err != nil {
+		return err
+	}
+	if f.Path != "" {
+		files, report = append(files, f), append(report, g)
+	}
+	for _, f := range files {
+		if f.Status == codegen.Current {
+			continue
+		}
+		bad++
+		if err := f.CheckOverwrite(); err != nil && !check && !c.Bool("force") {
+			only := ""
+			if f.Schema != "" {
+				only = " --schema " + f.Schema
+			}
+			errs.As(err).Then("headgate generate" + only + " --force")
+			return err
+		}
 	}
 	if !check && !dryRun {
 		if err := w.Save(m, files); err != nil {
@@ -160,6 +185,10 @@ func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manif
 	if err := a.applyMigrations(c.Context, cfg, changes, s.Name, &section, &g); err != nil {
 		return none, codegen.File{}, err
 	}
+	if err := w.RaiseRelease(s.Name, &section, c.String("release")); err != nil {
+		return none, codegen.File{}, err
+	}
+	g.Release = section.Release
 	m.Schemas[s.Name] = section
 	f, err := w.File(m, s.Name)
 	if err != nil {
@@ -190,7 +219,15 @@ func (a *app) writeGenerated(w io.Writer, report []generated, check, dryRun bool
 		case dryRun:
 			verb = "would be written (" + string(g.Status) + ")"
 		}
-		fmt.Fprintf(w, "%s: %s, epoch %d\n", g.File, verb, g.Epoch)
+		if g.Schema == "" {
+			writeWorker(w, g, verb, check)
+			continue
+		}
+		says := ""
+		if g.Release != "" {
+			says = ", release " + g.Release
+		}
+		fmt.Fprintf(w, "%s: %s, epoch %d%s\n", g.File, verb, g.Epoch, says)
 		if g.Status == codegen.Missing && !check {
 			fmt.Fprintf(w, "  in the schema's module:\n    %s\n    state: State.SQLite.makeState(withHeadgate({ tables, materializers }))\n", g.Import)
 		}

@@ -1,5 +1,6 @@
 // The todo app's sync backend: LiveStore's Durable Object behind one shared token.
-import { handleSyncRequest, makeDurableObject, matchSyncRequest } from '@livestore/sync-cf/cf-worker'
+// headgate's wrapper of @livestore/sync-cf/cf-worker: the same functions, and headgate learns who reads and writes.
+import { handleAdminRequest, handleSyncRequest, makeDurableObject, matchSyncRequest } from './headgate.worker.ts'
 
 type Env = { TODO_SYNC: unknown; SYNC_TOKEN: string }
 
@@ -30,6 +31,8 @@ export class TodoSync extends Base {
 export default {
   async fetch(request: any, env: Env, ctx: any) {
     if (new URL(request.url).pathname === '/healthz') return new Response('ok')
+    const answer = await handleAdminRequest({ request, env, syncBackendBinding: 'TODO_SYNC' })
+    if (answer !== undefined) return answer
     const searchParams = matchSyncRequest(request)
     if (searchParams === undefined) return new Response('not a sync request', { status: 404 })
     return handleSyncRequest({

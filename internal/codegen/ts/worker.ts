@@ -1,0 +1,481 @@
+/* eslint-disable */
+// biome-ignore-all lint: generated
+// @ts-ignore the runtime's own module: only an app with Cloudflare's types knows it
+import { env as bindings } from 'cloudflare:workers'
+import * as sync from '@livestore/sync-cf/cf-worker'
+
+// In place of '@livestore/sync-cf/cf-worker': the same functions with the same options, so that a backend is wrapped by
+// its import. They tell headgate's server which releases read and write each store, and turn away those below the floor.
+// Sync never waits for a report and never fails because of one.
+//
+//   HEADGATE_URL, HEADGATE_TOKEN   the server, and the secret that lets this Worker report to it; without both nothing is sent
+//   HEADGATE_FLOOR                 a floor beside the server's: 1.1.0, or main=1.1.0,notes=2.0.0; the higher one counts
+//   HEADGATE_FLOOR_UNKNOWN         open (default) or closed: what happens while no floor was ever heard from the server
+//   HEADGATE_ADMIN_TOKEN           switches the admin route on: 16 characters or more
+//   HEADGATE_FLOOR_MS              the server is asked for the floor once in this time: 10000
+//   HEADGATE_SAMPLE_MS             a client's pulls, and its pushes, are reported once in this time: 60000
+
+export { matchSyncRequest } from '@livestore/sync-cf/cf-worker'
+
+/** The start of each refusal. The app's helper looks for it, so it never changes. */
+const belowFloor = 'HEADGATE_BELOW_FLOOR'
+
+const setting = (name: string): string => {
+  const value = (bindings as { readonly [name: string]: unknown })[name]
+  return typeof value === 'string' ? value : ''
+}
+
+const reports = (): boolean => setting('HEADGATE_URL') !== '' && setting('HEADGATE_TOKEN') !== ''
+
+// ---- who it is
+
+type Who = {
+  readonly schema: string
+  readonly clientId: string
+  readonly release: string
+  /** headgate's own writers and LiveStore's tools say so: they are neither reported nor held to the floor. */
+  readonly tool: boolean
+}
+
+const short = (value: unknown, most: number): string =>
+  typeof value === 'string' && value !== '' && value.length <= most && !/[\u0000-\u001f\u007f]/.test(value) ? value : 'none'
+
+/** What the sync payload says; for a client without headgate's helper, what its events say. */
+const whoIs = (payload: any, event?: { readonly clientId?: unknown; readonly sessionId?: unknown }): Who => {
+  const said = typeof payload === 'object' && payload !== null ? payload.headgate : undefined
+  const stamp = /\.(\d+)-(\d+)-(\d+)(?:-([0-9A-Za-z-]+))?$/.exec(typeof event?.sessionId === 'string' ? event.sessionId : '')
+  const stamped = stamp === null ? 'none' : `${stamp[1]}.${stamp[2]}.${stamp[3]}${stamp[4] === undefined ? '' : `-${stamp[4]}`}`
+  const release = short(said?.release, 64)
+  const clientId = short(said?.clientId, 128)
+  return {
+    schema: short(said?.schema, 64),
+    clientId: clientId === 'none' ? short(event?.clientId, 128) : clientId,
+    release: release === 'none' ? stamped : release,
+    tool: short(said?.tool, 64) !== 'none',
+  }
+}
+
+// ---- reports
+
+type Kind = 'pull' | 'push' | 'refused'
+type Report = { readonly storeId: string; readonly schema: string; readonly clientId: string; readonly release: string; readonly kind: Kind; readonly count: number }
+type Background = { readonly waitUntil?: (promise: Promise<unknown>) => void } | undefined
+
+const most = { queued: 1000, batch: 100, sampled: 10_000 }
+const flushAfter = 1000
+const sampled = new Map<string, { count: number; at: number }>()
+let queue: Report[] = []
+let dropped = 0
+let failures = 0
+let notBefore = 0
+let armedUntil = 0
+
+const observe = (background: Background, storeId: string, who: Who, kind: Kind): void => {
+  try {
+    if (who.tool || storeId.length > 256 || !reports()) return
+    const now = Date.now()
+    const key = JSON.stringify([storeId, who.schema, who.clientId, who.release, kind])
+    const sample = sampled.get(key) ?? { count: 0, at: 0 }
+    sample.count++
+    if (now - sample.at >= Number(setting('HEADGATE_SAMPLE_MS') || 60_000)) {
+      if (queue.length >= most.queued) dropped++
+      else queue.push({ storeId, schema: who.schema, clientId: who.clientId, release: who.release, kind, count: sample.count })
+      sample.count = 0
+      sample.at = now
+    }
+    sampled.delete(key)
+    sampled.set(key, sample) // the one seen last stands last
+    if (sampled.size > most.sampled) sampled.delete(sampled.keys().next().value!)
+    // The timer dies with the request or the object that started it, so it counts for a while only.
+    if (queue.length === 0 || now < armedUntil || now < notBefore) return
+    armedUntil = now + flushAfter + 10_000
+    background?.waitUntil?.(wait(flushAfter).then(flush))
+  } catch {
+    // A report is never worth a sync.
+  }
+}
+
+const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+const flush = async (): Promise<void> => {
+  try {
+    while (queue.length > 0) {
+      const batch = queue.slice(0, most.batch)
+      queue = queue.slice(batch.length)
+      const lost = dropped
+      const answer = await ask('/v1/reports', { method: 'POST', body: JSON.stringify({ version: 1, dropped: lost, reports: batch }) })
+      if (answer.ok) {
+        dropped -= lost
+        failures = 0
+        continue
+      }
+      if ([400, 413, 422].includes(answer.status)) {
+        dropped += batch.length // it would be refused again
+        continue
+      }
+      const kept = batch.slice(0, most.queued - queue.length)
+      dropped += batch.length - kept.length
+      queue = [...kept, ...queue]
+      failures++
+      notBefore = Date.now() + Math.min(60_000, 1000 * 2 ** failures)
+      return
+    }
+  } finally {
+    armedUntil = 0
+  }
+}
+
+/** Asks headgate's server, for 5 seconds at most. A status of 0 is no answer. */
+const ask = async (path: string, request: { readonly method: string; readonly body?: string }): Promise<{ ok: boolean; status: number; text: string }> => {
+  try {
+    const response = await fetch(setting('HEADGATE_URL').replace(/\/$/, '') + path, {
+      ...request,
+      headers: { authorization: `Bearer ${setting('HEADGATE_TOKEN')}`, 'content-type': 'application/json' },
+      redirect: 'manual', // the token goes to this server alone
+      signal: AbortSignal.timeout(5000),
+    })
+    const length = Number(response.headers.get('content-length') ?? 0)
+    if (length > 65_536) {
+      await response.body?.cancel()
+      return { ok: false, status: response.status, text: '' }
+    }
+    return { ok: response.ok, status: response.status, text: await response.text() }
+  } catch {
+    return { ok: false, status: 0, text: '' }
+  }
+}
+
+// ---- the floor
+
+let known: ReadonlyMap<string, string> | undefined
+let knownSince = Number.NEGATIVE_INFINITY
+let askedAt = Number.NEGATIVE_INFINITY
+let unanswered = 0
+
+const floorIsDue = (): boolean => reports() && Date.now() - askedAt >= Math.min(300_000, Number(setting('HEADGATE_FLOOR_MS') || 10_000) * 2 ** unanswered)
+/** Nothing was heard for so long that a sync waits for the answer. */
+const floorIsStale = (): boolean => Date.now() - knownSince >= 60_000
+
+/** Brings the floor up to date in the background. Only where it is a minute old does a sync wait, half a second at most. */
+const freshFloor = async (background: Background): Promise<void> => {
+  if (!floorIsDue()) return
+  askedAt = Date.now()
+  const heard = ask('/v1/floor', { method: 'GET' }).then(({ ok, text }) => {
+    const floors = ok ? floorsOf(text) : undefined
+    unanswered = floors === undefined ? Math.min(unanswered + 1, 10) : 0
+    if (floors === undefined) return // the last one known goes on
+    known = floors
+    knownSince = Date.now()
+  })
+  background?.waitUntil?.(heard)
+  if (floorIsStale()) await Promise.race([heard, wait(500)])
+}
+
+const floorsOf = (text: string): ReadonlyMap<string, string> | undefined => {
+  try {
+    const floors = Object.entries(JSON.parse(text).floors as { readonly [schema: string]: unknown })
+    return floors.every(([, floor]) => typeof floor === 'string' && versionOf(floor) !== undefined) ? new Map(floors as [string, string][]) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const ownFloors = (): ReadonlyMap<string, string> =>
+  new Map(
+    setting('HEADGATE_FLOOR').split(',').filter((part) => part.trim() !== '').map((part) => {
+      const [schema, floor] = part.includes('=') ? part.split('=') : ['*', part]
+      return [schema!.trim(), floor!.trim()]
+    }),
+  )
+
+/** Why a client may not sync, or undefined. */
+const refusal = (who: Who): string | undefined => {
+  if (who.tool) return undefined
+  const closed = reports() && setting('HEADGATE_FLOOR_UNKNOWN') === 'closed'
+  if (known === undefined && closed) return 'HEADGATE_FLOOR_UNKNOWN: the floor is not known yet, try again'
+  let highest: string | undefined
+  for (const floors of [ownFloors(), known ?? new Map<string, string>()]) {
+    // A client that does not say which schema it is has to reach every floor: it may be any old build.
+    for (const [schema, floor] of floors) {
+      if (schema !== '*' && who.schema !== 'none' && schema !== who.schema) continue
+      if (highest === undefined || isBelow(highest, floor)) highest = floor
+    }
+  }
+  if (highest === undefined || !isBelow(who.release, highest)) return undefined
+  return `${belowFloor}: release ${who.release} is below the floor ${highest}: please update`
+}
+
+type Version = { readonly numbers: readonly number[]; readonly pre: readonly string[] }
+
+const versionOf = (text: string): Version | undefined => {
+  const parts = /^(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$/.exec(text)
+  return parts === null ? undefined : { numbers: parts.slice(1, 4).map(Number), pre: parts[4]?.split('.') ?? [] }
+}
+
+/** By semver's order; what is no version is below everything. */
+const isBelow = (text: string, than: string): boolean => {
+  const [a, b] = [versionOf(text), versionOf(than)]
+  if (b === undefined) return false
+  if (a === undefined) return true
+  for (let i = 0; i < 3; i++) if (a.numbers[i] !== b.numbers[i]) return a.numbers[i]! < b.numbers[i]!
+  if (a.pre.length === 0 || b.pre.length === 0) return a.pre.length > b.pre.length
+  for (let i = 0; i < Math.min(a.pre.length, b.pre.length); i++) {
+    const [x, y] = [a.pre[i]!, b.pre[i]!]
+    if (x === y) continue
+    const [n, m] = [/^\d+$/.test(x), /^\d+$/.test(y)]
+    return n && m ? Number(x) < Number(y) : n !== m ? n : x < y
+  }
+  return a.pre.length < b.pre.length
+}
+
+// ---- the Worker
+
+/** LiveStore's handleSyncRequest, with the floor behind the app's own validatePayload. */
+export const handleSyncRequest: typeof sync.handleSyncRequest = async (options) => {
+  const { storeId, payload } = options.searchParams
+  let refused: string | undefined
+  const response = await sync.handleSyncRequest({
+    ...options,
+    validatePayload: async (decoded, context) => {
+      await options.validatePayload?.(decoded, context)
+      await freshFloor(options.ctx)
+      const who = whoIs(payload) // as it came: a syncPayloadSchema may drop what it does not know
+      refused = refusal(who)
+      if (refused === undefined) return
+      observe(options.ctx, storeId, who, 'refused')
+      throw new Error(refused)
+    },
+  })
+  if (refused === undefined) return response
+  // Any page may read why: the helper asks from the app's own origin.
+  const headers = { ...(options.headers as Record<string, string> | undefined), 'content-type': 'text/plain', 'access-control-allow-origin': '*' }
+  return new Response(refused, { status: 400, headers }) as never
+}
+
+/** LiveStore's makeWorker, with the floor and the admin route. */
+export const makeWorker: typeof sync.makeWorker = (options) => {
+  const inner = sync.makeWorker(options)
+  return {
+    fetch: async (request, env, ctx) => {
+      const answer = await handleAdminRequest({ request, env, syncBackendBinding: options.syncBackendBinding })
+      if (answer !== undefined) return answer as never
+      const searchParams = sync.matchSyncRequest(request)
+      if (searchParams === undefined || request.method === 'OPTIONS') return inner.fetch(request, env, ctx)
+      const cors = {
+        'Access-Control-Allow-Origin': '*',
+        'Access-Control-Allow-Methods': 'GET, POST, OPTIONS',
+        'Access-Control-Allow-Headers': request.headers.get('Access-Control-Request-Headers') ?? '*',
+      }
+      return handleSyncRequest<any, any, any, any>({
+        request, searchParams, env, ctx,
+        syncBackendBinding: options.syncBackendBinding,
+        validatePayload: options.validatePayload,
+        syncPayloadSchema: options.syncPayloadSchema,
+        headers: options.enableCORS === true ? cors : {},
+      })
+    },
+  }
+}
+
+// ---- the Durable Object
+
+type State = {
+  readonly storage: { readonly sql: { exec: (sql: string, ...binds: unknown[]) => { toArray: () => any[] } }; readonly deleteAll: () => Promise<void> }
+  readonly getWebSockets: () => Socket[]
+  readonly waitUntil: (promise: Promise<unknown>) => void
+  readonly abort: (reason: string) => void
+}
+type Socket = {
+  readonly deserializeAttachment: () => unknown
+  readonly serializeAttachment: (value: unknown) => void
+  readonly close: (code: number, reason: string) => void
+}
+
+/** The objects that run in this isolate, by store: LiveStore's callbacks are not told which one calls. */
+const objects = new Map<string, WeakRef<State>>()
+
+const attachmentOf = (socket: Socket): any => {
+  try {
+    return JSON.parse(String(socket.deserializeAttachment()))
+  } catch {
+    return {}
+  }
+}
+
+/** Who is about to receive what is pushed: every open socket. Those that the floor has passed by are closed first. */
+const sweep = (state: State, storeId: string): void => {
+  for (const socket of state.getWebSockets()) {
+    try {
+      const attachment = attachmentOf(socket)
+      if ((attachment.pullRequestIds?.length ?? 0) === 0) continue
+      const who = whoIs(attachment.payload)
+      const reason = refusal(who)
+      observe(state, storeId, who, reason === undefined ? 'pull' : 'refused')
+      if (reason === undefined) continue
+      socket.serializeAttachment(JSON.stringify({ ...attachment, pullRequestIds: [] })) // nothing is broadcast to it any more
+      socket.close(4426, reason.slice(0, 120))
+    } catch {
+      // A socket that is closing already.
+    }
+  }
+}
+
+type Options = NonNullable<Parameters<typeof sync.makeDurableObject>[0]>
+type Callback = (message: any, context: any) => any
+
+const watched = (kind: 'pull' | 'push', app: Callback | undefined): Callback => (message, context) => {
+  const { storeId } = context
+  const state = objects.get(storeId)?.deref()
+  if (floorIsDue() && floorIsStale()) return freshFloor(state).then(() => watched(kind, app)(message, context))
+  // Over HTTP, LiveStore 0.4.0 leaves context.payload of a push empty, and the message has it.
+  const who = whoIs(context.payload ?? message.payload, message.batch?.[0])
+  const reason = refusal(who)
+  if (reason !== undefined) {
+    if (kind === 'push' && state !== undefined) sweep(state, storeId)
+    return Promise.reject(new Error(reason))
+  }
+  const seen = () => {
+    if (kind === 'push' && state !== undefined) sweep(state, storeId)
+    observe(state, storeId, who, kind)
+    if (state !== undefined) void freshFloor(state)
+  }
+  const result = app?.(message, context) // what the app refuses is not reported
+  if (result instanceof Promise) {
+    return result.then((value) => {
+      seen()
+      return value
+    })
+  }
+  seen()
+  return result
+}
+
+/** LiveStore's makeDurableObject, whose object tells who pulls and pushes and can be asked by the admin route. */
+export const makeDurableObject: typeof sync.makeDurableObject = (options?: Options) => {
+  const Base = sync.makeDurableObject({
+    ...options,
+    onPull: watched('pull', options?.onPull),
+    onPush: watched('push', options?.onPush),
+  }) as unknown as new (state: any, env: any) => any
+  const class_ = class extends Base {
+    constructor(state: State, env: unknown) {
+      super(state, env)
+      const { fetch, webSocketMessage } = this
+      let storeId: string | undefined
+      const here = (id: unknown) => {
+        if (storeId !== undefined || typeof id !== 'string') return
+        storeId = id
+        if (objects.size > most.sampled) objects.clear()
+        objects.set(id, new WeakRef(state))
+      }
+      this.fetch = (request: { readonly url: string }) => {
+        here(new URL(request.url).searchParams.get('storeId'))
+        return fetch.call(this, request)
+      }
+      // After it slept, the object is woken by a message.
+      if (webSocketMessage !== undefined) {
+        this.webSocketMessage = (socket: Socket, message: unknown) => {
+          if (storeId === undefined) here(attachmentOf(socket).storeId)
+          return webSocketMessage.call(this, socket, message)
+        }
+      }
+    }
+
+    headgateInfo(storeId: string) {
+      return infoOf(this['ctx'], storeId)
+    }
+
+    headgateExport(storeId: string, after: number, limit: number) {
+      const info = infoOf(this['ctx'], storeId)
+      if (!info.exists || options?.storage?._tag === 'd1') return { ...info, events: [] }
+      const events = (this['ctx'] as State).storage.sql
+        .exec(`SELECT * FROM "${eventTable(storeId)}" WHERE seqNum > ? ORDER BY seqNum LIMIT ?`, after, limit)
+        .toArray()
+        .map(({ args, ...event }) => ({ ...event, args: args === null ? null : JSON.parse(args) }))
+      return { ...info, events }
+    }
+
+    /** Forgets the store, if it still is the one that the caller looked at. Nothing is left of its events. */
+    async headgateReset(storeId: string, backendId: string, head: number) {
+      const info = infoOf(this['ctx'], storeId)
+      if (options?.storage?._tag === 'd1') return { done: false, why: 'the events lie in D1, which this object does not own', info }
+      if (!info.exists || info.backendId !== backendId || info.head !== head) return { done: false, why: 'the store is not what it was', info }
+      await (this['ctx'] as State).storage.deleteAll()
+      return { done: true, info }
+    }
+
+    /** Ends the object, which keeps the head and the backend id in memory; its sockets end too. */
+    headgateRestart() {
+      ;(this['ctx'] as State).abort('headgate: the store was reset')
+    }
+  }
+  return class_ as never
+}
+
+const eventTable = (storeId: string) => `eventlog_7_${storeId.replace(/[^a-zA-Z0-9]/g, '_')}`
+
+const infoOf = (state: State, storeId: string) => {
+  const { sql } = state.storage
+  const there = sql.exec(`SELECT 1 FROM sqlite_master WHERE name = 'context_7'`).toArray().length > 0
+  const row = there ? sql.exec('SELECT currentHead, backendId FROM context_7 WHERE storeId = ?', storeId).toArray()[0] : undefined
+  return {
+    storeId,
+    exists: row !== undefined,
+    head: Number(row?.currentHead ?? 0),
+    backendId: String(row?.backendId ?? ''),
+    sockets: state.getWebSockets().length,
+  }
+}
+
+// ---- the admin route
+
+const sha256 = async (text: string) => new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
+
+/** In a time that tells nothing about where two texts differ. */
+const same = async (a: string, b: string): Promise<boolean> => {
+  const [x, y] = [await sha256(a), await sha256(b)]
+  let differ = 0
+  for (let i = 0; i < x.length; i++) differ |= x[i]! ^ y[i]!
+  return differ === 0
+}
+
+/**
+ * `POST /headgate/admin/info|export|reset`, for headgate. Undefined for other requests, and for all while no
+ * HEADGATE_ADMIN_TOKEN is set. A Worker with a fetch of its own asks it first; makeWorker above does.
+ */
+export const handleAdminRequest = async ({ request, env, syncBackendBinding }: { request: any; env: any; syncBackendBinding: PropertyKey }): Promise<Response | undefined> => {
+  const path = new URL(request.url).pathname
+  const secret = setting('HEADGATE_ADMIN_TOKEN')
+  if (!path.startsWith('/headgate/admin/') || secret.length < 16) return undefined
+  const say = (status: number, body: unknown) => Response.json(body, { status, headers: { 'cache-control': 'no-store' } })
+  const [, token = ''] = /^Bearer (.+)$/.exec(request.headers.get('authorization') ?? '') ?? []
+  if (!(await same(token, secret))) return say(401, { error: 'the admin token is missing or wrong' })
+  if (request.method !== 'POST') return say(405, { error: 'use POST' })
+  if (Number(request.headers.get('content-length') ?? 0) > 4096) return say(413, { error: 'the body is too long' })
+  let body: any
+  try {
+    body = JSON.parse(await request.text())
+  } catch {
+    return say(400, { error: 'the body is not JSON' })
+  }
+  const storeId = body?.storeId
+  if (typeof storeId !== 'string' || !/^[\w-]{1,256}$/.test(storeId)) return say(400, { error: 'storeId is missing or is none' })
+  const namespace = env[syncBackendBinding]
+  const object = namespace.get(namespace.idFromName(storeId))
+  switch (path) {
+    case '/headgate/admin/info':
+      return say(200, await object.headgateInfo(storeId))
+    case '/headgate/admin/export': {
+      const { after = 0, limit = 1000 } = body
+      const whole = Number.isSafeInteger(after) && after >= 0 && Number.isSafeInteger(limit) && limit >= 1 && limit <= 1000
+      return whole ? say(200, await object.headgateExport(storeId, after, limit)) : say(400, { error: 'after is 0 or more, limit is 1 to 1000' })
+    }
+    case '/headgate/admin/reset': {
+      if (typeof body.backendId !== 'string' || !Number.isSafeInteger(body.head)) return say(400, { error: 'a reset names the backendId and the head that info gave' })
+      const result = await object.headgateReset(storeId, body.backendId, body.head)
+      if (result.done) await object.headgateRestart().catch(() => undefined) // the call that ends the object always fails
+      return say(result.done ? 200 : 409, result)
+    }
+  }
+  return say(404, { error: 'no such operation' })
+}

@@ -1,0 +1,464 @@
+package codegen_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"headgate/internal/testenv"
+	"headgate/rollout/observe"
+)
+
+// headgateServer stands where headgate's server will: the real handlers, and a memory.
+type headgateServer struct {
+	*httptest.Server
+	mu    sync.Mutex
+	seen  []observe.Observation
+	floor map[string]string
+}
+
+const workerToken = "the-token-of-the-worker"
+
+func startHeadgate(t *testing.T) *headgateServer {
+	t.Helper()
+	s := &headgateServer{}
+	authorize := func(r *http.Request) (func(string) bool, error) {
+		if observe.Bearer(r) != workerToken {
+			return nil, errors.New("no")
+		}
+		return func(string) bool { return true }, nil
+	}
+	rc := observe.Receiver{Observer: s, Authorize: authorize, Now: time.Now}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/reports", rc.Reports())
+	mux.Handle("/v1/telemetry", rc.Telemetry())
+	mux.Handle("/v1/floor", observe.Floor(authorize, func(context.Context) (map[string]string, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.floor, nil
+	}))
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *headgateServer) Observe(_ context.Context, batch []observe.Observation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, batch...)
+	return nil
+}
+
+func (s *headgateServer) setFloor(floor map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.floor = floor
+}
+
+// await waits until an observation of the kind, client and release is there, and returns it.
+func (s *headgateServer) await(t *testing.T, kind observe.Kind, client, release string) observe.Observation {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; pause(t) {
+		s.mu.Lock()
+		i := slices.IndexFunc(s.seen, func(o observe.Observation) bool {
+			return o.Kind == kind && o.ClientID == client && o.Release == release
+		})
+		all := slices.Clone(s.seen)
+		s.mu.Unlock()
+		if i >= 0 {
+			return all[i]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s of %s on %s came, but %+v", kind, client, release, all)
+		}
+	}
+}
+
+// pause is between two looks at a condition.
+func pause(t *testing.T) {
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-t.Context().Done():
+	}
+}
+
+// A member is a real LiveStore client, see examples/todo/scripts/member.mjs.
+type member struct {
+	t   *testing.T
+	in  io.WriteCloser
+	out *bufio.Reader
+	end func()
+}
+
+type memberState struct {
+	Confirmed, Local, Pending int
+	Connected                 bool
+	Todos                     []string
+}
+
+func openMember(t *testing.T, options map[string]any) (*member, memberState) {
+	t.Helper()
+	app := testenv.Example(t, "todo")
+	arg, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "scripts/member.mjs", string(arg))
+	cmd.Dir = app
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m := &member{t: t, in: in, out: bufio.NewReader(out)}
+	m.end = sync.OnceFunc(func() {
+		in.Close()
+		_ = cmd.Wait() // it may have been ended with the test
+		if t.Failed() {
+			t.Logf("%v: %s", options, stderr.String())
+		}
+	})
+	t.Cleanup(m.end)
+	return m, m.read()
+}
+
+func (m *member) read() memberState {
+	m.t.Helper()
+	line, err := m.out.ReadBytes('\n')
+	var s memberState
+	if err == nil {
+		err = json.Unmarshal(line, &s)
+	}
+	if err != nil {
+		m.t.Fatalf("the client said %q: %v", line, err)
+	}
+	return s
+}
+
+func (m *member) do(command string) memberState {
+	m.t.Helper()
+	if _, err := io.WriteString(m.in, command+"\n"); err != nil {
+		m.t.Fatal(err)
+	}
+	return m.read()
+}
+
+func (m *member) until(what string, holds func(memberState) bool) memberState {
+	m.t.Helper()
+	for deadline := time.Now().Add(40 * time.Second); ; pause(m.t) {
+		s := m.do("{}")
+		if holds(s) {
+			return s
+		}
+		if time.Now().After(deadline) {
+			m.t.Fatalf("%s: %+v", what, s)
+		}
+	}
+}
+
+func says(client, release string) map[string]any {
+	return map[string]any{"schema": "main", "clientId": client, "release": release}
+}
+
+func TestWorkerReports(t *testing.T) {
+	t.Parallel()
+	server := startHeadgate(t)
+	address, token := testenv.Backend(t, "HEADGATE_URL="+server.URL, "HEADGATE_TOKEN="+workerToken)
+	client := func(name string, more map[string]any) map[string]any {
+		o := map[string]any{"version": "1.1.0", "dir": t.TempDir(), "storeId": "s", "clientId": name, "url": address, "token": token}
+		for k, v := range more {
+			o[k] = v
+		}
+		return o
+	}
+	ann, _ := openMember(t, client("ann", map[string]any{"headgate": says("ann", "1.1.0")}))
+	ann.do(`{"commit":["a","from ann"]}`)
+	ann.do(`{"head":1}`)
+	if o := server.await(t, observe.Push, "ann", "1.1.0"); o.StoreID != "s" || o.Schema != "main" || o.Count != 1 || o.At.IsZero() {
+		t.Errorf("the push was reported as %+v", o)
+	}
+	server.await(t, observe.Pull, "ann", "1.1.0")
+
+	// A client of an old build only reads, and says nothing of itself.
+	old, _ := openMember(t, client("old", nil))
+	if s := old.do(`{"head":1}`); !slices.Equal(s.Todos, []string{"a"}) {
+		t.Errorf("the old client has %v", s.Todos)
+	}
+	server.await(t, observe.Pull, observe.None, observe.None)
+	// When it writes, its events tell who it is, and where they are stamped also the release.
+	old.do(`{"commit":["b","from old"]}`)
+	server.await(t, observe.Push, "old", observe.None)
+	stamped, _ := openMember(t, client("zoe", map[string]any{"sessionId": "static.1-0-0"}))
+	stamped.do(`{"commit":["c","from zoe"]}`)
+	server.await(t, observe.Push, "zoe", "1.0.0")
+
+	// headgate's own writers are left out, and so is who has no token.
+	tool, _ := openMember(t, client("tool", map[string]any{"headgate": map[string]any{"tool": "headgate"}}))
+	tool.do(`{"commit":["d","from a tool"]}`)
+	tool.do(`{"head":4}`)
+	if status, body := pull(t, address, "s", map[string]any{"authToken": "guess", "headgate": says("mallory", "9.0.0")}); status != http.StatusBadRequest {
+		t.Errorf("a wrong token: %d %s", status, body)
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	for _, o := range server.seen {
+		if o.ClientID == "tool" || o.ClientID == "mallory" {
+			t.Errorf("reported %+v", o)
+		}
+	}
+}
+
+// pull reads a store over HTTP with the sync payload given.
+func pull(t *testing.T, address, store string, payload map[string]any) (status int, body string) {
+	t.Helper()
+	return call(t, address, store, "SyncHttpRpc.Pull", payload, map[string]any{"cursor": map[string]any{"_tag": "None"}})
+}
+
+func call(t *testing.T, address, store, tag string, payload, more map[string]any) (status int, body string) {
+	t.Helper()
+	said, err := json.Marshal(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := url.Values{"storeId": {store}, "transport": {"http"}, "payload": {url.PathEscape(string(said))}}
+	more["storeId"], more["payload"] = store, payload
+	message, err := json.Marshal(map[string]any{"_tag": "Request", "id": "0", "tag": tag, "payload": more, "headers": []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post(address+"/?"+query.Encode(), "application/json", bytes.NewReader(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+func TestWorkerFloor(t *testing.T) {
+	t.Parallel()
+	server := startHeadgate(t)
+	address, token := testenv.Backend(t, "HEADGATE_URL="+server.URL, "HEADGATE_TOKEN="+workerToken, "HEADGATE_FLOOR_MS=200", "HEADGATE_SAMPLE_MS=100")
+	dir := t.TempDir()
+	client := func(name, version, dir string) map[string]any {
+		return map[string]any{"version": version, "dir": dir, "storeId": "s", "clientId": name, "url": address, "token": token, "headgate": says(name, version)}
+	}
+	old, _ := openMember(t, client("old", "1.0.0", dir))
+	old.do(`{"commit":["1","before"]}`)
+	old.do(`{"head":1}`)
+	fresh, _ := openMember(t, client("new", "1.1.0", t.TempDir()))
+	fresh.do(`{"head":1}`)
+
+	// The old client is connected when the floor rises. It must not get what is pushed from then on.
+	server.setFloor(map[string]string{"main": "1.1.0"})
+	for deadline := time.Now().Add(20 * time.Second); ; pause(t) { // any sync makes the Worker ask
+		if _, body := pull(t, address, "other", map[string]any{"authToken": token, "headgate": says("probe", "1.0.0")}); strings.HasPrefix(body, "HEADGATE_BELOW_FLOOR: release 1.0.0 is below the floor 1.1.0") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the floor never came")
+		}
+	}
+	fresh.do(`{"commit":["2","above the floor"]}`)
+	fresh.do(`{"head":2}`)
+	old.until("it is turned away", func(s memberState) bool { return !s.Connected })
+	server.await(t, observe.Refused, "old", "1.0.0")
+
+	// It goes on offline, and nothing of it is lost.
+	if s := old.do(`{"commit":["3","while refused"]}`); s.Pending != 1 || s.Confirmed != 1 || !slices.Equal(s.Todos, []string{"1", "3"}) {
+		t.Errorf("refused, the old client has %+v", s)
+	}
+	old.end()
+	upgraded, _ := openMember(t, client("old", "1.1.0", dir))
+	if s := upgraded.do(`{"head":3}`); s.Pending != 0 || !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
+		t.Errorf("upgraded, it has %+v", s)
+	}
+	if s := fresh.do(`{"head":3}`); !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
+		t.Errorf("the other client has %+v", s)
+	}
+
+	// The server goes: the last floor known goes on.
+	server.Close()
+	if status, body := pull(t, address, "s", map[string]any{"authToken": token}); status != http.StatusBadRequest || !strings.HasPrefix(body, "HEADGATE_BELOW_FLOOR: release none") {
+		t.Errorf("without a server: %d %s", status, body)
+	}
+	if status, body := pull(t, address, "s", map[string]any{"authToken": token, "headgate": says("x", "1.1.0")}); status != http.StatusOK {
+		t.Errorf("without a server, above the floor: %d %s", status, body)
+	}
+}
+
+// Whatever headgate's server does, sync goes on as without one.
+func TestWorkerNeverBlocksSync(t *testing.T) {
+	hang := make(chan struct{})
+	servers := map[string]http.HandlerFunc{
+		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"garbage": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "<html>", strings.Repeat("\x00garbage", 1000))
+		},
+		"slow": func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-hang:
+			case <-r.Context().Done():
+			}
+		},
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+	}
+	measure := func(t *testing.T, settings ...string) (p50, p99 time.Duration) {
+		address, token := testenv.Backend(t, settings...)
+		var took []time.Duration
+		for i := range 120 {
+			payload := map[string]any{"authToken": token, "headgate": says(fmt.Sprint("c", i), "1.0.0")}
+			event := map[string]any{"name": "v1.X", "args": map[string]any{}, "seqNum": i + 1, "parentSeqNum": i, "clientId": "c", "sessionId": "s"}
+			began := time.Now()
+			status, body := call(t, address, "s", "SyncHttpRpc.Push", payload, map[string]any{"batch": []any{event}, "backendId": map[string]any{"_tag": "None"}})
+			if status != http.StatusOK || !strings.Contains(body, `"Success"`) {
+				t.Fatalf("push %d: %d %s", i, status, body)
+			}
+			if i >= 20 { // the first ones load code
+				took = append(took, time.Since(began))
+			}
+		}
+		slices.Sort(took)
+		return took[len(took)/2], took[len(took)*99/100]
+	}
+	base, base99 := measure(t)
+	t.Logf("no server: p50 %v, p99 %v", base, base99)
+	settings := map[string]string{"down": "http://127.0.0.1:1"}
+	for name, h := range servers {
+		s := httptest.NewServer(h)
+		t.Cleanup(s.Close)
+		settings[name] = s.URL
+	}
+	t.Cleanup(func() { close(hang) }) // before the servers are closed
+	settings["healthy"] = startHeadgate(t).URL
+	for name, address := range settings {
+		t.Run(name, func(t *testing.T) {
+			p50, p99 := measure(t, "HEADGATE_URL="+address, "HEADGATE_TOKEN="+workerToken, "HEADGATE_SAMPLE_MS=1")
+			t.Logf("p50 %v, p99 %v", p50, p99)
+			if p50 > 3*base+20*time.Millisecond {
+				t.Errorf("a push takes %v, without a server %v", p50, base)
+			}
+		})
+	}
+}
+
+func TestWorkerAdmin(t *testing.T) {
+	t.Parallel()
+	const secret = "an-admin-token-of-the-test"
+	address, token := testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
+	admin := func(operation, token string, body any) (int, map[string]any) {
+		t.Helper()
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/headgate/admin/"+operation, bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		answer := map[string]any{}
+		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, answer
+	}
+	store := map[string]any{"storeId": "s"}
+	if status, info := admin("info", secret, store); status != http.StatusOK || info["exists"] != false {
+		t.Errorf("a store that nobody opened: %d %v", status, info)
+	}
+	ann := map[string]any{"version": "1.1.0", "dir": t.TempDir(), "storeId": "s", "clientId": "ann", "url": address, "token": token}
+	m, _ := openMember(t, ann)
+	m.do(`{"commit":["a","one"]}`)
+	m.do(`{"head":1}`)
+	for _, wrong := range []string{"", "guess", secret + "x", strings.ToUpper(secret)} {
+		if status, _ := admin("reset", wrong, store); status != http.StatusUnauthorized {
+			t.Errorf("token %q: %d", wrong, status)
+		}
+	}
+	_, info := admin("info", secret, store)
+	if info["head"] != 1.0 || info["sockets"] != 1.0 || info["backendId"] == "" {
+		t.Fatalf("info: %v", info)
+	}
+	if _, export := admin("export", secret, map[string]any{"storeId": "s", "after": 0}); len(export["events"].([]any)) != 1 {
+		t.Errorf("export: %v", export)
+	}
+	for _, body := range []map[string]any{
+		{"storeId": "s"}, {"storeId": "s", "backendId": "other", "head": 1}, {"storeId": "s", "backendId": info["backendId"], "head": 0}, {"storeId": "../s"},
+	} {
+		if status, answer := admin("reset", secret, body); status != http.StatusBadRequest && status != http.StatusConflict {
+			t.Errorf("reset %v: %d %v", body, status, answer)
+		}
+	}
+	if status, answer := admin("reset", secret, map[string]any{"storeId": "s", "backendId": info["backendId"], "head": 1}); status != http.StatusOK {
+		t.Fatalf("reset: %d %v", status, answer)
+	}
+	m.end()
+	ann["dir"] = t.TempDir()
+	again, s := openMember(t, ann)
+	if s.Confirmed != 0 {
+		t.Errorf("after the reset a new client has %+v", s)
+	}
+	again.do(`{"commit":["b","anew"]}`)
+	again.do(`{"head":1}`)
+	if _, after := admin("info", secret, store); after["backendId"] == info["backendId"] || after["head"] != 1.0 {
+		t.Errorf("after the reset: %v, before %v", after, info)
+	}
+
+	off, _ := testenv.Backend(t)
+	res, err := http.Post(off+"/headgate/admin/info", "application/json", strings.NewReader(`{"storeId":"s"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("without a secret the route answers %d", res.StatusCode)
+	}
+}
+
+// The backend with the wrapper compiles against LiveStore's and Cloudflare's types.
+func TestWorkerTypes(t *testing.T) {
+	t.Parallel()
+	app := testenv.Example(t, "todo")
+	config := filepath.Join(t.TempDir(), "tsconfig.json")
+	src := filepath.Join(app, "backend", "src", "worker.ts")
+	text := fmt.Sprintf(`{"compilerOptions":{"target":"ES2023","lib":["ES2023"],"module":"ESNext","moduleResolution":"bundler","types":[],"typeRoots":[],
+		"strict":true,"noUnusedLocals":true,"noUnusedParameters":true,"noImplicitReturns":true,"noEmit":true,"allowImportingTsExtensions":true,
+		"verbatimModuleSyntax":true,"skipLibCheck":true},"files":[%q,%q]}`,
+		src, filepath.Join(app, "backend", "node_modules", "@cloudflare", "workers-types", "index.d.ts"))
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	runTool(t, app, nil, filepath.Join("node_modules", ".bin", "tsc"), "-p", config)
+}
