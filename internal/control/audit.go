@@ -95,7 +95,12 @@ func text(s string) string {
 
 // Audit yields the entries of an environment from a time on, oldest first. The zero time means all.
 func (db *DB) Audit(ctx context.Context, env string, since time.Time) iter.Seq2[AuditEntry, error] {
-	return pages(func(after AuditEntry) ([]AuditEntry, error) {
+	return db.AuditAfter(ctx, env, 0, since)
+}
+
+// AuditAfter is Audit from after the entry with this number on.
+func (db *DB) AuditAfter(ctx context.Context, env string, seq int64, since time.Time) iter.Seq2[AuditEntry, error] {
+	return pagesAfter(AuditEntry{Seq: seq}, func(after AuditEntry) ([]AuditEntry, error) {
 		out, err := all(ctx, db.sql, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit
 			WHERE env = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`, env, after.Seq, millis(since), pageSize)
 		return out, db.failed(ctx, "read the audit", err)

@@ -166,8 +166,14 @@ const pageSize = 500
 // pages yields what page returns, which are at most pageSize values after the last one that was yielded; at first
 // after the zero value. Nothing is open between pages, so that whoever iterates may write.
 func pages[T any](page func(after T) ([]T, error)) iter.Seq2[T, error] {
+	var first T
+	return pagesAfter(first, page)
+}
+
+// pagesAfter is pages from after a value on.
+func pagesAfter[T any](first T, page func(after T) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var after T
+		after := first
 		for {
 			values, err := page(after)
 			if err != nil {

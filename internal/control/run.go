@@ -138,7 +138,12 @@ func scanRun(rows *sql.Rows) (r Run, err error) {
 
 // Runs yields an environment's runs in one of the states (no states: all), the latest first.
 func (db *DB) Runs(ctx context.Context, env string, states ...State) iter.Seq2[Run, error] {
-	return pages(func(after Run) ([]Run, error) {
+	return db.RunsAfter(ctx, env, Run{}, states...)
+}
+
+// RunsAfter is Runs from after one on, whose ID and CreatedAt say where that is.
+func (db *DB) RunsAfter(ctx context.Context, env string, run Run, states ...State) iter.Seq2[Run, error] {
+	return pagesAfter(run, func(after Run) ([]Run, error) {
 		out, err := all(ctx, db.sql, scanRun, `SELECT id, env, migration, checksum, state, actor, created_at, ended_at, options FROM runs
 			WHERE env = $1 AND ($2 = '' OR $2 LIKE '%,' || state || ',%') AND ($4 = '' OR (created_at, id) < ($3, $4))
 			ORDER BY created_at DESC, id DESC LIMIT $5`, env, words(states), millis(after.CreatedAt), after.ID, pageSize)

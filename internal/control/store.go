@@ -44,6 +44,7 @@ type Store struct {
 type StoreFilter struct {
 	States []StoreState
 	Schema string
+	After  string // stores from after this id on
 }
 
 // A SyncResult says what an inventory changed.
@@ -174,7 +175,7 @@ func withoutSecrets(log string) string {
 
 // Stores yields an environment's stores by id, a page at a time.
 func (db *DB) Stores(ctx context.Context, env string, f StoreFilter) iter.Seq2[Store, error] {
-	return pages(func(after Store) ([]Store, error) {
+	return pagesAfter(Store{ID: f.After}, func(after Store) ([]Store, error) {
 		out, err := all(ctx, db.sql, scanStore, `SELECT id, schema, log, region, state, note, head, backend_id, seen_at FROM stores
 			WHERE env = $1 AND id > $2 AND ($3 = '' OR $3 LIKE '%,' || state || ',%') AND ($4 = '' OR schema = $4) ORDER BY id LIMIT $5`,
 			env, after.ID, words(f.States), f.Schema, pageSize)

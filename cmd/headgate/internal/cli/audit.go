@@ -39,20 +39,17 @@ func (a *app) audit(c *cli.Context) error {
 		if within > 0 {
 			since = a.now().Add(-within)
 		}
-		entries := []control.AuditEntry{}
-		for e, err := range db.Audit(c.Context, env.Name, since) {
-			if err != nil {
-				return err
-			}
-			entries = append(entries, e)
+		trail, err := a.operate(env, db).Audit(c.Context, 0, since, 0)
+		if err != nil {
+			return err
 		}
-		return a.render(map[string]any{"environment": env.Name, "entries": entries}, func(w io.Writer) error {
-			if len(entries) == 0 {
+		return a.render(trail, func(w io.Writer) error {
+			if len(trail.Entries) == 0 {
 				_, err := fmt.Fprintf(w, "nothing is recorded for %s\n", env.Name)
 				return err
 			}
 			rows := [][]string{{"AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL"}}
-			for _, e := range entries {
+			for _, e := range trail.Entries {
 				rows = append(rows, []string{e.At.Format(time.RFC3339), e.Actor, e.Action, e.Subject, string(e.Detail)})
 			}
 			return table(w, rows)

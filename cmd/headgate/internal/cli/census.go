@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 )
@@ -30,53 +31,21 @@ func (a *app) censusCommand() *cli.Command {
 	}
 }
 
-// A censusReport is what `census` prints.
-type censusReport struct {
-	Environment string                 `json:"environment"`
-	Since       time.Time              `json:"since,omitzero"` // what was seen before does not count
-	Releases    []control.ReleaseCount `json:"releases"`
-	Clients     int64                  `json:"clients"` // of all releases
-	Left        int64                  `json:"left"`    // clients that were not seen since
-	NextActions []string               `json:"next_actions"`
-}
-
 func (a *app) census(c *cli.Context) error {
 	within, err := duration(c, "since")
 	if err != nil {
 		return err
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		r := censusReport{Environment: env.Name, Releases: []control.ReleaseCount{}, NextActions: []string{}}
-		if within == 0 {
-			within = env.Fleet.Horizon
-		}
-		if within > 0 {
-			r.Since = a.now().UTC().Add(-within).Truncate(time.Second)
-		}
-		known, err := db.Census(c.Context, env.Name, time.Time{})
+		r, err := a.operate(env, db).Census(c.Context, within)
 		if err != nil {
 			return err
-		}
-		seen, err := db.Census(c.Context, env.Name, r.Since)
-		if err != nil {
-			return err
-		}
-		r.Releases = append(r.Releases, seen...)
-		for _, k := range known {
-			r.Left += k.Clients
-		}
-		for _, s := range seen {
-			r.Clients += s.Clients
-		}
-		r.Left -= r.Clients
-		if len(known) == 0 {
-			r.NextActions = append(r.NextActions, "headgate census import FILE --env "+env.Name)
 		}
 		return a.render(r, func(w io.Writer) error { return writeCensus(w, r) })
 	})
 }
 
-func writeCensus(w io.Writer, r censusReport) error {
+func writeCensus(w io.Writer, r operate.Census) error {
 	for _, next := range r.NextActions {
 		_, err := fmt.Fprintf(w, "no client of %s is known\n\nnext: %s\n", r.Environment, next)
 		return err
@@ -144,14 +113,12 @@ func (a *app) censusImport(c *cli.Context) error {
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		p := a.progress("imported clients", 0)
 		defer p.Done()
-		n, err := db.ImportCensus(c.Context, env.Name, filepath.Base(typed), file.clients(p), a.by(""))
+		r, err := a.operate(env, db).Import(c.Context, filepath.Base(typed), file.clients(p), a.by(""))
 		if err != nil {
 			return err
 		}
-		next := "headgate census --env " + env.Name
-		result := map[string]any{"environment": env.Name, "clients": n, "next_actions": []string{next}}
-		return a.render(result, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "imported %s of %s\n\nnext: %s\n", counted(n, "client"), env.Name, next)
+		return a.render(r, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "imported %s of %s\n\nnext: %s\n", counted(r.Clients, "client"), env.Name, r.NextActions[0])
 			return err
 		})
 	})

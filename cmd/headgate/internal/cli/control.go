@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
 )
 
@@ -64,6 +65,21 @@ func (a *app) withControl(c *cli.Context, work func(config.Environment, *control
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return a.nearby(work(env, db))
+}
+
+// operate is what the server does, too. The configuration must be loaded.
+func (a *app) operate(env config.Environment, db *control.DB) operate.Environment {
+	return operate.Environment{
+		DB: db, Name: env.Name, Horizon: env.Fleet.Horizon, Now: a.now, Log: a.log, Owner: ownerName(randomHex(4)), Alive: ownerAlive,
+		Migrations: func(ctx context.Context) ([]string, error) {
+			var names []string
+			defs, err := a.definitions(ctx, a.loaded, "")
+			for _, d := range defs {
+				names = append(names, d.Name)
+			}
+			return names, err
+		},
+	}
 }
 
 // by says who acts, for the audit: HEADGATE_ACTOR, or else the user's name.

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -45,15 +46,15 @@ Ends with 8 where an assert would not hold, 5 where some of several stores faile
 
 // A preview is what `migration preview` reports.
 type preview struct {
-	Environment string        `json:"environment"`
-	Migrations  []previewOf   `json:"migrations"`
-	Failed      []failedStore `json:"failed"`
-	Sampled     int           `json:"sampled"`  // stores that were previewed
-	Stores      int           `json:"stores"`   // that the migrations are for
-	Markers     int64         `json:"markers"`  // one more event each
-	Events      int64         `json:"events"`   // that would be committed, in the previewed stores
-	Estimate    int64         `json:"estimate"` // and in all
-	NextActions []string      `json:"next_actions"`
+	Environment string                `json:"environment"`
+	Migrations  []previewOf           `json:"migrations"`
+	Failed      []operate.FailedStore `json:"failed"`
+	Sampled     int                   `json:"sampled"`  // stores that were previewed
+	Stores      int                   `json:"stores"`   // that the migrations are for
+	Markers     int64                 `json:"markers"`  // one more event each
+	Events      int64                 `json:"events"`   // that would be committed, in the previewed stores
+	Estimate    int64                 `json:"estimate"` // and in all
+	NextActions []string              `json:"next_actions"`
 }
 
 // A previewOf is one migration's part.

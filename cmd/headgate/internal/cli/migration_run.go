@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/control"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -346,17 +346,9 @@ func (r *runner) at(s config.Store, err error) error {
 		e.At("%s", r.cfg.Where(s.Line))
 	}
 	for i, next := range e.Next {
-		e.Next[i] = inEnv(next, r.env.Name)
+		e.Next[i] = operate.InEnv(next, r.env.Name)
 	}
 	return err
-}
-
-// inEnv adds the environment to a command about a store that comes from the engine, which knows none.
-func inEnv(next, env string) string {
-	if strings.Contains(next, " --store ") && !strings.Contains(next, " --env ") {
-		next += " --env " + env
-	}
-	return next
 }
 
 // with runs one migration on one store.
@@ -371,19 +363,9 @@ func (r *runner) with(ctx context.Context, t storeTask, p migrationPlan, log eve
 	return work(ctx, j)
 }
 
-// A failedStore is a store whose migration failed.
-type failedStore struct {
-	Store livestore.StoreID `json:"store"`
-	State control.State     `json:"state,omitempty"` // in its run
-	Code  errs.Code         `json:"code"`
-	Error string            `json:"error"`
-	Hint  string            `json:"hint,omitempty"`
-	Next  []string          `json:"next_actions,omitempty"`
-}
-
 // failures lists the stores that failed.
-func (r *runner) failures(failed []error) []failedStore {
-	out := []failedStore{}
+func (r *runner) failures(failed []error) []operate.FailedStore {
+	out := []operate.FailedStore{}
 	for i, err := range failed {
 		if err == nil {
 			continue
@@ -393,8 +375,8 @@ func (r *runner) failures(failed []error) []failedStore {
 	return out
 }
 
-func failureOf(store livestore.StoreID, err error) failedStore {
-	f := failedStore{Store: store, Code: errs.CodeOf(err), Error: err.Error()}
+func failureOf(store livestore.StoreID, err error) operate.FailedStore {
+	f := operate.FailedStore{Store: store, Code: errs.CodeOf(err), Error: err.Error()}
 	if e := errs.As(err); e != nil {
 		f.Hint, f.Next = e.Hint, e.Next
 	}
@@ -432,4 +414,4 @@ func (r *runner) outcome(failed []error, again string) error {
 }
 
 // writeFailures lists what failed.
-func (r *runner) writeFailures(list []failedStore) string { return r.app.failedText(list) }
+func (r *runner) writeFailures(list []operate.FailedStore) string { return r.app.failedText(list) }

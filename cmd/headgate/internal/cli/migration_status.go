@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -182,7 +183,7 @@ func (r *runner) verify(ctx context.Context) ([]migrations.Report, []error) {
 	return all, failed
 }
 
-func (r *runner) writeVerify(w io.Writer, all []migrations.Report, list []failedStore) error {
+func (r *runner) writeVerify(w io.Writer, all []migrations.Report, list []operate.FailedStore) error {
 	rows := [][]string{{"STORE", "MIGRATION", "DUE", "COMMITTED", "TWICE", "ASSERTS", "DIGEST", "OUTCOME"}}
 	for _, s := range all {
 		asserts := "hold"

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
@@ -71,13 +72,13 @@ func upFlags() []cli.Flag {
 
 // An upReport is what `migration up` did.
 type upReport struct {
-	Environment string        `json:"environment"`
-	Runs        []runReport   `json:"runs"` // one per migration
-	Committed   int64         `json:"committed"`
-	Failed      []failedStore `json:"failed"`
-	ClientLogs  []clientLog   `json:"client_logs,omitempty"` // of stopped clients, that were appended to
-	Allowed     string        `json:"allowed,omitempty"`     // the reason that was given
-	NextActions []string      `json:"next_actions"`
+	Environment string                `json:"environment"`
+	Runs        []runReport           `json:"runs"` // one per migration
+	Committed   int64                 `json:"committed"`
+	Failed      []operate.FailedStore `json:"failed"`
+	ClientLogs  []clientLog           `json:"client_logs,omitempty"` // of stopped clients, that were appended to
+	Allowed     string                `json:"allowed,omitempty"`     // the reason that was given
+	NextActions []string              `json:"next_actions"`
 }
 
 // A runReport is how a run ended.
@@ -130,7 +131,7 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	again := a.without("--only-failed", "--detach")
-	report := upReport{Environment: r.env.Name, Runs: []runReport{}, Failed: []failedStore{}, Allowed: reason, NextActions: []string{}}
+	report := upReport{Environment: r.env.Name, Runs: []runReport{}, Failed: []operate.FailedStore{}, Allowed: reason, NextActions: []string{}}
 	begin := r.begun
 	switch {
 	case c.Bool("only-failed") && c.Bool("detach"):
@@ -348,7 +349,7 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 		}
 		for _, s := range done.Stores {
 			if k, ok := at[livestore.StoreID(s.Store)]; ok && s.ErrorCode != "" {
-				failed[k] = storeError(r.env.Name, s)
+				failed[k] = operate.StoreError(r.env.Name, s)
 			}
 		}
 		if done.State != control.Succeeded || slices.ContainsFunc(bad, func(e error) bool { return e != nil }) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
@@ -59,20 +60,20 @@ found, and with 5 where some of several stores could not be read.`,
 
 // An assessment is what `rollback assess` reports.
 type assessment struct {
-	Environment string           `json:"environment"`
-	Schema      string           `json:"schema"`
-	Selection   string           `json:"selection"`
-	Stores      int              `json:"stores"` // that were read
-	Hit         int              `json:"hit"`    // of them, those with bad events
-	Events      corrective.Split `json:"events"`
-	Pending     int64            `json:"pending"`
-	Release     string           `json:"release"`        // whose materializers made the state
-	Good        string           `json:"good,omitempty"` // that it is compared with; empty: without the bad events
-	Readers     []readerReport   `json:"readers"`
-	Assumed     bool             `json:"readersAssumed,omitempty"` // nobody said which releases are alive
-	Damages     []damageReport   `json:"damages"`                  // of the stores with bad events
-	Failed      []failedStore    `json:"failed"`
-	NextActions []string         `json:"next_actions"`
+	Environment string                `json:"environment"`
+	Schema      string                `json:"schema"`
+	Selection   string                `json:"selection"`
+	Stores      int                   `json:"stores"` // that were read
+	Hit         int                   `json:"hit"`    // of them, those with bad events
+	Events      corrective.Split      `json:"events"`
+	Pending     int64                 `json:"pending"`
+	Release     string                `json:"release"`        // whose materializers made the state
+	Good        string                `json:"good,omitempty"` // that it is compared with; empty: without the bad events
+	Readers     []readerReport        `json:"readers"`
+	Assumed     bool                  `json:"readersAssumed,omitempty"` // nobody said which releases are alive
+	Damages     []damageReport        `json:"damages"`                  // of the stores with bad events
+	Failed      []operate.FailedStore `json:"failed"`
+	NextActions []string              `json:"next_actions"`
 }
 
 // A damageReport is one store's part.
@@ -337,7 +338,7 @@ func (s *assessor) assess(ctx context.Context, st config.Store, log eventlog.Rea
 func (s *assessor) report(damages []damageReport, failed []error) assessment {
 	out := assessment{
 		Environment: s.env.Name, Schema: s.schema.Name, Selection: s.selection.String(), Release: s.is.Release.Version,
-		Readers: []readerReport{}, Assumed: s.assumed, Damages: []damageReport{}, Failed: []failedStore{}, NextActions: []string{},
+		Readers: []readerReport{}, Assumed: s.assumed, Damages: []damageReport{}, Failed: []operate.FailedStore{}, NextActions: []string{},
 	}
 	if s.good != nil {
 		out.Good = s.good.Release.Version

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/livestore/replay/state"
 )
@@ -49,7 +50,7 @@ func (a *app) writeAssessment(w io.Writer, r assessment) error {
 	return nil
 }
 
-func (a *app) failedText(list []failedStore) string {
+func (a *app) failedText(list []operate.FailedStore) string {
 	var b strings.Builder
 	for _, f := range list {
 		fmt.Fprintf(&b, "%s %s: %s\n", a.stdout.paint(bad, "failed"), f.Store, f.Error)

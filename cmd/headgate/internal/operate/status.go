@@ -1,0 +1,206 @@
+package operate
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/jobs"
+	"headgate/internal/livestore"
+)
+
+// A RunStatus is how far a run is.
+type RunStatus struct {
+	control.Run
+	Waves       []WaveStatus  `json:"waves"`  // by wave and state
+	Failed      []FailedStore `json:"failed"` // the first ten
+	NextActions []string      `json:"next_actions"`
+}
+
+// A WaveStatus is how many stores of a wave are in one state.
+type WaveStatus struct {
+	control.WaveCount
+	Name string `json:"name,omitempty"` // as headgate.yaml had it when the run began
+}
+
+// A FailedStore is a store whose migration failed.
+type FailedStore struct {
+	Store livestore.StoreID `json:"store"`
+	State control.State     `json:"state,omitempty"` // in its run
+	Code  errs.Code         `json:"code"`
+	Error string            `json:"error"`
+	Hint  string            `json:"hint,omitempty"`
+	Next  []string          `json:"next_actions,omitempty"`
+}
+
+// failedShown is how many of a run's failed stores are listed.
+const failedShown = 10
+
+// Run returns how far a run of the environment is, or errs.NotFound.
+func (e Environment) Run(ctx context.Context, id string) (RunStatus, error) {
+	s := RunStatus{Waves: []WaveStatus{}, Failed: []FailedStore{}, NextActions: []string{}}
+	var err error
+	if s.Run, err = e.DB.Run(ctx, id); err != nil {
+		return s, err
+	}
+	if s.Env != e.Name {
+		return RunStatus{}, errs.NotFoundf("there is no run %q", id)
+	}
+	o, err := jobs.ReadOptions(s.Run)
+	if err != nil {
+		return s, err
+	}
+	counts, err := e.DB.Counts(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	for _, c := range counts {
+		w := WaveStatus{WaveCount: c}
+		if c.Wave < len(o.Waves) {
+			w.Name = o.Waves[c.Wave].Name
+		}
+		s.Waves = append(s.Waves, w)
+	}
+	if next := nextOf(s.Env, s.Run); next != "" {
+		s.NextActions = append(s.NextActions, next)
+	}
+	for row, err := range e.DB.StoreRuns(ctx, id, control.AllWaves, control.Failed, control.Stalled, control.Vanished, control.Quarantined) {
+		if err != nil {
+			return s, err
+		}
+		if len(s.Failed) == failedShown {
+			break
+		}
+		s.Failed = append(s.Failed, failedOf(s.Env, row))
+	}
+	return s, nil
+}
+
+// StoreError is the error that a store of a run ended with. The database keeps its hint in a second line, and then the
+// commands to run next.
+func StoreError(env string, s control.StoreRun) *errs.Error {
+	lines := append(strings.Split(s.Error, "\n"), "")
+	e := errs.New(s.ErrorCode, "%s", lines[0]).Hintf("%s", lines[1])
+	for _, next := range lines[2:] {
+		if next != "" {
+			e.Then(InEnv(next, env))
+		}
+	}
+	return e
+}
+
+// InEnv adds the environment to a command about a store that comes from the engine, which knows none.
+func InEnv(next, env string) string {
+	if strings.Contains(next, " --store ") && !strings.Contains(next, " --env ") {
+		next += " --env " + env
+	}
+	return next
+}
+
+func failedOf(env string, s control.StoreRun) FailedStore {
+	e := StoreError(env, s)
+	return FailedStore{Store: livestore.StoreID(s.Store), State: s.State, Code: e.Code, Error: e.Msg, Hint: e.Hint, Next: e.Next}
+}
+
+// nextOf is what to do about a run.
+func nextOf(env string, r control.Run) string {
+	tail := " " + r.Migration + " --env " + env
+	switch r.State {
+	case control.Pending, control.Running:
+		return "headgate migration up" + tail
+	case control.Pausing, control.Paused:
+		return "headgate migration resume" + tail
+	case control.Failed:
+		return "headgate migration up" + tail + " --only-failed"
+	case control.Succeeded:
+		return "headgate migration verify" + tail
+	}
+	return ""
+}
+
+// A Status is what goes on in an environment.
+type Status struct {
+	Environment string          `json:"environment"`
+	Runs        []RunStatus     `json:"runs"`                 // under way, paused, and the last one that ended
+	Unfinished  []Unfinished    `json:"unfinished"`           // what older runs left
+	Pending     []string        `json:"pending"`              // migrations that no run was for
+	Unreadable  string          `json:"unreadable,omitempty"` // why the migrations can't be read
+	Locks       []control.Lease `json:"locks"`
+	NextActions []string        `json:"next_actions"`
+}
+
+// An Unfinished is what the runs before the ones that are shown left of a migration.
+type Unfinished struct {
+	Migration string        `json:"migration"`
+	Stores    int           `json:"stores"` // that failed, or that it never reached
+	Failed    []FailedStore `json:"failed"` // the first of them
+}
+
+// Status lists the runs that are under way or paused and the last one, what is left to do beside them, and the locks.
+func (e Environment) Status(ctx context.Context) (Status, error) {
+	s := Status{
+		Environment: e.Name, Runs: []RunStatus{}, Unfinished: []Unfinished{}, Pending: []string{}, Locks: []control.Lease{},
+		NextActions: []string{},
+	}
+	ran := map[string]bool{}
+	for run, err := range e.DB.Runs(ctx, e.Name) {
+		if err != nil {
+			return s, err
+		}
+		ran[run.Migration] = ran[run.Migration] || run.State != control.Cancelled
+		if run.State.Ended() && len(s.Runs) > 0 {
+			continue
+		}
+		one, err := e.Run(ctx, run.ID)
+		if err != nil {
+			return s, err
+		}
+		s.Runs = append(s.Runs, one)
+		s.NextActions = append(s.NextActions, one.NextActions...)
+	}
+	if err := s.left(ctx, e.DB); err != nil {
+		return s, err
+	}
+	names, err := e.Migrations(ctx)
+	if err != nil {
+		s.Unreadable = err.Error()
+		s.NextActions = append(s.NextActions, "headgate migration check")
+	}
+	for _, name := range names {
+		if !ran[name] {
+			s.Pending = append(s.Pending, name)
+		}
+	}
+	if len(s.Pending) > 0 {
+		s.NextActions = append(s.NextActions, "headgate migration preview "+s.Pending[0]+" --env "+e.Name)
+	}
+	locks, err := e.DB.Leases(ctx, e.Name)
+	s.Locks = append(s.Locks, locks...)
+	return s, err
+}
+
+// left adds what runs that are not shown left undone.
+func (s *Status) left(ctx context.Context, db *control.DB) error {
+	for u, err := range db.Unfinished(ctx, s.Environment) {
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(s.Runs, func(r RunStatus) bool { return r.ID == u.Run }) {
+			continue
+		}
+		i := slices.IndexFunc(s.Unfinished, func(k Unfinished) bool { return k.Migration == u.Migration })
+		if i < 0 {
+			i = len(s.Unfinished)
+			s.Unfinished = append(s.Unfinished, Unfinished{Migration: u.Migration, Failed: []FailedStore{}})
+			s.NextActions = append(s.NextActions, "headgate migration up "+u.Migration+" --env "+s.Environment)
+		}
+		k := &s.Unfinished[i]
+		k.Stores++
+		if u.State != control.Pending && len(k.Failed) < failedShown {
+			k.Failed = append(k.Failed, failedOf(s.Environment, u.StoreRun))
+		}
+	}
+	return nil
+}
