@@ -2,10 +2,12 @@ package cflog
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -108,12 +110,24 @@ func bodyText(res *http.Response, hidden secrets) string {
 // unreachable makes an error of a failed connection. The client's own text quotes the address with the payload in it.
 func (l *Log) unreachable(err error, hidden secrets) error {
 	err = bare(err)
+	because := errors.New(hidden.cut(err.Error()))
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		return errs.Invalidf("the sync backend's certificate is not trusted").At("%s", l.where).Because(because).
+			Hintf("where its CA is your own, name it in SSL_CERT_FILE; else check the address: its certificate may be another host's, or expired")
+	case errors.As(err, &name) && name.IsNotFound:
+		// A machine without a network says the same, so it may pass.
+		return &transient{early: true, err: errs.New(errs.Internal, "the sync backend's host is not known").At("%s", l.where).Because(because).
+			Hintf(addressHint + "; without a network no name is known")}
+	}
 	what := "can't reach the sync backend"
 	if errors.Is(err, context.DeadlineExceeded) {
 		what = "the sync backend does not answer within " + l.opt.Timeout.String()
 	}
-	return &transient{early: true, err: errs.New(errs.Internal, "%s", what).At("%s", l.where).Because(errors.New(hidden.cut(err.Error()))).
-		Hintf("check the address and the network")}
+	return &transient{early: true, err: errs.New(errs.Internal, "%s", what).At("%s", l.where).Because(because).
+		Hintf("check the address and the network; through a proxy, HTTPS_PROXY names it and it must let this host pass")}
 }
 
 // bare is the HTTP client's error without the address that it quotes.

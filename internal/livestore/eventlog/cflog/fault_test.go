@@ -6,7 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -277,4 +281,26 @@ func failures(t *testing.T, l *cflog.Log) map[string]error {
 		}
 	}
 	return all
+}
+
+// TestWhyUnreachable has a certificate that nobody trusts, and no host of a name, which may pass: a machine without a
+// network says the same.
+func TestWhyUnreachable(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	overBoth(t, func(t *testing.T, overHTTP bool) {
+		for address, want := range map[string]struct {
+			code errs.Code
+			hint string
+		}{
+			server.URL:                      {errs.Invalid, "SSL_CERT_FILE"},
+			"https://no-such-host.invalid/": {errs.Internal, "check the address"},
+		} {
+			_, err := open(t, cflog.Options{URL: address, StoreID: "s", HTTP: overHTTP}).Head(t.Context())
+			if e := errs.As(err); e == nil || e.Code != want.code || !strings.Contains(e.Hint, want.hint) {
+				t.Errorf("%s: error %v, want one of code %s that hints at %q", address, err, want.code, want.hint)
+			}
+		}
+	})
 }
