@@ -22,7 +22,7 @@ func (j Job) Check(ctx context.Context) error {
 	queries := s.Definition.Emits
 	if s.Definition.module != nil {
 		queries = nil
-		if _, _, err := s.dueOf(0); err != nil {
+		if _, err := s.dueOf(0); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ type Draft struct {
 	Schema  string // empty where the app has only one
 	Release *schema.Release
 	Event   string   // may be empty
-	Key     []string // fields of the event; empty for its first field that must be there
+	Key     []string // fields of the event; empty for the table's primary key, or else the event's first field
 }
 
 // File returns the file's name and text.
@@ -48,7 +48,7 @@ func (d Draft) File() (name, text string, err error) {
 	}
 	key := d.Key
 	if len(key) == 0 && len(columns) > 0 {
-		key = columns[:1]
+		key = d.identity(from, columns)
 	}
 	for _, k := range key {
 		if d.Event != "" && !slices.Contains(columns, k) {
@@ -62,10 +62,65 @@ func (d Draft) File() (name, text string, err error) {
 	fmt.Fprintf(&b, "-- headgate: requires >= %s\n", d.Release.Version)
 	fmt.Fprintf(&b, "-- +goose Up\n\n-- Each row becomes one %s; its columns are the event's arguments.\n", event)
 	fmt.Fprintf(&b, "-- headgate: emit %s key %s\n", event, strings.Join(key, " "))
-	fmt.Fprintf(&b, "SELECT %s\nFROM %s\nWHERE false -- which rows need the event?\nORDER BY %s;\n\n", strings.Join(columns, ", "), from, strings.Join(key, ", "))
-	fmt.Fprintf(&b, "-- What must hold afterwards, 1 or 0:\n-- headgate: assert 'nothing is left' SELECT count(*) = 0 FROM %s WHERE false;\n", from)
+	which, left, label := "false", "false", "nothing is left"
+	if c := d.fills(from, columns, key); c != "" {
+		which = ident(c) + " IS NULL"
+		left, label = which, "none lacks "+c
+	}
+	indent := "  "
+	if b.WriteString("SELECT"); len(columns) > 1 {
+		b.WriteByte('\n')
+	} else {
+		indent = " "
+	}
+	for i, c := range columns {
+		comma, ask := ",", ""
+		if i == len(columns)-1 {
+			comma = ""
+		}
+		if !slices.Contains(key, c) {
+			ask = " " + undecided + ": which value? This is what the row has now"
+		}
+		fmt.Fprintf(&b, "%s%s%s%s\n", indent, ident(c), comma, ask)
+	}
+	fmt.Fprintf(&b, "FROM %s\nWHERE %s %s: which rows need the event?\nORDER BY %s;\n\n", ident(from), which, undecided, strings.Join(key, ", "))
+	fmt.Fprintf(&b, "-- What must hold afterwards, 1 or 0:\n-- headgate: assert '%s' SELECT count(*) = 0 FROM %s WHERE %s;\n", label, ident(from), left)
 	return name, b.String(), nil
 }
+
+// identity is the field that tells the table's rows apart: its primary key, or else the event's first one.
+func (d Draft) identity(table string, columns []string) []string {
+	if t, ok := d.Release.Table(table); ok {
+		for _, c := range t.Columns {
+			if c.PrimaryKey && slices.Contains(columns, c.Name) {
+				return []string{c.Name}
+			}
+		}
+	}
+	return columns[:1]
+}
+
+// fills is the column that the event gives a row that may lack it: then the rows that lack it are the ones that need the
+// event, and none may lack it afterwards. Empty where none is, or several are.
+func (d Draft) fills(table string, columns, key []string) string {
+	t, ok := d.Release.Table(table)
+	if !ok {
+		return ""
+	}
+	found := ""
+	for _, c := range t.Columns {
+		if c.Nullable && slices.Contains(columns, c.Name) && !slices.Contains(key, c.Name) {
+			if found != "" {
+				return ""
+			}
+			found = c.Name
+		}
+	}
+	return found
+}
+
+// undecided begins the comment with which a draft asks for something.
+const undecided = "-- decide"
 
 // plain makes a migration's name of any text.
 func plain(s string) string {

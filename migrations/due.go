@@ -34,17 +34,15 @@ func (s *session) due() (due []candidate, total int64, source int, err error) {
 		clear(s.settled)
 	}
 	for i := range s.Definition.sources() {
-		due, total, err = s.dueOf(i)
+		c, err := s.dueOf(i)
 		if err != nil {
 			return nil, 0, i, err
 		}
-		if s.settled[i] && total > 0 || s.left >= 0 && total > s.left {
-			return nil, 0, i, errs.Refusedf("it gives new events because of those that it made: it would never end").
-				At("%s", s.Definition.place(i)).
-				Hintf("let the key be something that the migration's own events don't add to")
+		if s.settled[i] && c.total > 0 || s.left >= 0 && c.total > s.left {
+			return nil, 0, i, s.endless(i, c.total)
 		}
-		if total > 0 {
-			return due, total, i, nil
+		if c.total > 0 {
+			return c.due, c.total, i, nil
 		}
 		if !s.settled[i] {
 			s.settled[i], s.left = true, -1
@@ -53,11 +51,21 @@ func (s *session) due() (due []candidate, total int64, source int, err error) {
 	return nil, 0, 0, nil
 }
 
+// endless refuses a source that has new events because of those that it made.
+func (s *session) endless(source int, due int64) error {
+	e := errs.Refusedf("it gives new events because of those that it made: it would never end").At("%s", s.Definition.place(source))
+	if s.Definition.Repeat {
+		e.Msg = fmt.Sprintf("it may repeat, and still gives %d of its events after they were added: each run would commit them once more", due)
+		return e.Hintf("leave out the rows that have what the event brings; or let it not repeat: then each key gets one event for good")
+	}
+	return e.Hintf("let the key be something that the migration's own events don't add to")
+}
+
 // A collection gathers what a source returns, and keeps what is due of it.
 type collection struct {
 	*session
 	place string
-	n     int64 // rows or yields so far
+	n     int64 // rows or yields so far, whatever is due of them
 	seen  keySet
 	due   []candidate
 	total int64
@@ -95,8 +103,9 @@ func (c *collection) fits(event string, args json.RawMessage) error {
 	return nil
 }
 
-func (s *session) dueOf(source int) (due []candidate, total int64, err error) {
-	c := &collection{session: s, place: s.Definition.place(source), seen: keySet{}}
+// dueOf asks one source.
+func (s *session) dueOf(source int) (c *collection, err error) {
+	c = &collection{session: s, place: s.Definition.place(source), seen: keySet{}}
 	if s.Definition.module != nil {
 		err = c.generate()
 	} else {
@@ -105,7 +114,8 @@ func (s *session) dueOf(source int) (due []candidate, total int64, err error) {
 	if e := errs.As(err); e != nil && e.Where == "" {
 		e.At("%s", c.place)
 	}
-	return c.due, c.total, err
+	s.report.Rows += c.n
+	return c, err
 }
 
 func (c *collection) query(emit Emit) error {

@@ -54,6 +54,15 @@ func digestOf(key string) [16]byte {
 func (s keySet) add(key string)      { s[digestOf(key)] = struct{}{} }
 func (s keySet) has(key string) bool { _, ok := s[digestOf(key)]; return ok }
 
+// A Twice is an event whose key has an earlier one.
+type Twice struct {
+	Seq     livestore.SeqNum `json:"seq"`
+	Session string           `json:"session"` // hg:<run>:<fence>, or that of a client which ran the migration
+}
+
+// maxTwice is how many of them are named.
+const maxTwice = 5
+
 // A ledger is what a log says of a migration.
 type ledger struct {
 	def    Definition
@@ -62,6 +71,7 @@ type ledger struct {
 	events int64 // that the migration committed
 	own    int64 // of them, those of the run at work
 	twice  int64 // of them, those whose key had an event already
+	again  []Twice
 	digest hash.Hash
 	marked bool
 	// edited is the beginning of another checksum that the migration ran with.
@@ -111,6 +121,9 @@ func (l *ledger) see(e livestore.Event) {
 		if key, err := keyOf(emit, e.Args); err == nil {
 			if l.done.has(key) {
 				l.twice++
+				if len(l.again) < maxTwice {
+					l.again = append(l.again, Twice{Seq: e.Seq.Global, Session: e.SessionID})
+				}
 			}
 			l.done.add(key)
 		}

@@ -12,7 +12,7 @@ import (
 
 // A Problem is what is wrong with a migration before it runs anywhere.
 type Problem struct {
-	Line int    `json:"line"`
+	Line int    `json:"line,omitempty"` // 0 where the whole file is meant
 	Code string `json:"code,omitempty"` // of a finding: MT102
 	Msg  string `json:"message"`
 	Hint string `json:"hint,omitempty"`
@@ -43,6 +43,30 @@ func Lint(d Definition, releases []*schema.Release) []Problem {
 		out = append(out, lintKey(e, admitted[len(admitted)-1])...)
 		out = append(out, lintTables(e.SQL, e.SQLLine, admitted[len(admitted)-1])...)
 	}
+	newest := admitted[len(admitted)-1]
+	for _, e := range d.Emits {
+		if e.SQL == "" {
+			continue
+		}
+		if p, ok := undecidedIn(e.SQL, e.SQLLine); ok {
+			out = append(out, p)
+		} else if at, ok := never(e.SQL, e.SQLLine); ok {
+			out = append(out, Problem{Line: at, Msg: "the query returns no row: its WHERE is false", Hint: "say which rows need the event"})
+		}
+	}
+	for _, a := range d.Asserts {
+		_, none := never(a.SQL, a.Line)
+		p, open := undecidedIn(a.SQL, a.Line)
+		switch hint := "ask for what the events bring: SELECT count(*) = 0 FROM … WHERE …, the rows that must not be left"; {
+		case open:
+			p.Line = a.Line // its query may begin further down
+			out = append(out, p)
+		case none:
+			out = append(out, Problem{Line: a.Line, Msg: fmt.Sprintf("the assert %q proves nothing: its WHERE is false", a.Label), Hint: hint})
+		case !d.reads(a.SQL, newest):
+			out = append(out, Problem{Line: a.Line, Msg: fmt.Sprintf("the assert %q proves nothing: it reads no table", a.Label), Hint: hint})
+		}
+	}
 	if slices.ContainsFunc(d.Emits, func(e Emit) bool { return e.Event == d.Marker }) {
 		out = append(out, Problem{Line: d.MarkerLine, Msg: "the marker " + d.Marker + " is emitted, too", Hint: "a marker is an event of its own"})
 	}
@@ -50,6 +74,64 @@ func Lint(d Definition, releases []*schema.Release) []Problem {
 		out = append(out, lintEvent(d, d.Marker, d.MarkerLine, admitted)...)
 	}
 	return out
+}
+
+// undecidedIn finds what a draft asks and nobody has decided.
+func undecidedIn(sql string, line int) (Problem, bool) {
+	l := lexer{src: sql, line: line}
+	for t := l.next(); t.kind != tokenEnd; t = l.next() {
+		if t.kind == tokenComment && strings.HasPrefix(t.text, undecided) {
+			return Problem{
+				Line: t.line, Msg: "what the draft asks is not decided: " + strings.TrimLeft(strings.TrimPrefix(t.text, undecided), ":, "),
+				Hint: "decide it, and take the comment out",
+			}, true
+		}
+	}
+	return Problem{}, false
+}
+
+// never finds a WHERE that no row passes, as a draft has it.
+func never(sql string, line int) (at int, found bool) {
+	l := lexer{src: sql, line: line}
+	var tokens []token
+	for t := l.next(); t.kind != tokenEnd; t = l.next() {
+		if t.kind != tokenComment {
+			tokens = append(tokens, t)
+		}
+	}
+	for i, t := range tokens {
+		if !t.is("WHERE") || i+1 == len(tokens) {
+			continue
+		}
+		after := tokens[i+1:]
+		n := 0
+		if after[0].is("false") || after[0].is("NULL") || after[0].text == "0" {
+			n = 1
+		}
+		if len(after) > 2 && after[1].is("=") && after[0].kind == tokenNumber && after[2].kind == tokenNumber && after[0].text != after[2].text {
+			n = 3
+		}
+		if n > 0 && (len(after) == n || slices.ContainsFunc([]string{"AND", "GROUP", "ORDER", "LIMIT", "UNION", ")"}, after[n].is)) {
+			return t.line, true
+		}
+	}
+	return 0, false
+}
+
+// reads reports whether a query mentions a table of the release, or an input of the migration.
+func (d Definition) reads(sql string, r *schema.Release) bool {
+	l := lexer{src: sql, line: 1}
+	for t := l.next(); t.kind != tokenEnd; t = l.next() {
+		if t.kind != tokenWord && t.kind != tokenName {
+			continue
+		}
+		name := strings.Trim(t.text, "\"`[]")
+		if slices.ContainsFunc(r.Tables, func(k schema.Table) bool { return strings.EqualFold(k.Name, name) }) ||
+			slices.ContainsFunc(d.Inputs, func(in Input) bool { return strings.EqualFold(in.Table, name) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func lintEvent(d Definition, name string, line int, releases []*schema.Release) (out []Problem) {

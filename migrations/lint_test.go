@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,6 +38,11 @@ func TestLint(t *testing.T) {
 		{"client document", emitting(">= 1.2.0", "uiSet", "SELECT id FROM todos"), []string{"3: uiSet belongs to a client document", "3: the arguments of uiSet", "3: the key"}},
 		{"key is no field", strings.Replace(emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos"), "key id", "key nr", 1), []string{"3: the key \"nr\" is no field"}},
 		{"client's own tables", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos\nWHERE id IN (SELECT text FROM drafts) OR id IN (SELECT id FROM \"ui\")"), []string{"5: the table drafts", "5: the table ui"}},
+		{"draft", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos\nWHERE false -- decide: which?\n"), []string{"5: what the draft asks is not decided: which?"}},
+		{"no row", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos\nWHERE 1 = 0 ORDER BY id"), []string{"5: the query returns no row"}},
+		{"a row after all", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos WHERE 0 OR completed"), nil},
+		{"no assert", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos") + "-- headgate: assert 'a' SELECT 1;\n-- headgate: assert 'b' SELECT count(*) = 0 FROM todos WHERE false;\n-- headgate: assert 'c'\nSELECT count(*) > 0 FROM \"todos\";",
+			[]string{`5: the assert "a" proves nothing: it reads no table`, `6: the assert "b" proves nothing: its WHERE is false`}},
 		{"marker", "-- headgate: marker v1.Migrated\n" + emitting(">= 1.3.0", "v1.TodoArchived", "SELECT id FROM todos"), []string{"1: v1.Migrated is not defined in 1.3.0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,8 +129,19 @@ func TestDraft(t *testing.T) {
 	if err != nil || name != "00007_schedule.sql" {
 		t.Fatal(name, err)
 	}
+	// It asks what it can't know, and check does not let that pass. The assert comes from what the event brings.
 	d, err := migrations.Parse(name, []byte(text))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if p := migrations.Lint(d, []*schema.Release{r}); len(p) != 1 || !strings.Contains(p[0].Msg, "not decided: which value?") || p[0].Line != 7 {
+		t.Errorf("%+v\n%s", p, text)
+	}
+	if want := "assert 'none lacks dueAt' SELECT count(*) = 0 FROM todos WHERE dueAt IS NULL;"; !strings.Contains(text, want) {
+		t.Errorf("no %s in\n%s", want, text)
+	}
+	text = regexp.MustCompile(`-- decide.*`).ReplaceAllString(strings.Replace(text, "  dueAt -", "  '2030-01-01T00:00:00.000Z' AS dueAt -", 1), "")
+	if d, err = migrations.Parse(name, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	if p := migrations.Lint(d, []*schema.Release{r}); len(p) > 0 {
@@ -132,6 +149,16 @@ func TestDraft(t *testing.T) {
 	}
 	if err := job(t, d, nil).Check(t.Context()); err != nil {
 		t.Errorf("%v\n%s", err, text)
+	}
+	// Where nothing says which rows, rows and assert are both to be filled in.
+	if name, text, err = (migrations.Draft{Number: 7, Name: "archive", Release: r, Event: "v1.TodoArchived"}).File(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = migrations.Parse(name, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if p := migrations.Lint(d, []*schema.Release{r}); len(p) != 2 || !strings.Contains(p[1].Msg, "proves nothing") {
+		t.Errorf("%+v\n%s", p, text)
 	}
 	for _, bad := range []migrations.Draft{
 		{Name: "Bad Name", Release: r},

@@ -175,7 +175,7 @@ func (p *pusher) pull(ctx context.Context) (moved bool, err error) {
 			return err
 		}
 		if poison != nil {
-			return poisoned(p.Job, poison)
+			return p.unreadable(ctx, poison)
 		}
 		batch = batch[:0]
 		return nil

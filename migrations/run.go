@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -70,6 +71,7 @@ type session struct {
 type watched struct {
 	eventlog.Reader
 	ledger *ledger
+	bytes  *int64 // of the arguments that were read
 }
 
 func (w watched) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq2[livestore.Event, error] {
@@ -77,6 +79,7 @@ func (w watched) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq
 		for e, err := range w.Reader.Events(ctx, after) {
 			if err == nil {
 				w.ledger.see(e)
+				*w.bytes += int64(len(e.Args))
 			}
 			if !yield(e, err) {
 				return
@@ -95,30 +98,43 @@ func (j Job) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	live, res, err := replay.Follow(ctx, j.Launcher, j.Target, watched{j.Log, s.ledger}, replay.Options{
+	live, res, err := replay.Follow(ctx, j.Launcher, j.Target, watched{j.Log, s.ledger, &s.report.ReadBytes}, replay.Options{
 		Out: filepath.Join(j.Dir, "state.db"), Checkpoints: j.Checkpoints, Store: string(j.Store), Now: j.Now,
 	}, more)
 	if err != nil {
 		return nil, err
 	}
 	s.live = live
-	s.report.Read = res.Events
+	s.report.Read, s.report.Replayed = res.Events, res.Events-res.FromCheckpoint
+	if info, err := os.Stat(filepath.Join(j.Dir, "state.db")); err == nil {
+		s.report.StateBytes = info.Size()
+	}
 	s.report.ReadFor = j.Now().Sub(start)
 	s.report.Head = res.Head.Global
 	s.report.Before = s.ledger.events - s.ledger.own
 	s.report.Events = s.ledger.own
 	if res.Poison != nil {
-		return nil, poisoned(j, res.Poison)
+		return nil, j.unreadable(ctx, res.Poison)
 	}
-	err = s.suspicious(res)
-	if err == nil {
-		err = s.before(ctx)
-	}
-	if err != nil {
+	if err = s.suspicious(res); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// ready opens the job where the migrations that come before are done on the store, and refuses it elsewhere.
+func (j Job) ready(ctx context.Context) (*session, error) {
+	waits, err := j.waits(ctx)
+	if err == nil && waits != "" {
+		err = errs.New(errs.Stale, "migration %s comes before, and is not done on this store", waits).
+			At("%s:%d", j.Definition.Path, j.Definition.AfterLine).
+			Then("headgate migration up " + waits + " --store " + string(j.Store))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return j.open(ctx)
 }
 
 // beside is what the definition's queries or module need beside the state.
@@ -135,12 +151,6 @@ func (j Job) beside() (o replay.LiveOptions, err error) {
 }
 
 func (s *session) close() { s.live.Close() }
-
-func poisoned(j Job, p *replay.Poison) error {
-	return &stop{Poisoned, errs.New(errs.Unverifiable, "the log holds an event that release %s fails on: %s", j.Target.Release.Version, p).
-		Hintf("a client that rebuilds its state from this log does not start; nothing was committed").
-		Then("headgate log stats --store " + string(j.Store))}
-}
 
 // unknownShare is the share of a log's events that its schema may not know.
 const unknownShare = 0.05
@@ -169,24 +179,16 @@ func (s *session) edited() error {
 		Hintf("bring the file back as it was, and write what is to change as a new migration")
 }
 
-// before refuses a store on which a migration that comes before is not done. Its events in the log don't say so: it may
-// have been killed in the middle. So it is asked what it would do.
-func (s *session) before(ctx context.Context) error {
-	for _, j := range s.After {
-		if s.report.Head == 0 {
-			break
-		}
-		_, done, err := j.Verify(ctx)
-		if err != nil {
-			return err
-		}
-		if !done {
-			return errs.New(errs.Stale, "migration %s comes before, and is not done on this store", j.Definition.Name).
-				At("%s:%d", s.Definition.Path, s.Definition.AfterLine).
-				Then("headgate migration up " + j.Definition.Name + " --store " + string(s.Store))
+// waits names the first migration that comes before and is not done on the store. Its events in the log don't say so: it
+// may have been killed in the middle. So it is asked what it would do.
+func (j Job) waits(ctx context.Context) (string, error) {
+	for _, before := range j.After {
+		_, done, err := before.Verify(ctx)
+		if err != nil || !done {
+			return before.Definition.Name, err
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // Commit commits what is due, until nothing is, and then the marker. It can be killed at any moment, run twice and
@@ -197,7 +199,7 @@ func (j Job) Commit(ctx context.Context) (Report, error) {
 	if !ok {
 		return Report{}, errs.Invalidf("events can't be committed to this kind of log")
 	}
-	s, err := j.open(ctx)
+	s, err := j.ready(ctx)
 	if err != nil {
 		return Report{}, err
 	}

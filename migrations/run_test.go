@@ -450,3 +450,68 @@ func TestMaxEventsOfARun(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// A later migration is previewed on what the earlier ones leave, and the log stays as it is.
+func TestPreviewInOrder(t *testing.T) {
+	log := &memLog{}
+	for i := range 60 {
+		log.create(fmt.Sprintf("t%02d", i))
+	}
+	head := "-- headgate: requires >= 1.3.0\n-- +goose Up\n"
+	first := definition(t, "00001_schedule", schedule)
+	second := definition(t, "00002_rename", head+"-- headgate: emit v1.TodoRenamed key id\nSELECT id, 'dated' AS text FROM todos WHERE dueAt IS NOT NULL;\n"+
+		"-- headgate: assert 'all are renamed' SELECT count(*) = 0 FROM todos WHERE text <> 'dated';")
+	late := job(t, second, log)
+	late.After = []migrations.Job{job(t, first, log)}
+	if _, err := late.Preview(t.Context(), state.Options{HashKey: []byte("k")}); errs.CodeOf(err) != errs.Stale {
+		t.Errorf("alone: %v", err)
+	}
+	v, done, err := late.Verify(t.Context())
+	if err != nil || done || v.Waits != "00001_schedule" || v.Outcome != migrations.Due {
+		t.Errorf("%+v, %v, %v", v, done, err)
+	}
+	trial := migrations.NewTrial(log)
+	var reports []migrations.Report
+	for _, d := range []migrations.Definition{first, second} {
+		log.create("while " + d.Name) // others go on
+		r, err := job(t, d, trial).Preview(t.Context(), state.Options{HashKey: []byte("k")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, r)
+	}
+	if r := reports[1]; reports[0].Events != 62 || r.Events != 61 || r.Read != 61 || r.Asserts[0].Before || !r.Asserts[0].True || len(log.events) != 62 {
+		t.Errorf("%+v\n%+v", reports, log.events)
+	}
+	if a := reports[1].Again; a == nil || a.Events != 0 || a.Rows != 61 { // its rows stay, the keys keep them from another event
+		t.Errorf("%+v", a)
+	}
+	if a := reports[0].Again; a == nil || a.Events != 0 || a.Rows != 1 { // the tag
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestRepeatThatNeverEnds(t *testing.T) {
+	log := &memLog{}
+	log.create("a")
+	d := definition(t, "00001_a", "-- headgate: requires >= 1.3.0\n-- headgate: repeat\n-- +goose Up\n-- headgate: emit v1.TodoArchived key id\nSELECT id FROM todos;")
+	_, err := job(t, d, log).Preview(t.Context(), state.Options{HashKey: []byte("k")})
+	if errs.CodeOf(err) != errs.Refused || !strings.Contains(err.Error(), "still gives 1 of its events after they were added") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What only the clients can read is no job for the backend's side.
+func TestEncrypted(t *testing.T) {
+	d := definition(t, "00001_schedule", schedule)
+	for _, args := range []any{"7e0c1f6e", map[string]any{"iv": "x", "ciphertext": "y"}} {
+		log := &memLog{}
+		log.create("a")
+		log.write("v1.TodoCreated", args)
+		_, err := job(t, d, log).Preview(t.Context(), state.Options{HashKey: []byte("k")})
+		if e := errs.As(err); e == nil || migrations.KindOf(err) != migrations.Poisoned || !strings.Contains(e.Msg, "look encrypted end to end") ||
+			e.Next[0] != "headgate generate --client-migration 00001_schedule" {
+			t.Errorf("%v", err)
+		}
+	}
+}

@@ -19,6 +19,10 @@ type Options struct {
 	// Postgres the tables lie in the schema headgate, which is made, unless the URL has search_path=SCHEMA.
 	URL string
 
+	// Existing opens only a database that is there: where there is no file, or none of headgate's tables, the error is
+	// errs.NotFound and nothing is made.
+	Existing bool
+
 	// Now is the clock; required.
 	Now func() time.Time
 }
@@ -53,9 +57,9 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	kind, path, _ := strings.Cut(opt.URL, ":")
 	switch {
 	case kind == "sqlite" && path != "":
-		return openSQLite(ctx, path, opt.Now)
+		return openSQLite(ctx, path, opt)
 	case kind == "postgres", kind == "postgresql":
-		return openPostgres(ctx, opt.URL, opt.Now)
+		return openPostgres(ctx, opt.URL, opt)
 	}
 	return nil, errs.Invalidf("the address of the control database is neither sqlite:PATH nor a postgres:// URL") // may hold a password
 }

@@ -107,6 +107,32 @@ func withPassword(t testing.TB, server string) *url.URL {
 	return u
 }
 
+// A database that is not there is not made by whoever only wants to read it.
+func TestExisting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".headgate", "control.db")
+	for _, address := range []string{"sqlite:" + path, schema(t, postgres(t))} {
+		opt := control.Options{URL: address, Existing: true, Now: time.Now}
+		for range 2 {
+			if _, err := control.Open(t.Context(), opt); errs.CodeOf(err) != errs.NotFound {
+				t.Fatalf("%v", err)
+			}
+		}
+		db, err := control.Open(t.Context(), control.Options{URL: address, Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := control.Open(t.Context(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range []*control.DB{db, again} {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestSQLiteFileIsPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")

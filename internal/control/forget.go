@@ -60,10 +60,13 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 
 // VanishedError says that a store had events, and answers that it has none.
 func VanishedError(env, store string) error {
-	return errs.Refusedf("the store had events, and its backend answers that it has none").
+	return errs.Refusedf("the store has vanished: it had events, and its backend answers that it has none").
 		Hintf("was the backend reset, or is the address another one? Nothing was pushed. If that was meant, forget the store").
-		Then("headgate store show " + store + " --env " + env).Then(forgetCommand(env, store))
+		Then(showCommand(env, store)).Then(forgetCommand(env, store))
 }
+
+// showCommand is what to type to see what is known of a store.
+func showCommand(env, store string) string { return "headgate store show " + store + " --env " + env }
 
 // forgetCommand is what to type for a store that is another one than before, and is meant to be.
 func forgetCommand(env, store string) string {

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -29,7 +28,7 @@ const (
 // the app's, and has clients and stores itself.
 const postgresSchema = "headgate"
 
-func openPostgres(ctx context.Context, address string, now func() time.Time) (*DB, error) {
+func openPostgres(ctx context.Context, address string, opt Options) (*DB, error) {
 	u, err := url.Parse(address)
 	if err != nil { // it quotes the address
 		return nil, errs.Invalidf("the address of the control database is not a postgres:// URL").
@@ -50,7 +49,17 @@ func openPostgres(ctx context.Context, address string, now func() time.Time) (*D
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(8) // at least 2: one holds the lock while goose works on another
 	pool.SetMaxIdleConns(4)
-	db := &DB{engine: postgresEngine, sql: pool, dsn: u.String(), place: postgresPlace(config), now: now}
+	db := &DB{engine: postgresEngine, sql: pool, dsn: u.String(), place: postgresPlace(config), now: opt.Now}
+	if opt.Existing {
+		var there bool
+		err := pool.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, versionTable).Scan(&there)
+		if err == nil && !there {
+			err = missing(db.place)
+		}
+		if err != nil {
+			return nil, errors.Join(db.failed(ctx, "open the control database", err), pool.Close())
+		}
+	}
 	if err := db.migratePostgres(ctx, path, own); err != nil {
 		return nil, errors.Join(db.failed(ctx, "open the control database", err), pool.Close())
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,7 +24,12 @@ const busyTime = 10 * time.Second
 // openTries is how often Open tries to bring the tables up to date while other processes do the same, about 100 ms apart.
 const openTries = 50
 
-func openSQLite(ctx context.Context, path string, now func() time.Time) (*DB, error) {
+func openSQLite(ctx context.Context, path string, opt Options) (*DB, error) {
+	if opt.Existing {
+		if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			return nil, missing(path)
+		}
+	}
 	if err := touch(path); err != nil {
 		return nil, err
 	}
@@ -33,11 +39,15 @@ func openSQLite(ctx context.Context, path string, now func() time.Time) (*DB, er
 		return nil, errs.New(errs.Internal, "can't open the control database").At("%s", path).Because(err)
 	}
 	pool.SetMaxOpenConns(8)
-	db := &DB{engine: sqliteEngine, sql: pool, dsn: dsn, place: path, now: now, writing: make(chan struct{}, 1)}
+	db := &DB{engine: sqliteEngine, sql: pool, dsn: dsn, place: path, now: opt.Now, writing: make(chan struct{}, 1)}
 	if err := db.migrateSQLite(ctx); err != nil {
 		return nil, errors.Join(db.failed(ctx, "open the control database", err), pool.Close())
 	}
 	return db, nil
+}
+
+func missing(place string) error {
+	return errs.NotFoundf("there is no control database yet").At("%s", place).Hintf("the first run of a migration makes it")
 }
 
 // touch makes an empty file that only this user may read, where there is none. SQLite gives its other files the same mode.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"iter"
 	"net/url"
 	"strings"
@@ -227,18 +226,32 @@ func (db *DB) SetHead(ctx context.Context, env, store string, head int64, backen
 		if err != nil {
 			return err
 		}
-		switch {
-		case head == 0 && known.Head > 0:
-			vanished = true
+		vanished = known.Vanished(head)
+		if vanished {
 			return nil
-		case backendID != "" && known.BackendID != "" && backendID != known.BackendID:
-			return errs.Refusedf("store %s is on another backend than before: %s, it was %s", store, backendID, known.BackendID).
-				Hintf("clients that knew the former one will not sync with it; nothing was committed. If that was meant, forget the store").
-				Then(forgetCommand(env, store))
 		}
-		return errs.Refusedf("store %s ends at e%d, it ended at e%d before", store, head, known.Head).
-			Hintf("%s", fmt.Sprintf("a log never gets shorter: was the backend restored from a backup? Events e%d to e%d are missing", head+1, known.Head)).
-			Then(forgetCommand(env, store))
+		return known.Compare(env, head, backendID)
 	})
 	return vanished, err
+}
+
+// Vanished reports whether a store that had events answers that it has none.
+func (s Store) Vanished(head int64) bool { return head == 0 && s.Head > 0 }
+
+// Compare compares what a store of env answers with what is known of it, and changes nothing: a store that vanished, that is on
+// another backend or that has got shorter is errs.Refused.
+func (s Store) Compare(env string, head int64, backendID string) error {
+	switch {
+	case s.Vanished(head):
+		return VanishedError(env, s.ID)
+	case backendID != "" && s.BackendID != "" && backendID != s.BackendID:
+		return errs.Refusedf("store %s is on another backend than before: %s, it was %s", s.ID, backendID, s.BackendID).
+			Hintf("clients that knew the former one will not sync with it; nothing was committed. If that was meant, forget the store").
+			Then(showCommand(env, s.ID)).Then(forgetCommand(env, s.ID))
+	case head < s.Head:
+		return errs.Refusedf("store %s ends at e%d, it ended at e%d before", s.ID, head, s.Head).
+			Hintf("a log never gets shorter: was the backend restored from a backup? Events e%d to e%d are missing", head+1, s.Head).
+			Then(showCommand(env, s.ID)).Then(forgetCommand(env, s.ID))
+	}
+	return nil
 }

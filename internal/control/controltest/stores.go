@@ -169,6 +169,14 @@ func heads(t *testing.T, d *database) {
 		{"vanished with its backend", 0, "two", true, ""},
 		{"back", 7, "one", false, ""},
 	} {
+		known, err := d.Store(t.Context(), "prod", "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		compared := known.Compare("prod", step.head, step.backend) // says the same, and keeps nothing
+		if got := errs.CodeOf(compared); got != step.code && (!step.vanished || got != errs.Refused) {
+			t.Errorf("%s: compared: %v", step.name, compared)
+		}
 		vanished, err := d.SetHead(t.Context(), "prod", "a", step.head, step.backend)
 		if vanished != step.vanished || errs.CodeOf(err) != step.code {
 			t.Errorf("%s: vanished %v, %v", step.name, vanished, err)

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -13,11 +11,26 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
+	"headgate/internal/errs"
 )
 
-// openControl opens an environment's control database. The caller closes it.
+// existingControl opens an environment's control database where there is one already, and returns nil where there is
+// none. The caller closes it.
+func (a *app) existingControl(ctx context.Context, env config.Environment) (*control.DB, error) {
+	db, err := a.openedControl(ctx, control.Options{URL: env.Control, Existing: true, Now: a.now})
+	if errs.CodeOf(err) == errs.NotFound {
+		return nil, nil
+	}
+	return db, err
+}
+
+// openControl opens an environment's control database, and makes it where there is none. The caller closes it.
 func (a *app) openControl(ctx context.Context, env config.Environment) (*control.DB, error) {
-	db, err := control.Open(ctx, control.Options{URL: env.Control, Now: a.now})
+	return a.openedControl(ctx, control.Options{URL: env.Control, Now: a.now})
+}
+
+func (a *app) openedControl(ctx context.Context, opt control.Options) (*control.DB, error) {
+	db, err := control.Open(ctx, opt)
 	if err != nil {
 		return nil, a.nearby(err)
 	}
@@ -28,13 +41,8 @@ func (a *app) openControl(ctx context.Context, env config.Environment) (*control
 // censusOf are the releases that the last census saw within the horizon, 90 days where headgate.yaml names none. A client
 // that did not say its release counts as one of a release that nobody recorded.
 func (a *app) censusOf(ctx context.Context, env config.Environment) (alive []config.Alive, err error) {
-	if path, ok := strings.CutPrefix(env.Control, "sqlite:"); ok {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-	}
-	db, err := a.openControl(ctx, env)
-	if err != nil {
+	db, err := a.existingControl(ctx, env)
+	if db == nil || err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()

@@ -10,6 +10,7 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/schema"
 	"headgate/migrations"
 	"headgate/planner"
@@ -23,8 +24,8 @@ func (a *app) gateCommand() *cli.Command {
 		UsageText: "headgate gate --env prod\nheadgate gate --env prod --format json",
 		Description: `Looks at the code as it lies here, which is what CI is about to deploy, and at the environment it goes to. The gate
 is open when that code is a recorded release whose file nobody edited, when no finding is an error for the releases alive
-there, when no item of the checklist failed, and when the migrations that the release needs (needed-by) are done in
-every store. Otherwise it prints what blocks, the next command, and exits with 3.`,
+there, when no item of the checklist failed, when no store is another than the control database knows (vanished, on another
+backend, shorter), and when the migrations that the release needs (needed-by) are done in every store. Otherwise it prints what blocks, the next command, and exits with 3.`,
 		Flags:  comparisonFlags(),
 		Action: a.gate,
 	}
@@ -149,11 +150,54 @@ func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([
 		items.next = "headgate checklist --schema " + s.Name + " --env " + cmp.env.Name
 	}
 	lines := []gateLine{release, findings, items}
+	same, err := a.gateStores(c.Context, cfg, s, cmp)
+	if err != nil {
+		return nil, err
+	}
+	if same != nil {
+		lines = append(lines, *same)
+	}
 	done, err := a.gateMigrations(c.Context, cfg, s, cmp)
 	if err != nil || done == nil {
 		return lines, err
 	}
 	return append(lines, *done), nil
+}
+
+// gateStores compares the environment's stores with what the control database knows of them; nil where there is none, or
+// where it knows nothing.
+func (a *app) gateStores(ctx context.Context, cfg *config.Config, s config.Schema, cmp comparison) (*gateLine, error) {
+	if cmp.env == nil {
+		return nil, nil
+	}
+	r, err := a.newRunner(ctx, cfg, *cmp.env, nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, store := range cmp.env.Stores {
+		if store.Schema == s.Name {
+			r.stores = append(r.stores, store)
+		}
+	}
+	if err := r.recall(ctx); err != nil || len(r.known) == 0 {
+		return nil, err
+	}
+	failed := r.each(ctx, "compared stores", func(ctx context.Context, t storeTask) error {
+		return r.withLog(ctx, t.store, func(eventlog.Reader) error { return nil })
+	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	line := &gateLine{Schema: s.Name, What: "stores", Open: true, Why: fmt.Sprintf("%s as the control database knows them", count(len(r.stores), "store"))}
+	var open []string
+	for _, f := range r.failures(failed) {
+		open = append(open, f.Error)
+	}
+	if len(open) > 0 {
+		line.Open, line.Why = false, strings.Join(open, "; ")
+		line.next = "headgate migration status --env " + r.env.Name
+	}
+	return line, nil
 }
 
 // gateMigrations looks at the migrations that the release needs to be done in every store of the environment; nil where
@@ -185,18 +229,21 @@ func (a *app) gateMigrations(ctx context.Context, cfg *config.Config, s config.S
 	}
 	line := &gateLine{Schema: s.Name, What: "migrations", Open: true}
 	var open []string
+	line.next = "headgate migration verify --env " + r.env.Name
 	for _, f := range r.failures(failed) {
 		open = append(open, fmt.Sprintf("%s could not be asked: %s", f.Store, f.Error))
 	}
 	for _, v := range reports {
 		if v.Outcome == migrations.Due {
-			open = append(open, fmt.Sprintf("%s is not done on %s (%s due)", v.Migration, v.Store, counted(v.Events, "event")))
+			open = append(open, fmt.Sprintf("%s is not done on %s (%s)", v.Migration, v.Store, r.lacks(v)))
+			if r.committable(v) {
+				line.next = "headgate migration up --env " + r.env.Name
+			}
 		}
 	}
 	line.Why = fmt.Sprintf("%s done on %s", count(len(needed), "migration"), count(len(r.stores), "store"))
 	if len(open) > 0 {
 		line.Open, line.Why = false, strings.Join(open, "; ")
-		line.next = "headgate migration up --env " + r.env.Name
 	}
 	return line, nil
 }

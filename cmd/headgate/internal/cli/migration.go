@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -95,7 +96,8 @@ func (a *app) migrationNewCommand() *cli.Command {
 		ArgsUsage: "NAME",
 		UsageText: "headgate migration new backfill_priority\nheadgate migration new archive_again --event v1.TodoArchived --key id",
 		Description: `Takes the next number, and the latest recorded release for requires. With --event the query has the event's fields
-as its columns already.`,
+as its columns already; where one of them fills a column that a row may lack, those rows are what the query selects and
+what the assert forbids. What the draft can't know it asks in comments (-- decide); check does not let them pass.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
 			&cli.StringFlag{Name: "event", Usage: "the event to emit: `EVENT`"},
@@ -147,7 +149,7 @@ func (a *app) migrationNew(c *cli.Context) error {
 	shown := a.shown(cfg, path)
 	next := "headgate migration check " + strings.TrimSuffix(file, ".sql")
 	return a.render(map[string]any{"path": shown, "number": number, "next_actions": []string{next}}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "wrote %s\n\nfill in the query, then\nnext: %s\n", shown, next)
+		_, err := fmt.Fprintf(w, "wrote %s\n\ndecide what the draft asks, then\nnext: %s\n", shown, next)
 		return err
 	})
 }
@@ -246,10 +248,15 @@ func (a *app) migrationCheckCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "look for what is wrong with migrations, before they run anywhere",
 		ArgsUsage: "[NAME]",
-		UsageText: "headgate migration check\nheadgate migration check backfill_priority --format json",
+		UsageText: "headgate migration check\nheadgate migration check backfill_priority --format json\nheadgate migration check --env prod",
 		Description: `Each release that requires admits must define and materialize what is emitted, with a materializer that survives the
-event a second time (MT102). The queries are run on the state of an empty store, so that SQLite and the events' schemas
-have seen them. No store is read. Ends with 3 if anything is wrong.`,
+event a second time (MT102). An assert must read a table and admit a row, and nothing that a draft asks may be left open.
+The queries are run on the state of an empty store, so that SQLite and the events' schemas have seen them.
+
+A file that was edited after it ran is found by the checksums of the runs in the control databases, and in the logs that
+are files here; with --env in the environment's control database and in the logs of all its stores. Ends with 3 if anything
+is wrong.`,
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "env", Usage: "look for runs in the environment `ENV`"}},
 		Action: a.migrationCheck,
 	}
 }
@@ -281,6 +288,11 @@ func (a *app) migrationCheck(c *cli.Context) error {
 		problems = append(problems, found...)
 		p.Add(1)
 	}
+	edited, err := a.editedAfterRun(c, cfg, defs)
+	if err != nil {
+		return err
+	}
+	problems = append(problems, edited...)
 	err = a.render(map[string]any{"migrations": len(defs), "problems": problems}, func(w io.Writer) error {
 		for _, p := range problems {
 			fmt.Fprintf(w, "%s: %s\n", p.Where, p.Msg)
@@ -318,16 +330,28 @@ func (a *app) checkMigration(c *cli.Context, cfg *config.Config, d migrations.De
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "headgate-migration-") // 0700
+	dir, err := a.workDir()
 	if err != nil {
-		return nil, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
+		return nil, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // best effort; it is in the system's temporary directory
 	err = migrations.Job{Definition: d, Target: t, Launcher: l, Dir: dir, Now: a.now}.Check(c.Context)
 	if e := errs.As(err); e != nil && e.Code == errs.Invalid {
-		return []migrationProblem{{Migration: d.Name, Where: strings.Replace(e.Where, cfg.Migrations, a.shown(cfg, cfg.Migrations), 1), Problem: migrations.Problem{Msg: e.Msg, Hint: e.Hint}}}, nil
+		where := strings.Replace(e.Where, cfg.Migrations, a.shown(cfg, cfg.Migrations), 1)
+		return []migrationProblem{{Migration: d.Name, Where: where, Problem: migrations.Problem{Line: lineOf(where), Msg: e.Msg, Hint: e.Hint}}}, nil
 	}
 	return nil, err
+}
+
+// lineOf is the line of "path:line", 0 where there is none.
+func lineOf(where string) int {
+	_, after, _ := strings.Cut(filepath.Base(where), ":")
+	line, _, _ := strings.Cut(after, ":")
+	n, err := strconv.Atoi(line)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func versionsOf(releases []*schema.Release) []string {

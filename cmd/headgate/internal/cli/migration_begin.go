@@ -13,7 +13,7 @@ import (
 
 // part is a runner of one of the migrations, which has no stores yet.
 func (r *runner) part(p migrationPlan) *runner {
-	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, plans: []migrationPlan{p}}
+	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, plans: []migrationPlan{p}, known: r.known}
 }
 
 // A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do; failed has the
@@ -23,7 +23,7 @@ type beginner func(c *cli.Context, db *control.DB, one *runner, by control.By) (
 // consented previews the migration, and asks whether its events may be committed where there are any. due says how many, of
 // the stores that a run may be for. One that could not be reached is among them, so that it is not forgotten.
 func (r *runner) consented(c *cli.Context) (due map[livestore.StoreID]int64, some bool, failed []error, err error) {
-	p, failed := r.preview(c.Context, state.Options{})
+	p, failed := r.preview(c.Context, state.Options{}, false)
 	if c.Context.Err() != nil {
 		return nil, false, failed, context.Cause(c.Context)
 	}

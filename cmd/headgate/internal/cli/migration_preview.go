@@ -3,11 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,7 +27,13 @@ func (a *app) migrationPreviewCommand() *cli.Command {
 			"headgate migration preview --env prod --all --format markdown",
 		Description: `Reads each store's log, makes its state, runs the migration on it, and commits nothing: the events, batches and bytes,
 the rows that change, the asserts afterwards, what the releases alive do with the events, and how long it takes at the
-set pace. The states are compared row by row; values show with --reveal only.
+set pace. The states are compared row by row; values show with --reveal only. Then the migration is asked once more: what
+a second run would commit. Several migrations are previewed in their order, each on the state that those before it leave;
+with one that is named come those that it comes after, where they are not done.
+
+A store that is not what the control database knows of it (it vanished, is on another backend, or has got shorter) is
+refused. Where events are encrypted end to end the backend's side can't read them: only the clients can run a migration
+there (headgate generate --client-migration).
 
 Of many stores a sample is previewed, spread over their sizes, and the sum is an estimate; --all takes every store.
 Ends with 8 where an assert would not hold, 5 where some of several stores failed.`,
@@ -54,6 +57,11 @@ type preview struct {
 	Markers     int64                 `json:"markers"`  // one more event each
 	Events      int64                 `json:"events"`   // that would be committed, in the previewed stores
 	Estimate    int64                 `json:"estimate"` // and in all
+	Again       *secondRun            `json:"again"`    // null where that could not be asked of every store
+	Time        fleetTime             `json:"time"`
+	Rebuild     rebuildCost           `json:"rebuild"`
+	Pass        passCost              `json:"pass"`                // of the preview itself
+	PassOfAll   *passCost             `json:"passOfAll,omitempty"` // of --all, where a sample was previewed: an estimate
 	NextActions []string              `json:"next_actions"`
 }
 
@@ -64,6 +72,7 @@ type previewOf struct {
 	Release   string              `json:"release"`
 	Readers   []migrations.Reader `json:"readers"`
 	Assumed   bool                `json:"readersAssumed,omitempty"` // nobody said which releases are alive
+	First     bool                `json:"comesFirst,omitempty"`     // it was not asked for: it comes before one that was
 	Stores    []migrations.Report `json:"stores"`
 }
 
@@ -72,13 +81,16 @@ func (a *app) migrationPreview(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.withEarlier(c.Context); err != nil {
+		return err
+	}
 	all := len(r.stores)
 	if !c.Bool("all") && len(c.StringSlice("store")) == 0 {
 		if err := r.sample(c.Context); err != nil {
 			return err
 		}
 	}
-	p, failed := r.preview(c.Context, state.Options{Rows: c.Int("samples"), Reveal: c.Bool("reveal")})
+	p, failed := r.preview(c.Context, state.Options{Rows: c.Int("samples"), Reveal: c.Bool("reveal")}, true)
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
@@ -92,7 +104,7 @@ func (a *app) migrationPreview(c *cli.Context) error {
 	}
 	again := "headgate migration preview" + r.named(c)
 	if len(p.Failed) == 0 {
-		p.NextActions = append(p.NextActions, "headgate migration up"+r.named(c))
+		p.NextActions = append(r.firstUp(p), "headgate migration up"+r.named(c))
 	}
 	err = a.render(p, func(w io.Writer) error { return r.writePreview(w, p) },
 		rendering{"markdown", func(w io.Writer) error { return r.writePreviewMarkdown(w, p) }})
@@ -127,54 +139,69 @@ func (r *runner) sample(ctx context.Context) error {
 	if len(r.stores) <= sampleAbove {
 		return nil
 	}
-	heads := make([]livestore.SeqNum, len(r.stores))
-	at := map[livestore.StoreID]int{}
-	for i, s := range r.stores {
-		at[s.ID] = i
-	}
-	r.each(ctx, "asked stores for their size", func(ctx context.Context, t storeTask) error {
-		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
-			h, err := log.Head(ctx)
-			heads[at[t.store.ID]] = h.Last.Global
-			return err
-		})
-	})
+	r.sizes(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	total := livestore.SeqNum(0)
-	for _, h := range heads {
-		total += h
-	}
-	stores := slices.Clone(r.stores)
-	slices.SortStableFunc(stores, func(a, b config.Store) int { return int(heads[at[b.ID]] - heads[at[a.ID]]) })
+	r.of = slices.Clone(r.stores)
+	slices.SortStableFunc(r.of, func(a, b config.Store) int { return int(r.heads[b.ID] - r.heads[a.ID]) })
 	r.stores = nil
 	for i := range sampleSize {
-		s := stores[i*len(stores)/sampleSize]
-		r.stores = append(r.stores, s) // one that could not be asked fails again, and is reported
+		r.stores = append(r.stores, r.of[i*len(r.of)/sampleSize]) // one that could not be asked fails again, and is reported
 	}
-	chosen := livestore.SeqNum(0)
-	for _, s := range r.stores {
-		chosen += heads[at[s.ID]]
-	}
-	fmt.Fprintf(r.app.stderr, "previewing %d of %d stores, spread over their sizes: %s to read and replay, of %s in all.\n"+
-		"  A first preview replays some thousand events a second and processor, and needs the space of %s at a time; --all previews every store.\n",
-		len(r.stores), len(stores), counted(int64(chosen), "event"), counted(int64(total), "event"), count(min(r.jobs, len(r.stores)), "state"))
 	return nil
 }
 
-// preview runs the migrations on copies of the stores' states. A migration whose assert does not hold afterwards has a
-// report and an error.
-func (r *runner) preview(ctx context.Context, o state.Options) (preview, []error) {
+// withEarlier adds the migrations that come before those that were asked for, each before what it comes before.
+func (r *runner) withEarlier(ctx context.Context) error {
+	for i := 0; i < len(r.plans); i++ {
+		for _, d := range r.plans[i].before {
+			if slices.ContainsFunc(r.plans, func(p migrationPlan) bool { return p.Name == d.Name }) {
+				continue
+			}
+			p, err := r.plan(ctx, d.Definition)
+			if err != nil {
+				return err
+			}
+			p.first = true
+			r.plans = append(r.plans, p)
+		}
+	}
+	slices.SortStableFunc(r.plans, func(a, b migrationPlan) int { return int(a.Number - b.Number) })
+	return nil
+}
+
+// firstUp are the commands that must go before the one that was previewed.
+func (r *runner) firstUp(p preview) (commands []string) {
+	commands = []string{}
+	for _, m := range p.Migrations {
+		if m.First {
+			commands = append(commands, "headgate migration up "+m.Migration+" --env "+r.env.Name)
+		}
+	}
+	return commands
+}
+
+// preview runs the migrations on copies of the stores' states: each on what those before it leave when inOrder, else on
+// the store as it is, where one whose predecessor is not done is refused. A migration whose assert does not hold afterwards
+// has a report and an error.
+func (r *runner) preview(ctx context.Context, o state.Options, inOrder bool) (preview, []error) {
 	var err error
 	if o.HashKey, err = hex.DecodeString(randomHex(32)); err != nil {
 		return preview{}, []error{err}
 	}
+	start := r.app.now()
 	reports := make([][]migrations.Report, len(r.stores))
 	at := r.places()
-	failed := r.each(ctx, "previewed stores", func(ctx context.Context, t storeTask) error {
+	work := func(ctx context.Context, t storeTask) error {
 		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
+			if inOrder {
+				log = migrations.NewTrial(log)
+			}
 			for _, p := range t.plans {
+				if inOrder {
+					p.before = nil
+				}
 				err := r.with(ctx, t, p, log, func(ctx context.Context, j migrations.Job) error {
 					report, err := j.Preview(ctx, o)
 					if err == nil || errs.CodeOf(err) == errs.Mismatch {
@@ -188,17 +215,30 @@ func (r *runner) preview(ctx context.Context, o state.Options) (preview, []error
 			}
 			return nil
 		})
+	}
+	pilot, pilotErr := r.pilot(ctx, work, reports)
+	failed := r.each(ctx, "previewed stores", func(ctx context.Context, t storeTask) error {
+		if at[t.store.ID] == pilot {
+			return pilotErr
+		}
+		return work(ctx, t)
 	})
-	out := preview{Environment: r.env.Name, Failed: r.failures(failed), Sampled: len(r.stores), NextActions: []string{}}
+	out := preview{
+		Environment: r.env.Name, Failed: r.failures(failed), Sampled: len(r.stores), Rebuild: noRebuild(), NextActions: []string{},
+	}
+	out.Pass = r.passed(reports, r.app.now().Sub(start))
+	out.PassOfAll = r.passOfAll(out.Pass)
 	for _, p := range r.plans {
 		of := previewOf{
 			Migration: p.Name, Checksum: p.Checksum, Release: p.target.Release.Version,
-			Readers: p.readers, Assumed: p.assumed, Stores: []migrations.Report{},
+			Readers: p.readers, Assumed: p.assumed, First: p.first, Stores: []migrations.Report{},
 		}
+		due := false
 		for _, list := range reports {
 			for _, report := range list {
 				if report.Migration == p.Name {
 					of.Stores = append(of.Stores, report)
+					due = due || report.Events > 0 || report.MarkerDue
 					out.Events += report.Events
 					if report.MarkerDue {
 						out.Markers++
@@ -206,8 +246,12 @@ func (r *runner) preview(ctx context.Context, o state.Options) (preview, []error
 				}
 			}
 		}
-		out.Migrations = append(out.Migrations, of)
+		if due || !p.first || len(out.Failed) > 0 {
+			out.Migrations = append(out.Migrations, of)
+		}
 	}
+	out.Again = secondRunOf(out)
+	out.Time = r.fleetTime(out)
 	return out, failed
 }
 
@@ -217,195 +261,4 @@ func (r *runner) places() map[livestore.StoreID]int {
 		at[s.ID] = i
 	}
 	return at
-}
-
-func (r *runner) writePreview(w io.Writer, p preview) error {
-	for i, m := range p.Migrations {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "%s on %s, under release %s\n", r.app.stdout.paint(strong, m.Migration), p.Environment, m.Release)
-		if err := table(w, r.previewRows(m)); err != nil {
-			return err
-		}
-		r.writeEffects(w, m)
-		writeReaders(w, m)
-	}
-	fmt.Fprint(w, r.writeFailures(p.Failed))
-	_, err := fmt.Fprintf(w, "\n%s\n", r.summary(p))
-	for _, n := range p.NextActions {
-		fmt.Fprintf(w, "next: %s\n", n)
-	}
-	return err
-}
-
-func (r *runner) previewRows(m previewOf) [][]string {
-	rows := [][]string{{"STORE", "DUE", "DONE", "BATCHES", "BYTES", "TIME", "LOG", "OUTCOME"}}
-	for _, s := range m.Stores {
-		outcome := string(s.Outcome)
-		if s.Outcome == migrations.Done && s.Events > 0 {
-			outcome = "events due"
-		}
-		for _, assert := range s.Asserts {
-			if !assert.True {
-				outcome = "an assert fails"
-			}
-		}
-		rows = append(rows, []string{
-			string(s.Store), fmt.Sprint(s.Events), fmt.Sprint(s.Before), fmt.Sprint(s.Pushes), bytesText(s.Bytes),
-			r.paced(s.Store, s.Pushes).String(), fmt.Sprintf("%d events, to e%d", s.Read, s.Head), outcome,
-		})
-	}
-	return rows
-}
-
-// paced is how long the pushes of one store take at its pace, while nobody else writes.
-func (r *runner) paced(id livestore.StoreID, pushes int64) time.Duration {
-	pace := r.env.Pace
-	if i := slices.IndexFunc(r.stores, func(s config.Store) bool { return s.ID == id }); i >= 0 {
-		pace = r.paceOf(r.stores[i])
-	}
-	return time.Duration(max(0, pushes-1)) * pace
-}
-
-// writeEffects says what the events do to the rows, over all stores, and in each with samples.
-func (r *runner) writeEffects(w io.Writer, m previewOf) {
-	type effect struct{ inserted, updated, deleted int64 }
-	var names []string
-	sums := map[string]*effect{}
-	for _, s := range m.Stores {
-		for _, t := range s.Tables {
-			if sums[t.Name] == nil {
-				sums[t.Name] = &effect{}
-				names = append(names, t.Name)
-			}
-			sums[t.Name].inserted += t.OnlyB
-			sums[t.Name].updated += t.Changed
-			sums[t.Name].deleted += t.OnlyA
-		}
-	}
-	for _, n := range names {
-		e := sums[n]
-		fmt.Fprintf(w, "  %s: %d inserted, %d updated, %d deleted\n", n, e.inserted, e.updated, e.deleted)
-	}
-	due := slices.ContainsFunc(m.Stores, func(s migrations.Report) bool { return s.Events > 0 && s.Pushes > 0 }) // the states were compared
-	if due && len(names) == 0 {
-		fmt.Fprintf(w, "  no row changes in a state that %s makes anew: the events are for clients that skipped earlier ones\n", m.Release)
-	}
-	asserts := map[string]int{}
-	for _, s := range m.Stores {
-		for _, a := range s.Asserts {
-			if !a.True {
-				asserts[a.Label]++
-			}
-		}
-	}
-	for _, s := range m.Stores {
-		if len(s.Asserts) == 0 {
-			continue
-		}
-		for _, a := range s.Asserts {
-			if n := asserts[a.Label]; n > 0 {
-				fmt.Fprintf(w, "  %s afterwards in %s: %s\n", r.app.stdout.paint(bad, "false"), count(n, "store"), a.Label)
-			} else {
-				fmt.Fprintf(w, "  holds afterwards: %s\n", a.Label)
-			}
-		}
-		break
-	}
-	for _, s := range m.Stores {
-		for _, t := range s.Tables {
-			if len(t.Rows) > 0 {
-				fmt.Fprintf(w, "\nstore %s (a: as it is, b: afterwards)", s.Store)
-				r.app.writeRows(w, t)
-			}
-		}
-	}
-}
-
-// writeReaders says what the releases alive do with the events.
-func writeReaders(w io.Writer, m previewOf) {
-	who := "alive"
-	if m.Assumed {
-		who = "recorded, which may all be alive (headgate.yaml has no fleet.alive)"
-	}
-	var reading []string
-	for _, rd := range m.Readers {
-		if rd.Verdict == migrations.Reads {
-			reading = append(reading, rd.Release)
-			continue
-		}
-		fmt.Fprintf(w, "  release %s %s them: %s\n", rd.Release, rd.Verdict, rd.Why)
-	}
-	if len(reading) > 0 {
-		fmt.Fprintf(w, "  read by %s, of the releases %s\n", strings.Join(reading, ", "), who)
-	}
-}
-
-// what says how many events and markers are due.
-func (p preview) what() string {
-	s := counted(p.Events, "event")
-	if p.Markers > 0 {
-		s += " and " + counted(p.Markers, "marker")
-	}
-	return s
-}
-
-// receiving is in how many stores that is.
-func (p preview) receiving() int {
-	in := map[livestore.StoreID]bool{}
-	for _, m := range p.Migrations {
-		for _, s := range m.Stores {
-			if s.Events > 0 || s.MarkerDue {
-				in[s.Store] = true
-			}
-		}
-	}
-	return len(in)
-}
-
-func (r *runner) summary(p preview) string {
-	done := len(p.Failed) == 0 && p.Events+p.Markers == 0
-	var b strings.Builder
-	switch {
-	case done:
-		fmt.Fprintf(&b, "nothing is due in %s", count(p.Sampled, "store"))
-	default:
-		fmt.Fprintf(&b, "%s would be committed in %d of %s", p.what(), p.receiving(), count(p.Sampled, "store"))
-		if len(p.Failed) == 0 {
-			b.WriteString("; run again, it would commit nothing")
-		}
-	}
-	if p.Sampled < p.Stores {
-		fmt.Fprintf(&b, "\na sample of %d of %d stores, spread over their sizes: about %s in all (--all previews every store)", p.Sampled, p.Stores, counted(p.Estimate, "event"))
-	}
-	if !done {
-		b.WriteString("\nno client rebuilds for it: a migration adds events and leaves the state hash as it is")
-	}
-	return b.String()
-}
-
-func (r *runner) writePreviewMarkdown(w io.Writer, p preview) error {
-	for _, m := range p.Migrations {
-		fmt.Fprintf(w, "### Migration `%s` on %s, under release %s\n\n", m.Migration, p.Environment, m.Release)
-		for i, row := range r.previewRows(m) {
-			fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
-			if i == 0 {
-				fmt.Fprintf(w, "|%s\n", strings.Repeat(" --- |", len(row)))
-			}
-		}
-		var b strings.Builder
-		r.writeEffects(&b, m)
-		writeReaders(&b, m)
-		fmt.Fprintln(w)
-		for line := range strings.Lines(b.String()) {
-			fmt.Fprintf(w, "- %s\n", strings.TrimSpace(line))
-		}
-		fmt.Fprintln(w)
-	}
-	for _, f := range p.Failed {
-		fmt.Fprintf(w, "- **failed** %s: %s\n", f.Store, f.Error)
-	}
-	_, err := fmt.Fprintf(w, "%s\n", r.summary(p))
-	return err
 }

@@ -19,6 +19,7 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -50,6 +51,10 @@ type runner struct {
 	mu       sync.Mutex // of plans, where several goroutines work
 	plans    []migrationPlan
 	stores   []config.Store // those that a plan is for
+
+	known map[livestore.StoreID]control.Store    // what the control database says of them, where there is one
+	of    []config.Store                         // all of them, where stores are a sample; nil elsewhere
+	heads map[livestore.StoreID]livestore.SeqNum // their sizes, where they were asked
 }
 
 // A migrationPlan is a migration with the release that makes its state, and what the releases alive do with its events.
@@ -59,6 +64,7 @@ type migrationPlan struct {
 	target  replay.Target
 	readers []migrations.Reader
 	assumed bool // nobody said which releases are alive
+	first   bool // it was not asked for: it comes before one that was
 }
 
 // An earlier is a migration that comes before another one, with the release that makes its state.
@@ -151,7 +157,40 @@ func (r *runner) choose(ctx context.Context, ids []string) error {
 		return errs.NotFoundf("environment %q has no store of the migrations' schemas", r.env.Name).At("%s", r.cfg.Where(r.env.Line)).
 			Then("headgate help config")
 	}
+	return r.recall(ctx)
+}
+
+// recall reads what the control database knows of the stores. Where there is none nothing is known, and none is made.
+func (r *runner) recall(ctx context.Context) (err error) {
+	db, err := r.app.existingControl(ctx, r.env)
+	if db == nil || err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	at := r.places()
+	r.known = map[livestore.StoreID]control.Store{}
+	for s, err := range db.Stores(ctx, r.env.Name, control.StoreFilter{}) {
+		if err != nil {
+			return err
+		}
+		if _, ok := at[livestore.StoreID(s.ID)]; ok {
+			r.known[livestore.StoreID(s.ID)] = s
+		}
+	}
 	return nil
+}
+
+// familiar refuses a log that is not what the control database knows of its store.
+func (r *runner) familiar(ctx context.Context, s config.Store, log eventlog.Reader) error {
+	known, ok := r.known[s.ID]
+	if !ok {
+		return nil
+	}
+	h, err := log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	return known.Compare(r.env.Name, int64(max(h.Confirmed, h.Last.Global)), h.BackendID)
 }
 
 func (r *runner) plansOf(s config.Store) (out []migrationPlan) {
@@ -287,8 +326,8 @@ func (r *runner) job(t storeTask, p migrationPlan, log eventlog.Reader) (migrati
 		Progress: func(int64, int64) {},
 	}
 	var err error
-	if j.Dir, err = os.MkdirTemp("", "headgate-migration-"); err != nil { // 0700
-		return j, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
+	if j.Dir, err = r.app.workDir(); err != nil {
+		return j, err
 	}
 	for _, d := range p.before {
 		before := j
@@ -326,13 +365,17 @@ func jitter(most time.Duration) time.Duration {
 	return mathrand.N(most)
 }
 
-// withLog opens the store's log, hands it to work and closes it. Errors say the store.
+// withLog opens the store's log, makes sure that it is the one that is known, hands it to work and closes it. Errors say
+// the store.
 func (r *runner) withLog(ctx context.Context, s config.Store, work func(eventlog.Reader) error) (err error) {
 	log, err := r.app.openStore(ctx, r.cfg, r.env, s)
 	if err != nil {
 		return r.at(s, err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	if err := r.familiar(ctx, s, log); err != nil {
+		return r.at(s, err)
+	}
 	return r.at(s, work(log))
 }
 
@@ -407,6 +450,11 @@ func (r *runner) outcome(failed []error, again string) error {
 	}
 	e := errs.New(code, "%d of %s failed: %s", len(list), count(len(r.stores), "store"), strings.Join(ids, ", ")).
 		Hintf("each one is listed with its reason")
+	for _, f := range list { // where all are told the same, that comes first
+		if len(f.Next) > 0 && strings.HasPrefix(f.Next[0], "headgate migration up ") && !slices.Contains(e.Next, f.Next[0]) {
+			e.Then(f.Next[0])
+		}
+	}
 	if again != "" {
 		e.Then(again)
 	}

@@ -7,8 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
 	"headgate/migrations"
@@ -21,7 +19,7 @@ func (a *app) migrationStatusCommand() *cli.Command {
 		ArgsUsage: "[NAME]",
 		UsageText: "headgate migration status --env prod\nheadgate migration status backfill_priority --env prod --store acme",
 		Description: `Reads the logs only, no state is made: how many events of each migration are there, in how many runs, and the last one.
-What is still due says verify.`,
+What is still due says verify. A store that is not what the control database knows of it is refused.`,
 		Flags:  migrationFlags(),
 		Action: a.migrationStatus,
 	}
@@ -107,106 +105,4 @@ func note(s storeStanding, m migrations.Standing) string {
 		return "no event of it"
 	}
 	return ""
-}
-
-func (a *app) migrationVerifyCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "verify",
-		Usage:     "prove from the logs that migrations are done",
-		ArgsUsage: "[NAME]",
-		UsageText: "headgate migration verify --env prod\nheadgate migration verify backfill_priority --env prod --format json",
-		Description: `Reads each store's log again, makes its state and asks the migration what is due: nothing must be, no key may have two
-events, the asserts must hold, and the marker must be there if the migration has one. Commits nothing. Ends with 8 where
-that is not so.`,
-		Flags:  migrationFlags(),
-		Action: a.migrationVerify,
-	}
-}
-
-func (a *app) migrationVerify(c *cli.Context) error {
-	r, err := a.runner(c)
-	if err != nil {
-		return err
-	}
-	all, failed := r.verify(c.Context)
-	if c.Context.Err() != nil {
-		return context.Cause(c.Context)
-	}
-	if len(r.stores) == 1 && failed[0] != nil {
-		return failed[0]
-	}
-	open := 0
-	for _, v := range all {
-		if v.Outcome == migrations.Due {
-			open++
-		}
-	}
-	list := r.failures(failed)
-	err = a.render(map[string]any{"environment": r.env.Name, "done": open == 0 && len(list) == 0, "stores": all, "failed": list}, func(w io.Writer) error {
-		return r.writeVerify(w, all, list)
-	})
-	if err != nil {
-		return err
-	}
-	if open > 0 {
-		return errs.New(errs.Mismatch, "%s not done", count(open, "migration")).Hintf("commit what is due").
-			Then("headgate migration up" + r.named(c))
-	}
-	return r.outcome(failed, "headgate migration verify"+r.named(c))
-}
-
-// verify asks every store whether the migrations are done.
-func (r *runner) verify(ctx context.Context) ([]migrations.Report, []error) {
-	at := r.places()
-	reports := make([][]migrations.Report, len(r.stores))
-	failed := r.each(ctx, "verified stores", func(ctx context.Context, t storeTask) error {
-		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
-			for _, p := range t.plans {
-				err := r.with(ctx, t, p, log, func(ctx context.Context, j migrations.Job) error {
-					report, _, err := j.Verify(ctx)
-					if err == nil {
-						reports[at[t.store.ID]] = append(reports[at[t.store.ID]], report)
-					}
-					return err
-				})
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
-	all := []migrations.Report{}
-	for _, list := range reports {
-		all = append(all, list...)
-	}
-	return all, failed
-}
-
-func (r *runner) writeVerify(w io.Writer, all []migrations.Report, list []operate.FailedStore) error {
-	rows := [][]string{{"STORE", "MIGRATION", "DUE", "COMMITTED", "TWICE", "ASSERTS", "DIGEST", "OUTCOME"}}
-	for _, s := range all {
-		asserts := "hold"
-		if len(s.Asserts) == 0 {
-			asserts = "none"
-		}
-		for _, as := range s.Asserts {
-			if !as.True {
-				asserts = "fail: " + as.Label
-				break
-			}
-		}
-		digest := "-"
-		if s.Before > 0 {
-			digest = s.Digest[:12]
-		}
-		rows = append(rows, []string{
-			string(s.Store), s.Migration, fmt.Sprint(s.Events), fmt.Sprint(s.Before), fmt.Sprint(s.Duplicates), asserts, digest, string(s.Outcome),
-		})
-	}
-	if err := table(w, rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprint(w, r.writeFailures(list))
-	return err
 }

@@ -170,11 +170,15 @@ func (r *runner) setPace(v string, onlyFailed bool) error {
 
 // dryRun previews everything, and does no more.
 func (r *runner) dryRun(ctx context.Context) error {
-	p, failed := r.preview(ctx, state.Options{})
+	if err := r.withEarlier(ctx); err != nil {
+		return err
+	}
+	p, failed := r.preview(ctx, state.Options{}, true)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	p.Stores, p.Estimate = p.Sampled, p.Events
+	p.NextActions = append(r.firstUp(p), p.NextActions...)
 	if len(r.stores) == 1 && failed[0] != nil {
 		return failed[0]
 	}
