@@ -111,9 +111,9 @@ func (w *world) start(t *testing.T, args ...string) *program {
 	return p
 }
 
-func (w *world) startWorker(t *testing.T) *program {
+func (w *world) startWorker(t *testing.T, more ...string) *program {
 	t.Helper()
-	return w.start(t, "worker", "--env", "chaos", "--jobs", "4", "--log-level", "info")
+	return w.start(t, append([]string{"worker", "--env", "chaos", "--jobs", "4", "--log-level", "info"}, more...)...)
 }
 
 // end waits for the program to end by itself, which must go well.
@@ -136,6 +136,7 @@ func (p *program) stop(t *testing.T) int {
 type fleetStatus struct {
 	Runs []struct {
 		ID, State string
+		Options   json.RawMessage
 		Waves     []struct {
 			State             string
 			Stores, Committed int64

@@ -48,6 +48,9 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 		if err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM swept_stores WHERE env = $1 AND store = $2`, env, store); err != nil {
+			return err
+		}
 		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "store.forget", Subject: store, Detail: map[string]any{
 			"head": was.Head, "backendId": was.BackendID, "inInventory": !gone, "reason": by.Reason,
 		}})

@@ -67,7 +67,7 @@ func (db *DB) CreateRun(ctx context.Context, r Run, stores iter.Seq2[RunStore, e
 			return err
 		}
 		return db.record(ctx, tx, Entry{Env: r.Env, Actor: r.Actor, Action: "run.create", Subject: r.ID, Detail: by.detail(map[string]any{
-			"migration": r.Migration, "checksum": r.Checksum, "stores": n,
+			"migration": r.Migration, "checksum": r.Checksum, "stores": n, "options": r.Options,
 		})})
 	})
 	if err != nil {

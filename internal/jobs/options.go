@@ -10,6 +10,10 @@ import (
 
 // RunOptions are what a run keeps for whoever works on it.
 type RunOptions struct {
+	// Kind is empty for a run that somebody looked at and agreed to, and Sweep for one that follows from it.
+	Kind string `json:"kind,omitempty"`
+	// Whole says that the run was for all stores of the migration's schema, and not for chosen ones.
+	Whole bool   `json:"whole,omitempty"`
 	Waves []Wave `json:"waves,omitempty"` // by number; a wave that is missing has no options
 	// Drift bounds what a store may commit: so many events more than its preview found. Negative for no bound.
 	Drift float64 `json:"drift"` // as a share
@@ -20,6 +24,9 @@ type RunOptions struct {
 	Allow  []string `json:"allow,omitempty"`
 	Reason string   `json:"reason,omitempty"`
 }
+
+// Sweep is the kind of a run that commits what late arrivals made due.
+const Sweep = "sweep"
 
 // A Wave is a part of the stores, which run when those before have ended.
 type Wave struct {
@@ -52,10 +59,27 @@ func (o RunOptions) wave(i int) Wave {
 	return Wave{}
 }
 
-// bound is how many events a store may commit; 0 for any number.
+// bound is how many events a store may commit, one at least; 0 for any number.
 func (o RunOptions) bound(due int64) int64 {
 	if o.Drift < 0 {
 		return 0
 	}
-	return due + max(int64(float64(due)*o.Drift), o.Slack)
+	return max(1, due+max(int64(float64(due)*o.Drift), o.Slack))
+}
+
+// Late is how many events of late arrivals may be due in a store where the migration committed so many, before somebody
+// has to look; negative for any number.
+func (o RunOptions) Late(committed int64) int64 {
+	if o.Drift < 0 {
+		return -1
+	}
+	return max(int64(float64(committed)*o.Drift), o.Slack)
+}
+
+// KindOf says whether somebody agreed to a run, or it follows from one: "run" or [Sweep].
+func KindOf(r control.Run) string {
+	if o, err := ReadOptions(r); err == nil && o.Kind != "" {
+		return o.Kind
+	}
+	return "run"
 }

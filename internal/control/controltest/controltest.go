@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"retry", retry},
 		{"orphans", orphans},
 		{"unfinished", unfinished},
+		{"sweeps", sweeps},
 		{"pages of a run", runPages},
 		{"leases", leases},
 		{"lease at once", leaseAtOnce},

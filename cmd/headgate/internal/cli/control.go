@@ -38,6 +38,9 @@ func (a *app) openedControl(ctx context.Context, opt control.Options) (*control.
 	return db, nil
 }
 
+// defaultHorizon is how long a client may be away and still count, where headgate.yaml does not say.
+const defaultHorizon = 90 * 24 * time.Hour
+
 // censusOf are the releases that the last census saw within the horizon, 90 days where headgate.yaml names none. A client
 // that did not say its release counts as one of a release that nobody recorded.
 func (a *app) censusOf(ctx context.Context, env config.Environment) (alive []config.Alive, err error) {
@@ -48,7 +51,7 @@ func (a *app) censusOf(ctx context.Context, env config.Environment) (alive []con
 	defer func() { err = errors.Join(err, db.Close()) }()
 	horizon := env.Fleet.Horizon
 	if horizon == 0 {
-		horizon = 90 * 24 * time.Hour
+		horizon = defaultHorizon
 	}
 	counts, err := db.Census(ctx, env.Name, a.now().Add(-horizon))
 	for _, c := range counts {

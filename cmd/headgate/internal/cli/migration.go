@@ -79,6 +79,7 @@ A committed event can't be un-committed: there is no Down, and a file that ran a
 			a.migrationCheckCommand(),
 			a.migrationPreviewCommand(),
 			a.migrationUpCommand(),
+			a.migrationSweepCommand(),
 			a.migrationPauseCommand(),
 			a.migrationResumeCommand(),
 			a.migrationCancelCommand(),

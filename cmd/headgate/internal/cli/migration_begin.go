@@ -7,13 +7,14 @@ import (
 
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/jobs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/replay/state"
 )
 
 // part is a runner of one of the migrations, which has no stores yet.
 func (r *runner) part(p migrationPlan) *runner {
-	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, plans: []migrationPlan{p}, known: r.known}
+	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, drift: r.drift, plans: []migrationPlan{p}, known: r.known}
 }
 
 // A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do; failed has the
@@ -112,10 +113,10 @@ func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control
 	return run, failed, err
 }
 
-// lastRun is the latest run of a migration, in one of the states (none: any).
+// lastRun is the latest run of a migration in one of the states, or without states the latest one that is no sweep.
 func lastRun(ctx context.Context, db *control.DB, env, migration string, states ...control.State) (control.Run, bool, error) {
 	for run, err := range db.Runs(ctx, env, states...) {
-		if err != nil || migration == "" || run.Migration == migration {
+		if err != nil || run.Migration == migration && (len(states) > 0 || jobs.KindOf(run) != jobs.Sweep) {
 			return run, err == nil, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
+	"headgate/internal/jobs"
 )
 
 func (a *app) migrationPauseCommand() *cli.Command {
@@ -62,7 +63,7 @@ func writeRuns(w io.Writer, env string, runs []operate.RunStatus) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s on %s: %s\n  run %s, begun by %s at %s\n", r.Migration, env, r.State, r.ID, r.Actor, r.CreatedAt.UTC().Format("2006-01-02 15:04:05Z"))
+		fmt.Fprintf(w, "%s on %s: %s\n  %s %s, begun by %s at %s\n", r.Migration, env, r.State, jobs.KindOf(r.Run), r.ID, r.Actor, r.CreatedAt.UTC().Format("2006-01-02 15:04:05Z"))
 		for _, c := range r.Waves {
 			wave := ""
 			switch {

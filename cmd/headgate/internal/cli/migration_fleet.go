@@ -244,11 +244,39 @@ func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.St
 	if _, err := db.Sync(ctx, r.env.Name, inventory(all), by); err != nil {
 		return control.Run{}, err
 	}
-	o := jobs.RunOptions{Drift: 0.2, Slack: 50, Pace: r.pace, Allow: by.Allowed, Reason: by.Reason}
-	for _, w := range r.env.Waves {
-		o.Waves = append(o.Waves, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
+	o := jobs.RunOptions{
+		Whole: r.whole(all), Drift: 0.2, Slack: 50, Pace: r.pace, Allow: by.Allowed, Reason: by.Reason, Waves: r.runWaves(),
 	}
-	stores := func(yield func(control.RunStore, error) bool) {
+	if r.drift != nil {
+		o.Drift, o.Slack = r.drift.share, r.drift.slack
+	}
+	return db.CreateRun(ctx, control.Run{
+		ID: r.run + "-" + strconv.FormatInt(p.Number, 10), Env: r.env.Name, Migration: p.Name, Checksum: p.Checksum, Options: o.JSON(),
+	}, r.runStores(due), by)
+}
+
+// whole reports whether the run is for every store of its schema that is active.
+func (r *runner) whole(all []config.Store) bool {
+	n := 0
+	for _, s := range all {
+		if s.Schema == r.plans[0].Schema && s.State == config.Active {
+			n++
+		}
+	}
+	return n == len(r.stores)
+}
+
+// runWaves are the environment's waves as a run keeps them.
+func (r *runner) runWaves() (out []jobs.Wave) {
+	for _, w := range r.env.Waves {
+		out = append(out, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
+	}
+	return out
+}
+
+// runStores are the stores of a run in which so many events are due.
+func (r *runner) runStores(due map[livestore.StoreID]int64) iter.Seq2[control.RunStore, error] {
+	return func(yield func(control.RunStore, error) bool) {
 		for _, s := range r.stores {
 			n, ok := due[s.ID]
 			if ok && !yield(control.RunStore{Store: string(s.ID), Wave: r.env.WaveOf(s), Due: n}, nil) {
@@ -256,9 +284,6 @@ func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.St
 			}
 		}
 	}
-	return db.CreateRun(ctx, control.Run{
-		ID: r.run + "-" + strconv.FormatInt(p.Number, 10), Env: r.env.Name, Migration: p.Name, Checksum: p.Checksum, Options: o.JSON(),
-	}, stores, by)
 }
 
 // inventory is what the control database keeps of the stores.

@@ -47,6 +47,7 @@ type runner struct {
 	pace     *time.Duration // of this run, nil for that of each store
 	run      string         // 8 hex digits that tell this run apart
 	jobs     int
+	drift    *drift // that runs are begun with; nil for the default
 	seen     sight
 	mu       sync.Mutex // of plans, where several goroutines work
 	plans    []migrationPlan

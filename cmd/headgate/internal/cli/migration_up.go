@@ -33,7 +33,7 @@ func (a *app) migrationUpCommand() *cli.Command {
 be killed at any moment, run twice, or race with live clients: the log itself says what is there already, and each key
 gets one event. Run it again to go on.
 
-A store stops by itself when more is due than the preview said, by over a fifth and 50 events. A release that is alive and
+A store stops by itself when more is due than the preview said, by over a fifth and 50 events, or as --max-drift says. A release that is alive and
 could not read the events stops the run before it begins: where its clients would only skip them, --allow RO102 with
 --reason goes on; where they would stop syncing for good, nothing does. ^C ends after the batch under way.
 
@@ -64,6 +64,7 @@ func upFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "force-closed", Usage: "append to a client's log where it can't be seen whether the client is stopped: you know it is"},
 		&cli.StringFlag{Name: "wave", Usage: "only the stores of the wave `WAVE` of headgate.yaml"},
 		&cli.BoolFlag{Name: "detach", Usage: "begin the run and leave it to the workers"},
+		maxDriftFlag(),
 		&cli.BoolFlag{Name: "only-failed", Usage: "go on with the stores that failed in the last run"},
 		&cli.StringSliceFlag{Name: "allow", Usage: "let `RO102` pass: clients of a release that is alive skip the events; needs --reason"},
 		&cli.StringFlag{Name: "reason", Usage: "why it is allowed: `TEXT`"},
@@ -88,13 +89,14 @@ type runReport struct {
 }
 
 func (a *app) migrationUp(c *cli.Context) (err error) {
-	allow := c.StringSlice("allow")
-	reason := strings.Join(strings.Fields(c.String("reason")), " ")
-	if i := slices.IndexFunc(allow, func(s string) bool { return s != "RO102" }); i >= 0 {
-		return errs.Invalidf("--allow %s: only RO102 can be allowed here", allow[i]).Then("headgate migration up --help")
+	by, err := a.allowing(c)
+	if err != nil {
+		return err
 	}
-	if len(allow) > 0 && reason == "" {
-		return errs.Invalidf("--allow needs --reason")
+	allow, reason := by.Allowed, by.Reason
+	drift, err := maxDrift(c)
+	if err != nil {
+		return err
 	}
 	r, err := a.upRunner(c)
 	if err != nil {
@@ -106,10 +108,14 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 			return err
 		}
 	}
+	r.drift = drift
 	if name := c.String("wave"); name != "" {
 		if err := r.only(name); err != nil {
 			return err
 		}
+	}
+	if drift != nil && c.Bool("only-failed") {
+		return errs.Invalidf("--max-drift does not go with --only-failed").Hintf("a run keeps the bound that it was begun with")
 	}
 	if c.Bool("detach") && len(r.plans) > 1 {
 		return errs.Invalidf("--detach begins one run: name the migration").Hintf("they are run in order, each when the one before has ended")
@@ -166,6 +172,19 @@ func (r *runner) setPace(v string, onlyFailed bool) error {
 	}
 	r.pace = &pace
 	return nil
+}
+
+// allowing reads what a command lets pass, and why.
+func (a *app) allowing(c *cli.Context) (control.By, error) {
+	by := a.by(strings.Join(strings.Fields(c.String("reason")), " "))
+	by.Allowed = c.StringSlice("allow")
+	if i := slices.IndexFunc(by.Allowed, func(s string) bool { return s != "RO102" }); i >= 0 {
+		return by, errs.Invalidf("--allow %s: only RO102 can be allowed here", by.Allowed[i]).Then(a.typed + " --help")
+	}
+	if len(by.Allowed) > 0 && by.Reason == "" {
+		return by, errs.Invalidf("--allow needs --reason")
+	}
+	return by, nil
 }
 
 // dryRun previews everything, and does no more.

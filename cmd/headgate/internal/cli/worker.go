@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
@@ -17,16 +18,18 @@ func (a *app) workerCommand() *cli.Command {
 		Name:      "worker",
 		Category:  plumbing,
 		Usage:     "work on the runs of an environment, beside other workers",
-		UsageText: "headgate worker --env prod\nheadgate worker --env prod --jobs 8",
+		UsageText: "headgate worker --env prod\nheadgate worker --env prod --jobs 8 --sweep 1h",
 		Description: `Takes part in every run of migrations of the environment until it is stopped: the batches under way are finished then,
 and their stores given back. Any number of workers share a control database in Postgres (control: postgres://… in
 headgate.yaml); on SQLite those of one machine do. A worker that dies is noticed within 15 seconds, and others take its
 stores over: what it had committed is in their logs.
 
-headgate migration up begins runs, and works on them itself.`,
+headgate migration up begins runs, and works on them itself. With --sweep the workers begin some by themselves: one of them
+looks every so often for what clients that were offline made due (headgate migration sweep).`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
+			&cli.StringFlag{Name: "sweep", Usage: "also sweep after late arrivals, every `DURATION`, as in 1h"},
 		},
 		Action: a.worker,
 	}
@@ -36,13 +39,26 @@ func (a *app) worker(c *cli.Context) error {
 	if c.IsSet("jobs") && c.Int("jobs") < 1 {
 		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
 	}
+	every, err := duration(c, "sweep")
+	if err != nil {
+		return err
+	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		r, err := a.newRunner(c.Context, a.loaded, env, nil, c.Int("jobs"))
 		if err != nil {
 			return err
 		}
+		sweeping, err := a.newRunner(c.Context, a.loaded, env, nil, 1) // beside the work
+		if err != nil {
+			return err
+		}
 		fmt.Fprintf(a.stderr, "working on the runs of %s, %s at a time, from %s\n", env.Name, count(r.jobs, "store"), db.Place())
-		err = r.fleet(db).Work(c.Context)
+		g, ctx := errgroup.WithContext(c.Context)
+		g.Go(func() error { return r.fleet(db).Work(ctx) })
+		if every > 0 {
+			g.Go(func() error { return sweeping.sweeps(ctx, db, every) })
+		}
+		err = g.Wait()
 		if c.Context.Err() != nil && errors.Is(err, context.Cause(c.Context)) { // that is how it ends
 			fmt.Fprintln(a.stderr, "stopped; the stores are given back")
 			return nil

@@ -113,6 +113,9 @@ func nextOf(env string, r control.Run) string {
 	case control.Pausing, control.Paused:
 		return "headgate migration resume" + tail
 	case control.Failed:
+		if jobs.KindOf(r) == jobs.Sweep {
+			return "headgate migration sweep" + tail
+		}
 		return "headgate migration up" + tail + " --only-failed"
 	case control.Succeeded:
 		return "headgate migration verify" + tail
