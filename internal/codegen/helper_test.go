@@ -1,12 +1,19 @@
 package codegen_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"headgate/internal/codegen"
 	"headgate/internal/testenv"
+	"headgate/rollout/observe"
 )
 
 // renderRelease is the generated file of an app that says that it is a release.
@@ -45,6 +52,96 @@ func writeFiles(t *testing.T, dir string, files map[string][]byte) {
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// helperSaw is what testdata/helper/node.ts prints.
+type helperSaw struct {
+	Release, SessionID, Below, Thrown string
+	Context                           map[string]string
+	Pending                           int
+	Took                              float64 // milliseconds for 1000 reports
+	Standing, Away                    struct{ Waiting, Dropped int }
+	Emits, Todos                      []string
+	Told                              struct{ Floor string }
+}
+
+// A real client with the helper says who it is and what goes wrong; below the floor it knows it, keeps what the user
+// does, and pushes that after the upgrade.
+func TestHelperOnNode(t *testing.T) {
+	t.Parallel()
+	server := startHeadgate(t)
+	address, token := testenv.Backend(t, "HEADGATE_URL="+server.URL, "HEADGATE_TOKEN="+workerToken, "HEADGATE_FLOOR_MS=100", "HEADGATE_SAMPLE_MS=100")
+	app, dir := testenv.CopyExample(t, "todo"), t.TempDir()
+	use, err := os.ReadFile(filepath.Join(testenv.Root(t), "internal", "codegen", "testdata", "helper", "node.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := func(release, commit string) helperSaw {
+		t.Helper()
+		writeFiles(t, filepath.Join(app, "src"), map[string][]byte{"helper.ts": use})
+		writeFiles(t, filepath.Join(app, "src", "livestore"), map[string][]byte{"headgate.generated.ts": renderRelease(t, release)})
+		arg, err := json.Marshal(map[string]string{"dir": dir, "url": address, "token": token, "headgate": server.URL, "commit": commit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "node", "scripts/run.mjs", "src/helper.ts")
+		cmd.Dir = app
+		cmd.Env = append(os.Environ(), "HELPER="+string(arg))
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		var saw helperSaw
+		if err == nil {
+			err = json.Unmarshal(out, &saw)
+		}
+		if err != nil {
+			t.Fatalf("the client on %s: %v\n%s%s", release, err, out, stderr.String())
+		}
+		return saw
+	}
+	event := map[string]any{"name": "v9.Unheard", "args": map[string]any{}, "seqNum": 1, "parentSeqNum": 0, "clientId": "c", "sessionId": "s"}
+	tool := map[string]any{"authToken": token, "headgate": map[string]any{"tool": "headgate"}}
+	if _, body := call(t, address, "s", "SyncHttpRpc.Push", tool, map[string]any{"batch": []any{event}, "backendId": map[string]any{"_tag": "None"}}); !strings.Contains(body, "Success") {
+		t.Fatal(body)
+	}
+
+	first := client("1.2.0", "a")
+	if first.Release != "1.2.0" || first.SessionID != "static.1-2-0" || first.Pending != 0 || first.Below != "" {
+		t.Errorf("the client saw %+v", first)
+	}
+	wantContext := map[string]string{"targetingKey": "s", "storeId": "s", "clientId": "ann", "appVersion": "1.2.0"}
+	wantEmits := []string{"v1.TodoCreated", "v2.TodoCreated", "v2.TodoCreated", "v1.TodoCreated", "v1.TodoCreated"}
+	if !maps.Equal(first.Context, wantContext) || !slices.Equal(first.Emits, wantEmits) || first.Told.Floor != "1.1.0" || !strings.Contains(first.Thrown, "the app has a bug") {
+		t.Errorf("the client saw %+v", first)
+	}
+	if first.Standing.Waiting != 0 || first.Standing.Dropped != 0 || first.Away.Waiting != 100 || first.Away.Dropped != 900 || first.Took > 200 {
+		t.Errorf("the reporter: %+v, with no server %+v, 1000 reports in %.1f ms", first.Standing, first.Away, first.Took)
+	}
+	t.Logf("1000 reports in %.1f ms", first.Took)
+	for kind, name := range map[observe.Kind]string{
+		observe.Started: "", observe.UnknownEvent: "v9.Unheard", observe.Materializer: "v1.ListCleared", observe.OpenFailed: "", observe.Flag: "v2.TodoCreated", observe.Push: "",
+	} {
+		if o := server.await(t, kind, "ann", "1.2.0"); o.Event != name || o.StoreID != "s" || o.Schema != "main" {
+			t.Errorf("reported %+v", o)
+		}
+	}
+
+	server.setFloor(map[string]string{"main": "1.3.0"})
+	if refused := client("1.2.0", "b"); refused.Below != "1.3.0" || refused.Pending != 1 {
+		t.Errorf("below the floor the client saw %+v", refused)
+	}
+	server.await(t, observe.MustUpdate, "ann", "1.2.0")
+	upgraded := client("1.3.0", "c")
+	if upgraded.Below != "" || upgraded.Pending != 0 || !slices.Equal(upgraded.Todos, []string{"a", "b", "c"}) {
+		t.Errorf("upgraded, the client saw %+v", upgraded)
+	}
+	// Each event names the release that wrote it.
+	_, log := pull(t, address, "s", tool)
+	for _, want := range []string{`"static.1-2-0"`, `"static.1-3-0"`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no event of %s in %s", want, log)
 		}
 	}
 }
