@@ -145,3 +145,66 @@ func TestHelperOnNode(t *testing.T) {
 		}
 	}
 }
+
+// In a real browser the session is the tab's and outlives a reload and an upgrade, each tab has its own, and all of them
+// carry the release.
+func TestHelperOnWeb(t *testing.T) {
+	if os.Getenv("HEADGATE_WEB") == "" {
+		t.Skip("HEADGATE_WEB=1 runs the proofs in a browser")
+	}
+	app := proofApp(t)
+	dir := filepath.Join(app, ".build", "helper-web")
+	dist := filepath.Join(dir, "dist")
+	for _, name := range []string{"index.html", "main.ts", "schema.ts", "worker.ts", "drive.mjs"} {
+		text, err := os.ReadFile(filepath.Join(testenv.Root(t), "internal", "codegen", "testdata", "helper", "web", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFiles(t, dir, map[string][]byte{name: text})
+	}
+	writeFiles(t, dir, map[string][]byte{"vite.config.mjs": []byte(`export default { base: './', worker: { format: 'es' }, build: { target: 'es2022', chunkSizeWarningLimit: 4000 }, logLevel: 'warn' }`)})
+	for _, release := range []string{"1.2.0", "1.3.0"} {
+		writeFiles(t, dir, map[string][]byte{"headgate.generated.ts": renderRelease(t, release)})
+		runTool(t, app, nil, filepath.Join("node_modules", ".bin", "vite"), "build", dir, "--outDir", filepath.Join(dist, release), "--emptyOutDir")
+	}
+	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "drive.mjs"), dist, chromiumPath(t))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("drive.mjs: %v\n%s%s", err, out, stderr.String())
+	}
+	var saw []struct {
+		ClientID, SessionID string
+		Rows, Events        []string
+	}
+	if err := json.Unmarshal(out, &saw); err != nil || len(saw) != 5 {
+		t.Fatalf("drive.mjs printed %q: %v", out, err)
+	}
+	first, reloaded, upgraded, beside, both := saw[0], saw[1], saw[2], saw[3], saw[4]
+	session, stamped := strings.CutSuffix(first.SessionID, ".1-2-0")
+	if !stamped || reloaded.SessionID != first.SessionID || upgraded.SessionID != session+".1-3-0" {
+		t.Errorf("the tab's sessions are %s, reloaded %s, upgraded %s", first.SessionID, reloaded.SessionID, upgraded.SessionID)
+	}
+	if beside.SessionID == upgraded.SessionID || !strings.HasSuffix(beside.SessionID, ".1-3-0") || beside.ClientID != first.ClientID || upgraded.ClientID != first.ClientID {
+		t.Errorf("the second tab is %s of %s, the first %s of %s", beside.SessionID, beside.ClientID, upgraded.SessionID, first.ClientID)
+	}
+	c := first.ClientID + "/"
+	if want := []string{c + first.SessionID, c + upgraded.SessionID, c + beside.SessionID, c + upgraded.SessionID}; !slices.Equal(both.Events, want) {
+		t.Errorf("the log's events are of %q, want %q", both.Events, want)
+	}
+	if want := []string{"a", "b", "c", "d"}; !slices.Equal(both.Rows, want) {
+		t.Errorf("the rows are %q, want %q", both.Rows, want)
+	}
+}
+
+func chromiumPath(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	testenv.Need(t, "chromium", "run `apt-get install chromium`")
+	return ""
+}

@@ -88,15 +88,7 @@ func TestSoakRebuildKilledOnWeb(t *testing.T) {
 
 func buildWebProof(t *testing.T) webProof {
 	t.Helper()
-	w := webProof{app: proofApp(t), dist: filepath.Join(proofApp(t), ".build", "web")}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil && w.chromium == "" {
-			w.chromium = path
-		}
-	}
-	if w.chromium == "" {
-		testenv.Need(t, "chromium", "run `apt-get install chromium`")
-	}
+	w := webProof{app: proofApp(t), dist: filepath.Join(proofApp(t), ".build", "web"), chromium: chromiumPath(t)}
 	generated := filepath.Join(w.app, ".build", "generated-web", "headgate.generated.ts")
 	if err := os.MkdirAll(filepath.Dir(generated), 0o755); err != nil {
 		t.Fatal(err)
