@@ -102,7 +102,7 @@ func TestHelperOnNode(t *testing.T) {
 		return saw
 	}
 	event := map[string]any{"name": "v9.Unheard", "args": map[string]any{}, "seqNum": 1, "parentSeqNum": 0, "clientId": "c", "sessionId": "s"}
-	tool := map[string]any{"authToken": token, "headgate": map[string]any{"tool": "headgate"}}
+	tool := map[string]any{"authToken": token, "headgate": map[string]any{"tool": true}}
 	if _, body := call(t, address, "s", "SyncHttpRpc.Push", tool, map[string]any{"batch": []any{event}, "backendId": map[string]any{"_tag": "None"}}); !strings.Contains(body, "Success") {
 		t.Fatal(body)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"headgate/internal/testenv"
 )
 
 // webProof is the built page and the browser that opens it.

@@ -216,7 +216,7 @@ func TestWorkerReports(t *testing.T) {
 	server.await(t, observe.Push, "zoe", "1.0.0")
 
 	// headgate's own writers are left out, and so is who has no token.
-	tool, _ := openMember(t, client("tool", map[string]any{"headgate": map[string]any{"tool": "headgate"}}))
+	tool, _ := openMember(t, client("tool", map[string]any{"headgate": map[string]any{"tool": true}}))
 	tool.do(`{"commit":["d","from a tool"]}`)
 	tool.do(`{"head":4}`)
 	if status, body := pull(t, address, "s", map[string]any{"authToken": "guess", "headgate": says("mallory", "9.0.0")}); status != http.StatusBadRequest {

@@ -51,7 +51,7 @@ const whoIs = (payload: any, event?: { readonly clientId?: unknown; readonly ses
     schema: short(said?.schema, 64),
     clientId: clientId === 'none' ? short(event?.clientId, 128) : clientId,
     release: release === 'none' ? stamped : release,
-    tool: short(said?.tool, 64) !== 'none',
+    tool: said?.tool === true,
   }
 }
 

@@ -71,10 +71,11 @@ func (l *Log) request(transport string, payload json.RawMessage) string {
 	return u.String()
 }
 
-// payload asks for the sync payload.
+// payload asks for the sync payload, and says in it that this is no client of the app: a backend with headgate's wrapper
+// neither reports it as a reader nor holds it to the floor.
 func (l *Log) payload(ctx context.Context) (json.RawMessage, error) {
 	if l.opt.Payload == nil {
-		return nil, nil
+		return json.RawMessage(`{"headgate":{"tool":true}}`), nil
 	}
 	payload, err := l.opt.Payload(ctx)
 	switch {
@@ -83,7 +84,20 @@ func (l *Log) payload(ctx context.Context) (json.RawMessage, error) {
 	case len(payload) > 0 && !json.Valid(payload):
 		return nil, l.badPayload()
 	}
-	return payload, nil
+	return asTool(payload), nil
+}
+
+func asTool(payload json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(payload, &fields) != nil || fields == nil || fields["headgate"] != nil {
+		return payload // the app's payload has a shape of its own
+	}
+	fields["headgate"] = json.RawMessage(`{"tool":true}`)
+	marked, err := json.Marshal(fields)
+	if err != nil {
+		return payload
+	}
+	return marked
 }
 
 // close ends the connection at once: the backend does not answer a close frame.
