@@ -37,6 +37,7 @@ func (a *app) commands() []*cli.Command {
 		a.logCommand(),
 		a.stateCommand(),
 		a.generateCommand(),
+		a.doctorCommand(),
 		a.epochCommand(),
 		a.censusCommand(),
 		a.workerCommand(),
