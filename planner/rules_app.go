@@ -85,6 +85,13 @@ func appRules() []Rule {
 func rolloutRules() []Rule {
 	return []Rule{
 		{
+			Code: "RO101", Title: "an event version may be emitted before its readers are there", Replay: OK, Fleet: Error, By: "headgate rollout check",
+			Breaks:  "A client that does not read the event skips it and moves its head past it: it has a hole, which its upgrade does not fill as long as the state hash stays.",
+			Who:     "Clients of the stores that the flag opens, on releases that lack the event.",
+			Fix:     "Close the flag in headgate/flags.yaml, and open it by a rollout: it holds each store until its readers are there.",
+			Example: "flags.yaml gives v2.TodoCreated to 25 % of the stores while a rollout of it waits at its gate.",
+		},
+		{
 			Code: "RO102", Title: "a release that is alive lacks the definition of what is committed", Replay: OK, Fleet: Warning, By: "headgate migration up",
 			Breaks:  "A client of that release skips the event and moves its head past it: it has a hole, which its upgrade does not fill as long as the state hash stays. In a browser it may lose what it commits after a reload, while such an event is the last of its log.",
 			Who:     "Clients of the release, in every store that the migration commits to.",
@@ -97,6 +104,20 @@ func rolloutRules() []Rule {
 			Who:     "The builds from the floor on.",
 			Fix:     "Raise the floor to the first release that defines and materializes the event.",
 			Example: "v2: {event: v2.TodoCreated, floor: 1.0.0} while 1.1.0 is the first that defines v2.TodoCreated.",
+		},
+		{
+			Code: "RO104", Title: "a running rollout's keys or versions were changed", Replay: OK, Fleet: Error, By: "headgate rollout check",
+			Breaks:  "Stores get other places: some that began to emit the new version would go back to the old one, others would open without having baked.",
+			Who:     "The stores of the rollout.",
+			Fix:     "Put the events of the file back as they were; to change them, abort, or let the rollout end and make another.",
+			Example: "A second family is written above the first one while 25 % of the stores are open.",
+		},
+		{
+			Code: "RO105", Title: "a prerelease that the floor shuts out is alive", Replay: OK, Fleet: Warning, By: "headgate rollout check",
+			Breaks:  "A floor of 1.1.0 refuses 1.1.0-beta.1, which stands before it: its testers can't sync any more.",
+			Who:     "Clients on prereleases of the floor.",
+			Fix:     "Set the floor to the prerelease, or have the testers upgrade first.",
+			Example: "headgate floor set 1.1.0 while three clients run 1.1.0-beta.1.",
 		},
 	}
 }

@@ -92,6 +92,7 @@ func (t *ticker) start(r Request) error {
 	}
 	t.enter(ReadersShipping, 0)
 	t.state.Attempt++
+	t.state.Revision++ // the flags are published closed
 	t.state.Identity, t.state.Floor, t.state.Started, t.state.Approved = t.def.Identity(), t.facts.Floor, r.By, nil
 	t.next("a client is seen on "+t.state.Floor+" or later", time.Time{})
 	return nil

@@ -158,7 +158,8 @@ func (t *ticker) baked() bool {
 }
 
 func (t *ticker) shipping() {
-	for _, s := range t.facts.Stores {
+	for i := range t.facts.Stores {
+		s := &t.facts.Stores[i]
 		if s.Verdict.Readers > 0 {
 			t.enter(ReaderGate, 0)
 			t.changed("advance", "a client that reads the new version is out: in store %s", s.ID)
@@ -186,8 +187,8 @@ func (t *ticker) gate() {
 // open opens the stores of a step that are eligible and not open yet.
 func (t *ticker) open(step int) {
 	weight := t.def.Steps[step].Weight
-	for _, s := range t.facts.Stores {
-		if !s.Open && s.Verdict.Readiness == Eligible && t.def.Takes(s.ID, weight) {
+	for i := range t.facts.Stores {
+		if s := &t.facts.Stores[i]; !s.Open && s.Verdict.Readiness == Eligible && s.in(t.def, weight) {
 			t.out.Open = append(t.out.Open, s.ID)
 		}
 	}
@@ -200,8 +201,9 @@ func (t *ticker) open(step int) {
 // soonest is when the first store of a share may open if nothing more is heard.
 func (t *ticker) soonest(weight Percent) time.Time {
 	var at time.Time
-	for _, s := range t.facts.Stores {
-		if until := s.Verdict.Until; !s.Open && !until.IsZero() && t.def.Takes(s.ID, weight) && (at.IsZero() || until.Before(at)) {
+	for i := range t.facts.Stores {
+		s := &t.facts.Stores[i]
+		if until := s.Verdict.Until; !s.Open && !until.IsZero() && s.in(t.def, weight) && (at.IsZero() || until.Before(at)) {
 			at = until
 		}
 	}
@@ -272,7 +274,8 @@ func (s State) missing(d *Definition, b Barrier) int {
 
 func (t *ticker) full() {
 	old := 0
-	for _, s := range t.facts.Stores {
+	for i := range t.facts.Stores {
+		s := &t.facts.Stores[i]
 		old += s.Verdict.Clients - s.Verdict.Readers
 	}
 	if old > 0 {

@@ -30,10 +30,13 @@ func Widens(before, after *Flag, stores []livestore.StoreID) error {
 	case after.Disabled && !before.Disabled:
 		return refuse("it is disabled")
 	}
-	had, has := before.newest(), after.newest()
 	if floor := after.Variants[len(after.Variants)-1]; !floor.Admits(before.Variants[len(before.Variants)-1].gate()) {
 		return refuse("the floor rises to %s", floor.Floor)
 	}
+	if extends(before, after) {
+		return nil
+	}
+	had, has := before.newest(), after.newest()
 	for _, lists := range [][]livestore.StoreID{stores, before.Variants[len(before.Variants)-1].Stores} {
 		for _, s := range lists {
 			if had(s) && !has(s) {
@@ -42,6 +45,19 @@ func Widens(before, after *Flag, stores []livestore.StoreID) error {
 		}
 	}
 	return nil
+}
+
+// extends reports whether after only adds stores at the end of the newest variant's list, which takes none away.
+func extends(before, after *Flag) bool {
+	last := len(before.Variants) - 1
+	for i, v := range before.Variants {
+		w := after.Variants[i]
+		if v.Percent != w.Percent || i < last && (len(v.Stores) > 0 || len(w.Stores) > 0) {
+			return false
+		}
+	}
+	had, has := before.Variants[last].Stores, after.Variants[last].Stores
+	return len(had) <= len(has) && slices.Equal(had, has[:len(had)]) && before.Disabled == after.Disabled
 }
 
 // newest returns what tells of many stores whether a build that may emit everything emits the newest variant in them.

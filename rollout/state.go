@@ -108,6 +108,25 @@ type StoreFact struct {
 	ID      livestore.StoreID
 	Open    bool // it was opened in this attempt
 	Verdict Verdict
+
+	place  uint32 // of a hundred, where placed
+	placed bool
+}
+
+// Place looks the stores' places up once, for who decides about the same stores many times.
+func (f Facts) Place(d *Definition) {
+	for i := range f.Stores {
+		s := &f.Stores[i]
+		s.place, s.placed = Bucket(d.Events[0].Key(), s.ID, uint32(hundred)), true
+	}
+}
+
+// in reports whether the store belongs to a share of the stores.
+func (s *StoreFact) in(d *Definition, w Percent) bool {
+	if s.placed {
+		return s.place < uint32(w)
+	}
+	return d.Takes(s.ID, w)
 }
 
 // Tally counts stores by their readiness.
@@ -123,7 +142,8 @@ type Tally struct {
 // Count counts the stores.
 func (f Facts) Count() Tally {
 	t := Tally{Stores: len(f.Stores)}
-	for _, s := range f.Stores {
+	for i := range f.Stores {
+		s := &f.Stores[i]
 		if s.Open {
 			t.Open++
 		}

@@ -12,6 +12,7 @@ import (
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/rollout"
 )
 
 func (a *app) censusCommand() *cli.Command {
@@ -97,8 +98,15 @@ func (a *app) censusImportCommand() *cli.Command {
   lastSeen  when, as in 2027-01-31T12:00:00Z
 
 and may have more, which is ignored. The app's telemetry or the sync backend's log knows them. What is newer than what is
-known replaces it, so that files may overlap and may be imported twice. When a line is wrong nothing is imported.`,
-		Flags:  []cli.Flag{&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"}},
+known replaces it, so that files may overlap and may be imported twice. When a line is wrong nothing is imported. A time in
+the future, by up to a day, counts as now.
+
+--source sync says that the sync Worker wrote the file: it makes the stores in it watched, as of the first lastSeen in it,
+so that a rollout may open them. All else only adds clients that hold a store back.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+			choice("source", "who says it: `SOURCE`", string(rollout.FromImport), string(rollout.FromSync), string(rollout.FromFlag), string(rollout.FromTelemetry)),
+		},
 		Action: a.censusImport,
 	}
 }
@@ -110,6 +118,7 @@ func (a *app) censusImport(c *cli.Context) error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // it was read
+	file.from = rollout.Source(c.String("source"))
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		p := a.progress("imported clients", 0)
 		defer p.Done()
@@ -118,7 +127,11 @@ func (a *app) censusImport(c *cli.Context) error {
 			return err
 		}
 		return a.render(r, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "imported %s of %s\n\nnext: %s\n", counted(r.Clients, "client"), env.Name, r.NextActions[0])
+			fmt.Fprintf(w, "imported %s of %s\n", counted(r.Clients, "client"), env.Name)
+			if file.ahead > 0 {
+				fmt.Fprintf(w, "%s lay in the future and counts as now\n", counted(file.ahead, "lastSeen"))
+			}
+			_, err := fmt.Fprintf(w, "\nnext: %s\n", r.NextActions[0])
 			return err
 		})
 	})

@@ -17,6 +17,7 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/rollout"
 )
 
 // unknownRelease stands for that of a client which did not say it.
@@ -27,6 +28,9 @@ type censusFile struct {
 	*os.File
 	name string // as it was typed
 	now  time.Time
+	from rollout.Source
+
+	ahead int64 // rows whose time lay in the future, and was taken back to now
 }
 
 func openCensus(path, name string, now time.Time) (*censusFile, error) {
@@ -117,7 +121,10 @@ func (f *censusFile) client(line int, r censusRow) (control.Client, error) {
 	if seen.After(f.now.Add(future)) {
 		return control.Client{}, f.wrong(line, "lastSeen %s lies in the future", r.LastSeen)
 	}
-	return control.Client{Store: r.StoreID, ID: r.ClientID, Release: r.Release, LastSeen: seen}, nil
+	if seen.After(f.now) {
+		seen, f.ahead = f.now, f.ahead+1
+	}
+	return control.Client{Store: r.StoreID, ID: r.ClientID, Release: r.Release, LastSeen: seen, Source: f.from}, nil
 }
 
 func (f *censusFile) csv(in io.Reader, blank int) iter.Seq2[control.Client, error] {

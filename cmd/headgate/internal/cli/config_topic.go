@@ -34,6 +34,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
           - {id: archive, schema: main, idle: true}   # no client writes to it: a migration needs no pace there
         auth:                       # what the app has as syncPayload: the same for all stores
           payload: {authToken: "${SYNC_TOKEN}"}
+        clients: ["api-*"]          # server-side clients: all that fit a pattern are one, whose last release counts
         pace: 500ms                 # default: the pause between two pushes to a store
         control: "postgres://headgate:${PGPASS}@db.internal/ops"   # default: sqlite:.headgate/control.db
         waves:                      # the order in which a migration takes the stores; the others come last

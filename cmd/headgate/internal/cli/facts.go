@@ -37,6 +37,11 @@ func (a *app) gather(ctx context.Context, q comparison) (planner.Facts, error) {
 	for _, e := range q.schema.Gated {
 		g.facts.Gates = append(g.facts.Gates, planner.Gate{Event: e, By: "headgate.yaml (gated)", LateReturners: -1})
 	}
+	opened, err := a.rolloutGates(q.cfg, q.schema.Name)
+	if err != nil {
+		return planner.Facts{}, err
+	}
+	g.facts.Gates = append(g.facts.Gates, opened...)
 	if q.env != nil {
 		g.facts.Horizon = q.env.Fleet.Horizon
 		for _, alive := range q.env.Fleet.Alive {

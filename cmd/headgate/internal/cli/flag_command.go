@@ -200,19 +200,22 @@ func (a *app) flagsExportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
 		Usage:     "write the flags as a flagd file",
-		UsageText: "headgate flags export > flags.json\nheadgate flags export --out dist/flags.json",
+		UsageText: "headgate flags export > flags.json\nheadgate flags export --env prod --out dist/flags.json",
 		Description: `The file is for any flagd evaluator: put it where the app can fetch it. The same flags give the same bytes. The
 evaluation context has storeId and appVersion.
 
 Nothing is written while ` + "`headgate flags check`" + ` has something against a variant that stores get. One that is closed does
 not hold the export up, so an abort (percent: 0, no stores) always goes out.`,
-		Flags:  []cli.Flag{&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"}},
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"},
+			&cli.StringFlag{Name: "env", Usage: "with the flags that the rollouts of the environment `ENV` published"},
+		},
 		Action: a.flagsExport,
 	}
 }
 
 func (a *app) flagsExport(c *cli.Context) error {
-	cfg, file, err := a.flags()
+	cfg, file, err := a.flagsOf(c)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ type evaluated struct {
 }
 
 func (a *app) flagsEval(c *cli.Context) error {
-	cfg, file, err := a.flags()
+	cfg, file, err := a.flagsOf(c)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,10 @@ func (a *app) commands() []*cli.Command {
 		a.applyCommand(),
 		a.gateCommand(),
 		a.migrationCommand(),
+		a.rolloutCommand(),
 		a.statusCommand(),
 		a.rollbackCommand(),
+		a.stopCommand(),
 		a.flagsCommand(),
 		a.releaseCommand(),
 		a.baselineCommand(),
@@ -40,6 +42,7 @@ func (a *app) commands() []*cli.Command {
 		a.doctorCommand(),
 		a.epochCommand(),
 		a.censusCommand(),
+		a.floorCommand(),
 		a.workerCommand(),
 		a.storeCommand(),
 		a.tokenCommand(),
@@ -56,6 +59,7 @@ func (a *app) topics() []topic {
 		findingTopic(),
 		exitCodesTopic(),
 		configTopic(),
+		rolloutFileTopic(),
 	}
 }
 

@@ -76,7 +76,8 @@ type Environment struct {
 	// Control is the control database: sqlite: and an absolute path, or a postgres:// URL, which may hold a password.
 	Control string
 	Fleet   Fleet
-	Waves   []Wave // in which order a run takes the stores
+	Clients []string // patterns of server-side clients: those that fit one are one client, whose last release counts
+	Waves   []Wave   // in which order a run takes the stores
 	Line    int
 }
 

@@ -133,7 +133,8 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 			"control":   {read: func(n *yaml.Node, p string) error { return d.control(n, p, c, &e.Control) }},
 			"fleet":     {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
 			"waves":     {read: func(n *yaml.Node, p string) error { return d.waves(n, p, &e) }},
-		}, "clients", "sync", "server", "flags", "telemetry")
+			"clients":   {read: func(n *yaml.Node, p string) error { return d.patterns(n, p, &e.Clients) }},
+		}, "sync", "server", "flags", "telemetry")
 		if err == nil {
 			err = d.shareLog(&e, path)
 		}

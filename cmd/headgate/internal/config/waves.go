@@ -53,18 +53,8 @@ func (d decoder) waves(n *yaml.Node, p string, e *Environment) error {
 	return d.list(n, p, func(n *yaml.Node, p string) error {
 		w := Wave{Line: resolve(n).Line}
 		err := d.mapping(n, p, map[string]field{
-			"name": d.required(d.textInto(&w.Name)),
-			"stores": {read: func(n *yaml.Node, p string) error {
-				if err := d.texts(n, p, &w.Stores); err != nil {
-					return err
-				}
-				for _, pattern := range w.Stores {
-					if _, err := path.Match(pattern, ""); err != nil {
-						return d.errorf(n, "%s: %q is no pattern", p, pattern).Hintf("* stands for any characters, ? for one: test-*")
-					}
-				}
-				return nil
-			}},
+			"name":   d.required(d.textInto(&w.Name)),
+			"stores": {read: func(n *yaml.Node, p string) error { return d.patterns(n, p, &w.Stores) }},
 			"region": d.textInto(&w.Region),
 			"share": {read: func(n *yaml.Node, p string) error {
 				v, err := d.text(n, p)
@@ -112,4 +102,16 @@ func (d decoder) waves(n *yaml.Node, p string, e *Environment) error {
 		e.Waves = append(e.Waves, w)
 		return nil
 	})
+}
+
+func (d decoder) patterns(n *yaml.Node, p string, into *[]string) error {
+	if err := d.texts(n, p, into); err != nil {
+		return err
+	}
+	for _, pattern := range *into {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return d.errorf(n, "%s: %q is no pattern", p, pattern).Hintf("* stands for any characters, ? for one: test-*")
+		}
+	}
+	return nil
 }

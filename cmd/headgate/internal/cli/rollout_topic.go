@@ -1,0 +1,65 @@
+package cli
+
+import "io"
+
+const rolloutFileText = `headgate/rollouts/NAME.yaml says how a new version of an event opens. Unknown keys are errors. ` + "`headgate rollout create`" + `
+drafts one, ` + "`headgate rollout check NAME`" + ` holds it against the recorded releases and the fleet.
+
+    schema: main                  # the store kind, where the app has several
+    events:                       # one family, or several that open together, in the same stores
+      TodoCreated: {from: v1, to: v2}
+    floor: 1.5.0                  # builds from it on may emit v2; default: the first release from which on all define
+                                  # and materialize it
+    horizon: 90d                  # a client away for longer does not count; default: fleet.horizon of headgate.yaml, 90d
+    steps:                        # weights rise; a step takes the stores with the lowest places, by a hash of their ids
+      - {weight: 1, pause: 1d, analysis: [errors]}     # percent of the stores; the step lasts a day
+      - {weight: 25, pause: 2d, analysis: [errors]}
+      - {weight: 100, pause: manual}                   # until ` + "`headgate rollout promote`" + `
+    analysis:
+      errors:
+        command: [node, scripts/errors.mjs, "{env}", "{event}"]   # prints the result as JSON
+        interval: 10m             # between two measurements
+        initialDelay: 30m         # from the step's beginning to the first one
+        count: 6                  # measurements; default: as many as the step's pause lasts
+        successCondition: result < 0.001      # a boolean of expr-lang over result
+        failureCondition: result >= 0.01      # where both are there and neither holds, it is inconclusive
+        failureLimit: 0           # more failures than this fail the analysis
+        inconclusiveLimit: 0      # more than this pause the rollout
+        consecutiveErrorLimit: 4  # more errors in a row than this fail it; an error is no measurement
+        consecutiveSuccessLimit: 5   # that many successes in a row end it
+        onNoData: pause           # of pause, pass, fail: null, NaN and [] are no data, and that is no failure
+    onFailure: pause              # or abort
+    onNoData: pause               # where an analysis does not say
+    freeze:                       # when nothing opens or advances; an abort always goes through
+      - {cron: "* 18-23 * * fri", zone: Europe/Berlin, reason: weekend}   # each minute that fits is frozen
+    approvals: {ramp: 0, full: 1} # by others than who started it: before the first store, before all stores
+    waivers:                      # until the day that they expire
+      - {client: "kiosk-*", reason: "read only", owner: ana, expires: 2027-03-31}    # does not hold a store back
+      - {release: 1.0.0, reason: "…", owner: ana, expires: 2027-03-31}               # nor do clients of this one; none
+      - {store: "test-*", reason: "…", owner: ana, expires: 2027-03-31}              # opens though nobody watches it
+
+A store opens when every client that was seen in it within the horizon runs a recorded release that defines and
+materializes the new events. A client that says no release, or one that nobody recorded, does not. It is
+
+    eligible     it may open
+    waiting      no client holds it back, but sync has not been reported for a whole horizon: who was away is not known
+    blocked      a client holds it back, until it upgrades, is refused by the floor, or is away for a horizon
+    unobserved   its sync backend reports nobody: only a waiver opens it
+
+The reports of the sync Worker are the authority. Flag contexts, telemetry and imports only add clients that hold a store
+back. headgate's own writers and LiveStore's devtools don't count. clients: in headgate.yaml names server-side clients.
+
+In command {env}, {rollout}, {event}, {weight} and {step} are replaced. It runs in headgate.yaml's directory, a minute at
+most. A store that is open stays open; the flags list the open stores, and an abort empties the list.
+`
+
+func rolloutFileTopic() topic {
+	return topic{
+		name:  "rollout-file",
+		about: "what stands in headgate/rollouts/NAME.yaml",
+		render: func(_ *app, w io.Writer, _ []string) error {
+			_, err := io.WriteString(w, rolloutFileText)
+			return err
+		},
+	}
+}
