@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -223,19 +224,22 @@ func (f *Fleet) advance(ctx context.Context, r control.Run) error {
 	if err != nil {
 		return err
 	}
+	stopped := func(i int) bool { return all[i].stopped() && !o.wave(i).Continue }
+	well := func(i int) bool { return all[i].owned+all[i].pending == 0 && !stopped(i) }
+	working := sum.owned > 0
 	for i, w := range all {
-		stop := w.stopped() && !o.wave(i).Continue
-		switch {
-		case w.owned == 0 && (w.pending == 0 || stop) && stop:
-			return end(control.Failed)
-		case w.owned+w.pending == 0:
-			continue // the next wave's turn
-		case stop:
-			return nil // those under way end
+		if w.pending == 0 || stopped(i) || slices.ContainsFunc(o.before(i, len(all)), func(k int) bool { return !well(k) }) {
+			continue
 		}
-		return f.ring(ctx, r, i, o.wave(i).Parallel, w.owned)
+		working = true
+		if err := f.ring(ctx, r, i, o.wave(i).Parallel, w.owned); err != nil {
+			return err
+		}
 	}
-	return end(ended(sum))
+	if working {
+		return nil
+	}
+	return end(ended(sum)) // what is pending waits for a wave that was stopped
 }
 
 func ended(sum wave) control.State {

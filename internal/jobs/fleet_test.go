@@ -218,6 +218,29 @@ func TestWaveStops(t *testing.T) {
 	}
 }
 
+// Waves that depend on none run side by side; what depends on one that was stopped does not begin.
+func TestWavesThatDepend(t *testing.T) {
+	b := newBench(t)
+	waves := []jobs.Wave{{Name: "a"}, {Name: "b"}, {Name: "c", After: []int{0}}, {Name: "d", After: []int{1, 7}}}
+	b.fails["0a"] = errs.Invalidf("the query is wrong")
+	b.run("r", jobs.RunOptions{Waves: waves}, "0a", "1b", "2c", "3d", "4e")
+	b.finish("r")
+	if got := b.states("r"); got != "failed, 0a failed, 1b succeeded, 2c pending, 3d succeeded, 4e pending" {
+		t.Error(got)
+	}
+	delete(b.fails, "0a")
+	if _, err := b.db.Retry(t.Context(), "r", []control.State{control.Failed}, nil, control.By{Actor: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	b.finish("r")
+	if got := b.states("r"); got != "succeeded, 0a succeeded, 1b succeeded, 2c succeeded, 3d succeeded, 4e succeeded" {
+		t.Error(got)
+	}
+	if last := b.opened[len(b.opened)-1]; last != "4e" {
+		t.Errorf("opened in the order %q", b.opened)
+	}
+}
+
 // A store that had events and has none is never pushed to.
 func TestVanished(t *testing.T) {
 	b := newBench(t)

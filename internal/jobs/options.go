@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"headgate/internal/control"
@@ -33,6 +34,7 @@ type Wave struct {
 	Name     string `json:"name"`
 	Parallel int    `json:"parallel,omitempty"` // stores at a time over all processes; 0 for no limit
 	Continue bool   `json:"continue,omitempty"` // go on however many stores fail
+	After    []int  `json:"after,omitempty"`    // the waves that must have ended well; see RunOptions.before
 }
 
 // JSON is what control.Run keeps.
@@ -57,6 +59,19 @@ func (o RunOptions) wave(i int) Wave {
 		return o.Waves[i]
 	}
 	return Wave{}
+}
+
+// before are the waves that must have ended well before wave i of n begins: all with a lower number or, once any wave says
+// which it waits for, those. Stores of no wave of [RunOptions] wait for all others.
+func (o RunOptions) before(i, n int) []int {
+	if i < len(o.Waves) && slices.ContainsFunc(o.Waves, func(w Wave) bool { return len(w.After) > 0 }) {
+		return slices.DeleteFunc(slices.Clone(o.Waves[i].After), func(k int) bool { return k >= n }) // one without stores
+	}
+	var all []int
+	for k := range min(i, n) {
+		all = append(all, k)
+	}
+	return all
 }
 
 // bound is how many events a store may commit, one at least; 0 for any number.

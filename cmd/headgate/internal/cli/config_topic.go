@@ -40,6 +40,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
         waves:                      # the order in which a migration takes the stores; the others come last
           - {name: canary, stores: [team-1, "test-*"], parallel: 1}
           - {name: europe, region: eu, share: 20%, on_error: continue}   # default: stop when over 2 % failed
+          - {name: world, region: us, order: 9, depends_on: [canary]}     # default: the file's order, all before
     suppressions:                   # findings accepted for a while
       - {code: ST103, path: v1.TodoArchived, reason: "…", owner: ana, expires: 2027-03-31}
 
@@ -91,6 +92,11 @@ Instead of auth.payload a command may give each store's payload, or a token may 
 The command runs in headgate.yaml's directory, has the store's id as its last argument and in HEADGATE_STORE, and prints
 {"payload": {"authToken": "…"}, "expires": "2027-01-31T12:00:00Z"}. headgate uses that until shortly before it expires,
 or for as long as it runs where "expires" is left out.
+
+A store is in the first wave that takes it. Waves are taken by order, a number that is by default their place in the file,
+each when those before have ended. Once any wave has depends_on, each begins when the waves that it names there have ended
+well, those without it at once and side by side. A wave in which over 2 % of the stores fail begins no more of them, and
+what depends on it does not begin, unless it says on_error: continue. Stores that no wave takes wait for all waves.
 
 control is the database that keeps runs, locks, the census and the audit; the event logs stay the truth about what was
 committed. sqlite:PATH is a file on one machine. With Postgres several machines work together; the tables lie in a schema

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -269,7 +270,11 @@ func (r *runner) whole(all []config.Store) bool {
 // runWaves are the environment's waves as a run keeps them.
 func (r *runner) runWaves() (out []jobs.Wave) {
 	for _, w := range r.env.Waves {
-		out = append(out, jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue})
+		wave := jobs.Wave{Name: w.Name, Parallel: w.Parallel, Continue: w.Continue}
+		for _, name := range w.After {
+			wave.After = append(wave.After, slices.IndexFunc(r.env.Waves, func(o config.Wave) bool { return o.Name == name }))
+		}
+		out = append(out, wave)
 	}
 	return out
 }

@@ -8,10 +8,12 @@ import (
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
+
+	"headgate/internal/errs"
 )
 
-// A Wave is a part of an environment's stores: a run of a migration takes them when the waves before have ended. Stores
-// that no wave takes are the last one.
+// A Wave is a part of an environment's stores: a run of a migration takes them when the waves before have ended, or those
+// that it depends on where any wave depends on others. Stores that no wave takes are the last one.
 type Wave struct {
 	Name     string
 	Stores   []string // patterns of store ids ("test-*"); none for any
@@ -19,6 +21,8 @@ type Wave struct {
 	Share    float64  // of the stores that the others leave, 0 to 1; 0 for all of them
 	Parallel int      // stores at a time over all workers; 0 for no limit
 	Continue bool     // go on however many of its stores fail
+	Order    int      // its place among the waves, which an environment has sorted; 0 for that in the file
+	After    []string // names of the waves that must have ended well
 	Line     int
 }
 
@@ -50,6 +54,49 @@ func (e Environment) WaveOf(s Store) int {
 }
 
 func (d decoder) waves(n *yaml.Node, p string, e *Environment) error {
+	if err := d.waveList(n, p, e); err != nil {
+		return err
+	}
+	place := map[string]int{}
+	for i, w := range e.Waves {
+		if place[w.Name] = i + 1; w.Order > 0 {
+			place[w.Name] = w.Order
+		}
+	}
+	slices.SortStableFunc(e.Waves, func(a, b Wave) int { return place[a.Name] - place[b.Name] })
+	return d.waveOrder(p, e.Waves)
+}
+
+// waveOrder refuses waves that wait for one that is not there, or for themselves.
+func (d decoder) waveOrder(p string, waves []Wave) error {
+	known := names(waves, func(w Wave) string { return w.Name })
+	ended := map[string]bool{}
+	for _, w := range waves {
+		for _, name := range w.After {
+			if !slices.Contains(known, name) {
+				e := unknown("wave", name, d.file, known).At("%s:%d", d.file, w.Line)
+				e.Code, e.Msg = errs.Invalid, p+": wave "+strconv.Quote(w.Name)+" depends on "+strconv.Quote(name)+", which is no wave"
+				return e
+			}
+		}
+	}
+	for len(ended) < len(waves) {
+		before := len(ended)
+		for _, w := range waves {
+			if !slices.ContainsFunc(w.After, func(name string) bool { return !ended[name] }) {
+				ended[w.Name] = true
+			}
+		}
+		if len(ended) == before {
+			i := slices.IndexFunc(waves, func(w Wave) bool { return !ended[w.Name] })
+			return errs.Invalidf("%s: wave %q waits for itself, through depends_on", p, waves[i].Name).At("%s:%d", d.file, waves[i].Line).
+				Hintf("one of the waves must not depend on another one")
+		}
+	}
+	return nil
+}
+
+func (d decoder) waveList(n *yaml.Node, p string, e *Environment) error {
 	return d.list(n, p, func(n *yaml.Node, p string) error {
 		w := Wave{Line: resolve(n).Line}
 		err := d.mapping(n, p, map[string]field{
@@ -76,6 +123,17 @@ func (d decoder) waves(n *yaml.Node, p string, e *Environment) error {
 				}
 				return nil
 			}},
+			"order": {read: func(n *yaml.Node, p string) error {
+				v, err := d.text(n, p)
+				if err != nil {
+					return err
+				}
+				if w.Order, err = strconv.Atoi(v); err != nil || w.Order < 1 {
+					return d.errorf(n, "%s: %q is not a number above 0", p, n.Value)
+				}
+				return nil
+			}},
+			"depends_on": {read: func(n *yaml.Node, p string) error { return d.texts(n, p, &w.After) }},
 			"on_error": {read: func(n *yaml.Node, p string) error {
 				v, err := d.text(n, p)
 				if err != nil {

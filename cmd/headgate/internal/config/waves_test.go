@@ -58,6 +58,27 @@ func TestWaves(t *testing.T) {
 	}
 }
 
+func TestWaveOrder(t *testing.T) {
+	e, err := parseWaves(`      - {name: rest, region: eu, depends_on: [canary, us]}
+      - {name: us, region: us}
+      - {name: canary, stores: [acme], order: 1}
+      - {name: first, stores: [test], order: 1, depends_on: []}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range e.Waves {
+		got = append(got, w.Name)
+	}
+	if want := []string{"rest", "canary", "first", "us"}; !cmp.Equal(want, got) || !cmp.Equal(e.Waves[0].After, []string{"canary", "us"}) {
+		t.Errorf("%q, %q", got, e.Waves[0].After)
+	}
+	if got := e.WaveOf(config.Store{ID: "acme"}); got != 1 {
+		t.Errorf("acme is in wave %d", got)
+	}
+}
+
 func TestWavesRefused(t *testing.T) {
 	for text, msg := range map[string]string{
 		"      - {stores: [a]}\n":                                        "name is missing",
@@ -67,7 +88,10 @@ func TestWavesRefused(t *testing.T) {
 		"      - {name: a, region: eu, parallel: 0}\n":                   "not a number above 0",
 		"      - {name: a, region: eu, on_error: ignore}\n":              "neither stop nor continue",
 		"      - {name: a, region: eu}\n      - {name: a, region: us}\n": "is there twice",
-		"      - {name: a, region: eu, order: size}\n":                   "order",
+		"      - {name: a, region: eu, order: size}\n":                   "not a number above 0",
+		"      - {name: a, region: eu, depends_on: [b]}\n":               "depends on \"b\", which is no wave",
+		"      - {name: a, region: eu, depends_on: [a]}\n":               "waits for itself",
+		"      - {name: x, region: x}\n      - {name: a, region: eu, depends_on: [x, b]}\n      - {name: b, region: us, depends_on: [a]}\n": "wave \"a\" waits for itself",
 	} {
 		_, err := parseWaves(text)
 		e := errs.As(err)
