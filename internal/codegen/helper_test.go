@@ -129,6 +129,7 @@ func TestHelperOnNode(t *testing.T) {
 	}
 
 	server.setFloor(map[string]string{"main": "1.3.0"})
+	awaitFloor(t, address, token, "1.2.0", "1.3.0")
 	if refused := client("1.2.0", "b"); refused.Below != "1.3.0" || refused.Pending != 1 {
 		t.Errorf("below the floor the client saw %+v", refused)
 	}

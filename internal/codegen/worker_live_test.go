@@ -261,6 +261,21 @@ func call(t *testing.T, address, store, tag string, payload, more map[string]any
 	return res.StatusCode, string(text)
 }
 
+// awaitFloor syncs another store until the Worker, which asks in the background, holds the release to the floor.
+func awaitFloor(t *testing.T, address, token, release, floor string) {
+	t.Helper()
+	want := fmt.Sprintf("HEADGATE_BELOW_FLOOR: release %s is below the floor %s", release, floor)
+	for deadline := time.Now().Add(20 * time.Second); ; pause(t) {
+		_, body := pull(t, address, "other", map[string]any{"authToken": token, "headgate": says("probe", release)})
+		if strings.HasPrefix(body, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the floor never came: %s", body)
+		}
+	}
+}
+
 func TestWorkerFloor(t *testing.T) {
 	t.Parallel()
 	server := startHeadgate(t)
@@ -277,14 +292,7 @@ func TestWorkerFloor(t *testing.T) {
 
 	// The old client is connected when the floor rises. It must not get what is pushed from then on.
 	server.setFloor(map[string]string{"main": "1.1.0"})
-	for deadline := time.Now().Add(20 * time.Second); ; pause(t) { // any sync makes the Worker ask
-		if _, body := pull(t, address, "other", map[string]any{"authToken": token, "headgate": says("probe", "1.0.0")}); strings.HasPrefix(body, "HEADGATE_BELOW_FLOOR: release 1.0.0 is below the floor 1.1.0") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the floor never came")
-		}
-	}
+	awaitFloor(t, address, token, "1.0.0", "1.1.0")
 	fresh.do(`{"commit":["2","above the floor"]}`)
 	fresh.do(`{"head":2}`)
 	old.until("it is turned away", func(s memberState) bool { return !s.Connected })

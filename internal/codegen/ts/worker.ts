@@ -331,7 +331,7 @@ const watched = (kind: 'pull' | 'push', app: Callback | undefined): Callback => 
   const who = whoIs(context.payload ?? message.payload, message.batch?.[0])
   const reason = refusal(who)
   if (reason !== undefined) {
-    if (kind === 'push' && state !== undefined) sweep(state, storeId)
+    if (kind === 'push' && state !== undefined) setTimeout(() => sweep(state, storeId), 50) // after the answer
     return Promise.reject(new Error(reason))
   }
   const seen = () => {
