@@ -206,14 +206,20 @@ func equalAfter(t *testing.T, app string, online run, clients ...run) migrated {
 		if i == 0 {
 			want = m
 		}
-		if diff := cmp.Diff(want.State, m.State); diff != "" || m.Head != want.Head {
-			t.Errorf("%v is at e%d, the first one at e%d (-first +this):\n%s", c, m.Head, want.Head, diff)
-		}
-	}
-	if n := len(want.State["migrations"]); n != 1 || len(want.State["notes"]) != notes || len(want.State["tags"]) != 2 {
-		t.Errorf("%d markers, %d notes, %d tags, want 1, %d and 2", n, len(want.State["notes"]), len(want.State["tags"]), notes)
+		sameState(t, i, want, m)
 	}
 	return want
+}
+
+// sameState compares the state of the nth client with that of the first, which has what the migrations make.
+func sameState(t *testing.T, n int, first, m migrated) {
+	t.Helper()
+	if diff := cmp.Diff(first.State, m.State); diff != "" || m.Head != first.Head {
+		t.Errorf("client %d is at e%d, the first one at e%d (-first +this):\n%s", n, m.Head, first.Head, diff)
+	}
+	if marks := len(m.State["migrations"]); marks != 1 || len(m.State["notes"]) != notes || len(m.State["tags"]) != 2 {
+		t.Errorf("%d markers, %d notes, %d tags, want 1, %d and 2", marks, len(m.State["notes"]), len(m.State["tags"]), notes)
+	}
 }
 
 // Two clients are online and start at the same time, as a fleet does after a release, with the default options.

@@ -35,26 +35,31 @@ type webStart struct {
 
 func (w webProof) run(t *testing.T, steps ...step) []seen {
 	t.Helper()
-	profile := t.TempDir()
-	arg, err := json.Marshal(map[string]any{"dist": w.dist, "profile": profile, "chromium": w.chromium, "steps": steps})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "node", "web.mjs", string(arg))
-	cmd.Dir = w.app
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("web.mjs: %v\n%s", err, out)
-	}
-	var all []seen
-	if err := json.Unmarshal(out, &all); err != nil || len(all) != len(steps) {
-		t.Fatalf("web.mjs printed %q: %v", out, err)
-	}
+	all := browse[step, seen](t, w, "web.mjs", steps)
 	for i, s := range all {
 		if steps[i].Kill && s.Stopped == "" {
 			t.Fatalf("step %d: the browser was to be killed, it said %+v", i, s)
 		}
+	}
+	return all
+}
+
+// browse has a script open the page as the steps say, and returns what each of them saw.
+func browse[Step, Seen any](t *testing.T, w webProof, script string, steps []Step) (all []Seen) {
+	t.Helper()
+	arg, err := json.Marshal(map[string]any{"dist": w.dist, "profile": t.TempDir(), "chromium": w.chromium, "steps": steps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", script, string(arg))
+	cmd.Dir = w.app
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	if err := json.Unmarshal(out, &all); err != nil || len(all) != len(steps) {
+		t.Fatalf("%s printed %q: %v", script, out, err)
 	}
 	return all
 }
@@ -86,15 +91,22 @@ func TestSoakRebuildKilledOnWeb(t *testing.T) {
 
 func buildWebProof(t *testing.T) webProof {
 	t.Helper()
-	w := webProof{app: proofApp(t), dist: filepath.Join(proofApp(t), ".build", "web"), chromium: chromiumPath(t)}
-	generated := filepath.Join(w.app, ".build", "generated-web", "headgate.generated.ts")
+	generated := filepath.Join(proofApp(t), ".build", "generated-web", "headgate.generated.ts")
 	if err := os.MkdirAll(filepath.Dir(generated), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(generated, render(t, 0), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	runTool(t, w.app, []string{"GENERATED=" + generated, "OUT_DIR=" + w.dist}, filepath.Join("node_modules", ".bin", "vite"), "build")
+	return buildPage(t, ".", generated, "web")
+}
+
+// buildPage builds the page in a directory of testdata/app, with a generated file, as .build/OUT.
+func buildPage(t *testing.T, root, generated, out string) webProof {
+	t.Helper()
+	w := webProof{app: proofApp(t), dist: filepath.Join(proofApp(t), ".build", out), chromium: chromiumPath(t)}
+	vite := filepath.Join("node_modules", ".bin", "vite")
+	runTool(t, w.app, []string{"GENERATED=" + generated, "OUT_DIR=" + w.dist}, vite, "build", root, "--config", "vite.config.ts")
 	return w
 }
 
