@@ -11,7 +11,6 @@ import (
 	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/replay"
 	"headgate/internal/livestore/replay/state"
-	"headgate/internal/livestore/schema"
 	"headgate/internal/livestore/script"
 )
 
@@ -147,11 +146,26 @@ type Reading struct {
 	Verdict Verdict          `json:"verdict"`
 	Skipped []string         `json:"skipped,omitempty"` // names that it does not define or materialize
 	Failing []probe.Decoding `json:"failing,omitempty"` // what it does not decode
+
+	strict bool // an event that it does not know ends its clients' sync
 }
 
-// Read asks a release's own decoder about the bad events of a log.
-func Read(ctx context.Context, l script.Launcher, log eventlog.Reader, s Selection, ran func(client string) string, target replay.Target, names []Count) (Reading, error) {
-	r := Reading{Release: target.Release.Version, Verdict: Reads}
+// Of is what clients of the release do with the events of one name.
+func (r Reading) Of(event string) Verdict {
+	switch {
+	case slices.ContainsFunc(r.Failing, func(d probe.Decoding) bool { return d.Event == event }):
+		return Breaks
+	case !slices.Contains(r.Skipped, event):
+		return Reads
+	case r.strict:
+		return Breaks
+	}
+	return Skips
+}
+
+// Receive asks a release's own decoder about the bad events of a log.
+func Receive(ctx context.Context, l script.Launcher, log eventlog.Reader, s Selection, ran func(client string) string, target replay.Target, names []Count) (Reading, error) {
+	r := Reading{Release: target.Release.Version, Verdict: Reads, strict: target.Release.UnknownEventHandling == "fail"}
 	var known []string
 	for _, n := range names {
 		_, defined := target.Release.Event(n.Event)
@@ -163,7 +177,7 @@ func Read(ctx context.Context, l script.Launcher, log eventlog.Reader, s Selecti
 			known = append(known, n.Event)
 		}
 	}
-	if len(r.Skipped) > 0 && fails(target.Release) {
+	if len(r.Skipped) > 0 && r.strict {
 		r.Verdict = Breaks
 	}
 	if len(known) == 0 {
@@ -186,6 +200,3 @@ func Read(ctx context.Context, l script.Launcher, log eventlog.Reader, s Selecti
 	}
 	return r, nil
 }
-
-// fails reports whether an event that the release does not know ends its clients' sync.
-func fails(r *schema.Release) bool { return r.UnknownEventHandling == "fail" }

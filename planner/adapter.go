@@ -60,8 +60,8 @@ func adapters(names []string) []Adapter {
 	return out
 }
 
-// keepOldState names the adapters among names that keep old state files.
-func keepOldState(names []string) []string {
+// KeepOldState names the adapters among names that keep old state files.
+func KeepOldState(names []string) []string {
 	var out []string
 	for _, a := range adapters(names) {
 		if a.KeepsOldState {

@@ -202,7 +202,7 @@ func isRecorded(history []*schema.Release, r *schema.Release) bool {
 // hashReturns looks for A -> B -> A: a state hash that an earlier release had, with another one in between.
 func (h *hazards) hashReturns(from *schema.Release) {
 	to := h.in.To
-	keepers := keepOldState(h.in.Facts.Adapters)
+	keepers := KeepOldState(h.in.Facts.Adapters)
 	if !rebuilds(from, to) || len(keepers) == 0 {
 		return
 	}

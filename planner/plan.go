@@ -145,7 +145,7 @@ func BuildPlan(in PlanInput) (*Plan, error) {
 		intent.From = &ref
 	}
 	if in.Rollback && from != nil {
-		intent.Steps = rollbackSteps(from, in.To, keepOldState(in.Facts.Adapters))
+		intent.Steps = rollbackSteps(from, in.To, KeepOldState(in.Facts.Adapters))
 	} else {
 		intent.Steps = upgradeSteps(from, in.To, days, isRecorded(in.History, in.To), in.Migrations)
 		for _, m := range in.Migrations {
@@ -158,7 +158,7 @@ func BuildPlan(in PlanInput) (*Plan, error) {
 		Unverified: report.Unverified, Forecast: NewForecast(from, in.To, in.Facts),
 	}
 	if slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Code == "ST107" }) {
-		p.Evidence.Forecast.Reopens = keepOldState(in.Facts.Adapters)
+		p.Evidence.Forecast.Reopens = KeepOldState(in.Facts.Adapters)
 	}
 	for _, f := range report.Failing(intent.Policy.FailOn) {
 		if !slices.ContainsFunc(in.Allow, func(a Allowance) bool { return a.Code == f.Code }) {

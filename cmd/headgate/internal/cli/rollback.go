@@ -18,15 +18,15 @@ func (a *app) rollbackCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "rollback",
 		Category:  daily,
-		Usage:     "find out what a bad release did",
-		UsageText: "headgate rollback assess --release 1.3.0 --env prod",
+		Usage:     "find out what a bad release did, and what can be done about it",
+		UsageText: "headgate rollback assess --release 1.3.0 --env prod\nheadgate rollback plan --release 1.3.0 --env prod",
 		Description: `A committed event can't be un-committed, and deploying the old release again does not bring the old state back: LiveStore
 rebuilds a client's state only when the hash of its tables moves. So look before anything is deployed.`,
-		Subcommands: []*cli.Command{a.rollbackAssessCommand()},
+		Subcommands: []*cli.Command{a.rollbackAssessCommand(), a.rollbackPlanCommand()},
 	}
 }
 
-// selectionFlags say which events are the bad ones.
+// selectionFlags say which events are the bad ones, and where to look for them.
 func selectionFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "release", Usage: "the events that `RELEASE` wrote"},
@@ -34,6 +34,12 @@ func selectionFlags() []cli.Flag {
 		&cli.StringFlag{Name: "where", Usage: "the events for which the `SQL` expression holds: args ->> 'list' = 'archive'"},
 		&cli.StringFlag{Name: "since", Usage: "the events from `POINT` on: a number (e120), a time (2027-01-31T12:00:00Z) or an age (6h)"},
 		&cli.StringSliceFlag{Name: "client", Usage: "the events of the client `ID`; may be repeated"},
+		&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+		&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
+		&cli.StringSliceFlag{Name: "store", Usage: "only the store `STORE`; may be given several times"},
+		&cli.BoolFlag{Name: "no-state", Usage: "count events only"},
+		&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
+		formatFlag("markdown"),
 	}
 }
 

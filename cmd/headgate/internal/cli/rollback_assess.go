@@ -8,7 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"sync"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -44,15 +44,9 @@ good one. Where stamps are missing, --release needs --since or --where beside it
 --no-state leaves the rows out, which is much faster: counts come at the speed of reading. Ends with 0 whatever it
 found, and with 5 where some of several stores could not be read.`,
 		Flags: append(selectionFlags(),
-			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
-			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
-			&cli.StringSliceFlag{Name: "store", Usage: "only the store `STORE`; may be given several times"},
 			&cli.StringFlag{Name: "good", Usage: "compare with what `RELEASE` makes of the same events"},
-			&cli.BoolFlag{Name: "no-state", Usage: "count events only"},
 			&cli.IntFlag{Name: "rows", Usage: "show the first `N` rows that differ, per store and table"},
 			&cli.BoolFlag{Name: "reveal", Usage: "show values: they are the users' data"},
-			&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
-			formatFlag("markdown"),
 		),
 		Action: a.rollbackAssess,
 	}
@@ -109,9 +103,6 @@ type assessor struct {
 }
 
 func (a *app) rollbackAssess(c *cli.Context) error {
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
-	}
 	if c.Int("rows") < 0 {
 		return errs.Invalidf("--rows %d is negative", c.Int("rows"))
 	}
@@ -119,30 +110,32 @@ func (a *app) rollbackAssess(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	damages, failed := s.all(c)
-	if c.Context.Err() != nil {
-		return context.Cause(c.Context)
-	}
-	if len(s.stores) == 1 && failed[0] != nil {
-		return failed[0]
-	}
-	report := s.report(damages, failed)
-	for _, err := range failed { // the selection can't be answered: the same for every store
-		if errs.CodeOf(err) == errs.Invalid {
-			return err
-		}
+	report, err := s.all(c)
+	if err != nil {
+		return err
 	}
 	err = a.render(report, func(w io.Writer) error { return a.writeAssessment(w, report) },
 		rendering{"markdown", func(w io.Writer) error { return writeAssessmentMarkdown(w, report) }})
-	if err != nil || len(report.Failed) == 0 {
+	if err != nil {
 		return err
 	}
+	return s.incomplete(report)
+}
+
+// incomplete is the error where stores could not be read.
+func (s *assessor) incomplete(report assessment) error {
+	if len(report.Failed) == 0 {
+		return nil
+	}
 	return errs.New(errs.Partial, "%d of %s could not be read", len(report.Failed), count(len(s.stores), "store")).
-		Hintf("what they hold is not in these figures").Then(a.line)
+		Hintf("what they hold is not in these figures").Then(s.app.line)
 }
 
 // assessor reads what the command needs before any log is opened.
 func (a *app) assessor(c *cli.Context) (*assessor, error) {
+	if c.IsSet("jobs") && c.Int("jobs") < 1 {
+		return nil, errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	}
 	cfg, err := a.config()
 	if err != nil {
 		return nil, err
@@ -242,11 +235,8 @@ func (s *assessor) target(version string) (replay.Target, error) {
 
 // census reads on which release each client was last seen, where the environment has a control database.
 func (s *assessor) census(ctx context.Context) (err error) {
-	if known, err := s.app.censusOf(ctx, s.env); err != nil || len(known) == 0 {
-		return err
-	}
-	db, err := s.app.openControl(ctx, s.env)
-	if err != nil {
+	db, err := s.app.existingControl(ctx, s.env)
+	if db == nil || err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
@@ -266,8 +256,9 @@ func (s *assessor) census(ctx context.Context) (err error) {
 	return nil
 }
 
-// all assesses every store, jobs at a time. A store that fails does not end the others.
-func (s *assessor) all(c *cli.Context) ([]damageReport, []error) {
+// all assesses every store, jobs at a time. A store that fails does not end the others, and is in the report; it is the
+// error where it is the only one, or where the selection can't be answered at all.
+func (s *assessor) all(c *cli.Context) (assessment, error) {
 	damages, failed := make([]damageReport, len(s.stores)), make([]error, len(s.stores))
 	p := s.app.progress("assessed stores", int64(len(s.stores)))
 	defer p.Done()
@@ -276,22 +267,26 @@ func (s *assessor) all(c *cli.Context) ([]damageReport, []error) {
 	diff := state.Options{Rows: c.Int("rows"), Reveal: c.Bool("reveal"), HashKey: key}
 	var g errgroup.Group
 	g.SetLimit(s.jobs)
-	var mu sync.Mutex
 	for i, st := range s.stores {
 		g.Go(func() error {
 			if c.Context.Err() != nil {
 				return nil
 			}
-			d, err := s.one(c.Context, st, diff, c.Bool("no-state"))
-			mu.Lock()
-			damages[i], failed[i] = d, err
-			mu.Unlock()
+			damages[i], failed[i] = s.one(c.Context, st, diff, c.Bool("no-state"))
 			p.Add(1)
 			return nil
 		})
 	}
 	_ = g.Wait() // errors are kept per store
-	return damages, failed
+	if c.Context.Err() != nil {
+		return assessment{}, context.Cause(c.Context)
+	}
+	for _, err := range failed {
+		if err != nil && (len(s.stores) == 1 || errs.CodeOf(err) == errs.Invalid) {
+			return assessment{}, err
+		}
+	}
+	return s.report(damages, failed), nil
 }
 
 func (s *assessor) one(ctx context.Context, st config.Store, diff state.Options, countOnly bool) (d damageReport, err error) {
@@ -313,7 +308,7 @@ func (s *assessor) assess(ctx context.Context, st config.Store, log eventlog.Rea
 		return d, err
 	}
 	for _, t := range s.readers {
-		r, err := corrective.Read(ctx, s.launcher, log, s.selection, ran, t, d.Names)
+		r, err := corrective.Receive(ctx, s.launcher, log, s.selection, ran, t, d.Names)
 		if err != nil {
 			return d, err
 		}
@@ -373,7 +368,7 @@ func (s *assessor) report(damages []damageReport, failed []error) assessment {
 		out.Readers = append(out.Readers, r)
 	}
 	if len(out.Damages) > 0 {
-		out.NextActions = append(out.NextActions, "headgate log tail --store "+string(out.Damages[0].Store)+" --env "+s.env.Name)
+		out.NextActions = append(out.NextActions, strings.Replace(s.app.line, " assess ", " plan ", 1), "headgate log tail --store "+string(out.Damages[0].Store)+" --env "+s.env.Name)
 	}
 	return out
 }

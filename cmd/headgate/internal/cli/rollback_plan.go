@@ -1,0 +1,313 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/corrective"
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/livestore/replay"
+	"headgate/internal/livestore/schema"
+	"headgate/planner"
+)
+
+func (a *app) rollbackPlanCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "plan",
+		Usage: "rank the ways to answer a bad release, with the reasons",
+		UsageText: "headgate rollback plan --release 1.3.0 --env prod\n" +
+			"headgate rollback plan --event v2.TodoCreated --since 6h --env prod --to 1.2.0 --format markdown",
+		Description: `Assesses the damage as headgate rollback assess does, asks what would happen under the release that one would go back to,
+and ranks the remedies: those that are possible, those that are not, and at the end what loses data, possible or not.
+Each says what must hold before, what it does and does not, what it loses and costs; one that looks better than it is says
+why. It changes nothing.
+
+--to is the release before the bad one, unless it is given. Ends with 5 where some of several stores could not be read.`,
+		Flags:  append(selectionFlags(), &cli.StringFlag{Name: "to", Usage: "the `RELEASE` that one would go back to"}),
+		Action: a.rollbackPlan,
+	}
+}
+
+// A rollbackReport is what `rollback plan` reports.
+type rollbackReport struct {
+	assessment
+	Target string `json:"target,omitempty"`
+	corrective.Decision
+}
+
+func (a *app) rollbackPlan(c *cli.Context) error {
+	s, err := a.assessor(c)
+	if err != nil {
+		return err
+	}
+	target, err := s.back(c.String("to"))
+	if err != nil {
+		return err
+	}
+	report, err := s.all(c)
+	if err != nil {
+		return err
+	}
+	facts, err := s.facts(c.Context, report, target)
+	if err != nil {
+		return err
+	}
+	out := rollbackReport{assessment: report, Decision: corrective.Decide(facts)}
+	if target != nil {
+		out.Target = target.Release.Version
+	}
+	out.NextActions = out.Remedies[0].Next
+	err = a.render(out, func(w io.Writer) error { return a.writeRollback(w, out) },
+		rendering{"markdown", func(w io.Writer) error { return writeRollbackMarkdown(w, out) }})
+	if err != nil {
+		return err
+	}
+	return s.incomplete(report)
+}
+
+// back loads the release to go back to: the one that is named, or else the newest before the one that runs. It is nil
+// where there is none.
+func (s *assessor) back(version string) (*replay.Target, error) {
+	if version == "" {
+		versions, err := releaseDir(s.cfg).Versions(s.schema.Name)
+		if err != nil {
+			return nil, err
+		}
+		if version = latest(versions, s.is.Release.Version, true); version == "" {
+			return nil, nil
+		}
+	}
+	if schema.CompareVersions(version, s.is.Release.Version) >= 0 {
+		return nil, errs.Invalidf("--to %s is not before %s", version, s.is.Release.Version)
+	}
+	t, err := s.target(version)
+	return &t, err
+}
+
+// facts finds out what the decision rests on beside the damage.
+func (s *assessor) facts(ctx context.Context, r assessment, target *replay.Target) (corrective.Facts, error) {
+	f := corrective.Facts{
+		Env: s.env.Name, Schema: s.schema.Name, Bad: s.is.Release, Events: r.Events.Total(), Pending: r.Pending,
+		Rows: -1, Keepers: planner.KeepOldState(adapterNames(s)), Wrapped: corrective.Unclear,
+	}
+	for _, d := range r.Damages {
+		if d.Effect == nil {
+			continue
+		}
+		f.Rows = max(f.Rows, 0)
+		for _, t := range d.Effect.Tables {
+			f.Rows += t.OnlyA + t.OnlyB + t.Changed
+		}
+		if p := d.Effect.Poison; p != nil && d.Effect.PoisonRelease == s.is.Release.Version {
+			f.Poison = append(f.Poison, fmt.Sprintf("%s at %s in store %s", p.Event, p.Seq, d.Store))
+		}
+	}
+	var err error
+	if target != nil {
+		f.Target = target.Release
+		if f.Names, err = s.taken(ctx, *target); err != nil {
+			return f, err
+		}
+	}
+	if f.Flags, err = s.flags(r); err != nil {
+		return f, err
+	}
+	f.Running, err = s.running(ctx)
+	return f, err
+}
+
+func adapterNames(s *assessor) (out []string) {
+	for _, ad := range s.schema.Adapters {
+		out = append(out, string(ad))
+	}
+	return out
+}
+
+// taken asks the target about every event of the logs, not about the bad ones alone: a client of it meets them all.
+func (s *assessor) taken(ctx context.Context, target replay.Target) ([]corrective.Taken, error) {
+	all := corrective.Selection{Since: 1}
+	byName := map[string]*corrective.Taken{}
+	var order []string
+	p := s.app.progress("asked "+target.Release.Version+" about stores", int64(len(s.stores)))
+	defer p.Done()
+	for _, st := range s.stores {
+		log, err := s.app.openStore(ctx, s.cfg, s.env, st)
+		if err != nil {
+			continue // the assessment has it among those that failed
+		}
+		d, err := corrective.Assess(ctx, st.ID, log, all, nil, func(int64) {})
+		var r corrective.Reading
+		if err == nil {
+			r, err = corrective.Receive(ctx, s.launcher, log, all, nil, target, d.Names)
+		}
+		if err := errors.Join(err, log.Close()); err != nil {
+			return nil, atStore(err, s.cfg, st)
+		}
+		for _, n := range d.Names {
+			t := byName[n.Event]
+			if t == nil {
+				t = &corrective.Taken{Event: n.Event, Verdict: corrective.Reads}
+				byName[n.Event] = t
+				order = append(order, n.Event)
+			}
+			t.Events += n.Events
+			if v := r.Of(n.Event); v != corrective.Reads && t.Verdict != corrective.Breaks {
+				t.Verdict = v
+			}
+		}
+		p.Add(1)
+	}
+	slices.Sort(order)
+	var out []corrective.Taken
+	for _, n := range order {
+		out = append(out, *byName[n])
+	}
+	return out, nil
+}
+
+// flags are those that decide whether the app emits the bad events.
+func (s *assessor) flags(r assessment) ([]string, error) {
+	bad := map[string]bool{}
+	for _, d := range r.Damages {
+		for _, n := range d.Names {
+			bad[n.Event] = true
+		}
+	}
+	var out []string
+	for _, e := range s.schema.Gated {
+		if bad[e] {
+			out = append(out, "the one behind "+e+" (gated in headgate.yaml)")
+		}
+	}
+	_, file, err := s.app.flags()
+	if errors.Is(err, os.ErrNotExist) || errs.CodeOf(err) == errs.NotFound {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range file.Flags {
+		for _, v := range f.Variants {
+			if bad[v.Event] {
+				out = append(out, f.Key)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// running are headgate's own runs that commit events now.
+func (s *assessor) running(ctx context.Context) (out []string, err error) {
+	db, err := s.app.existingControl(ctx, s.env)
+	if db == nil || err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for run, err := range db.Runs(ctx, s.env.Name, control.Pending, control.Running, control.Pausing) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, fmt.Sprintf("run %s of %s (headgate migration pause %s --env %s)", run.ID, run.Migration, run.Migration, s.env.Name))
+	}
+	return out, nil
+}
+
+func (a *app) writeRollback(w io.Writer, r rollbackReport) error {
+	fmt.Fprintf(w, "%s on %s: %s in %d of %s\n\n", a.stdout.paint(strong, r.Selection), r.Environment, counted(r.Events.Total(), "event"), r.Hit, count(r.Stores, "store"))
+	for _, q := range r.Questions {
+		mark := a.stdout.paint(good, "ok   ")
+		if q.Bad {
+			mark = a.stdout.paint(bad, "mind ")
+		}
+		fmt.Fprintf(w, "%s %s\n      %s\n", mark, q.Text, q.Answer)
+	}
+	for title, m := range r.titles() {
+		fmt.Fprintf(w, "\n%s\n", a.stdout.paint(strong, title))
+		for _, line := range remedyLines(m) {
+			fmt.Fprintf(w, "   %s\n", line)
+		}
+	}
+	fmt.Fprint(w, a.failedText(r.Failed))
+	if len(r.NextActions) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, n := range r.NextActions {
+		fmt.Fprintf(w, "next: %s\n", n)
+	}
+	return nil
+}
+
+// titles yields the remedies, with a number for those that are possible.
+func (r rollbackReport) titles() iter.Seq2[string, corrective.Remedy] {
+	return func(yield func(string, corrective.Remedy) bool) {
+		n := 0
+		for _, m := range r.Remedies {
+			title := "Not: " + m.Title
+			if m.Possible {
+				n++
+				title = fmt.Sprintf("%d. %s", n, m.Title)
+			}
+			if m.Kind.Destructive() {
+				title += " (loses data)"
+			}
+			if !yield(title, m) {
+				return
+			}
+		}
+	}
+}
+
+func remedyLines(m corrective.Remedy) []string {
+	lines := []string{m.Effect}
+	if m.Refused != "" {
+		lines = append(lines, "refused: "+m.Refused)
+	}
+	words := map[corrective.Met]string{corrective.Yes: "holds", corrective.No: "does not hold", corrective.Unclear: "find out"}
+	for _, p := range m.Preconditions {
+		line := fmt.Sprintf("%s: %s", words[p.Met], p.Text)
+		if p.Why != "" {
+			line += " (" + p.Why + ")"
+		}
+		lines = append(lines, line)
+	}
+	for _, l := range m.Loses {
+		lines = append(lines, "loses: "+l)
+	}
+	for _, l := range m.Costs {
+		lines = append(lines, "costs: "+l)
+	}
+	if m.Possible {
+		for _, n := range m.Next {
+			lines = append(lines, "with: "+n)
+		}
+	}
+	return lines
+}
+
+func writeRollbackMarkdown(w io.Writer, r rollbackReport) error {
+	if err := writeAssessmentMarkdown(w, r.assessment); err != nil {
+		return err
+	}
+	fmt.Fprint(w, "\n### What that means\n\n")
+	for _, q := range r.Questions {
+		fmt.Fprintf(w, "- %s **%s**\n", q.Text, strings.ToUpper(q.Answer[:1])+q.Answer[1:])
+	}
+	fmt.Fprint(w, "\n### Remedies, the least destructive first\n")
+	for title, m := range r.titles() {
+		fmt.Fprintf(w, "\n#### %s\n\n", title)
+		for _, line := range remedyLines(m) {
+			fmt.Fprintf(w, "- %s\n", line)
+		}
+	}
+	return nil
+}
