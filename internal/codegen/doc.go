@@ -1,5 +1,6 @@
-// Package codegen renders what an app takes into its own code: headgate.generated.ts, one file per schema,
-// whole and deterministically from one manifest, headgate/generated.yaml. The file carries the epoch table, the
+// Package codegen renders what an app takes into its own code: headgate.generated.ts, one file per schema, and
+// headgate.worker.ts, the wrapper of its sync backend, whole and deterministically from one manifest,
+// headgate/generated.yaml. The file carries the epoch table, the
 // hooks that make a rebuild of the state atomic, the options for the web adapter, the start-up check that finds a
 // state which is already partial, and the backfill migrations that the app runs itself, with their marker.
 //

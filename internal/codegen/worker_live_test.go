@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"headgate/internal/livestore/eventlog/cflog"
 	"headgate/internal/testenv"
 	"headgate/rollout/observe"
 )
@@ -309,6 +310,20 @@ func TestWorkerFloor(t *testing.T) {
 	}
 	if s := fresh.do(`{"head":3}`); !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
 		t.Errorf("the other client has %+v", s)
+	}
+
+	// headgate itself is no client of the app.
+	log, err := cflog.Open(t.Context(), cflog.Options{URL: address, StoreID: "s", Payload: func(context.Context) (json.RawMessage, error) {
+		return json.Marshal(map[string]string{"authToken": token})
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, err := log.Head(t.Context()); err != nil || head.Confirmed != 3 {
+		t.Errorf("headgate's own reader: %+v, %v", head, err)
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
 	}
 
 	// The server goes: the last floor known goes on.

@@ -440,11 +440,14 @@ const same = async (a: string, b: string): Promise<boolean> => {
 }
 
 /**
- * `POST /headgate/admin/info|export|reset`, for headgate. Undefined for other requests, and for all while no
- * HEADGATE_ADMIN_TOKEN is set. A Worker with a fetch of its own asks it first; makeWorker above does.
+ * `GET /headgate/about`, which says that the backend is wrapped, and `POST /headgate/admin/info|export|reset`, which is there
+ * only with a HEADGATE_ADMIN_TOKEN. Undefined for other requests. A Worker with a fetch of its own asks it first; makeWorker above does.
  */
 export const handleAdminRequest = async ({ request, env, syncBackendBinding }: { request: any; env: any; syncBackendBinding: PropertyKey }): Promise<Response | undefined> => {
   const path = new URL(request.url).pathname
+  if (path === '/headgate/about') {
+    return Response.json({ wrapped: true, livestore: '0.4.0', reports: reports(), admin: setting('HEADGATE_ADMIN_TOKEN').length >= 16 })
+  }
   const secret = setting('HEADGATE_ADMIN_TOKEN')
   if (!path.startsWith('/headgate/admin/') || secret.length < 16) return undefined
   const say = (status: number, body: unknown) => Response.json(body, { status, headers: { 'cache-control': 'no-store' } })

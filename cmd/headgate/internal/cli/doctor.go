@@ -1,12 +1,18 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/codegen"
 	"headgate/internal/errs"
 )
@@ -16,10 +22,12 @@ func (a *app) doctorCommand() *cli.Command {
 		Name:      "doctor",
 		Category:  plumbing,
 		Usage:     "what the app lacks for headgate to see who is out there",
-		UsageText: "headgate doctor\nheadgate doctor --format json",
+		UsageText: "headgate doctor\nheadgate doctor --env prod --format json",
 		Description: `Looks at the generated files and at the app's own modules, which it does not run: is the sync backend wrapped, does
-the app say which release it is, is that sent to the backend and stamped into each event. Each warning has its next command.
+the app say which release it is, is that sent to the backend and stamped into each event. With --env it also asks the
+environment's sync backend whether the wrapper runs there, and whether it reports. Each warning has its next command.
 Exit 3 when there is one. A rollout can't know its readers without these: a store that nobody reports is never eligible.`,
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "env", Usage: "also ask the sync backend of the environment `ENV`"}},
 		Action: a.doctor,
 	}
 }
@@ -59,6 +67,13 @@ func (a *app) doctor(c *cli.Context) error {
 		found = append(found, d)
 	}
 	found = append(found, diagnoseUse(m, usage)...)
+	if name := c.String("env"); name != "" {
+		env, err := cfg.Environment(name)
+		if err != nil {
+			return err
+		}
+		found = append(found, diagnoseBackend(c.Context, env)...)
+	}
 
 	var next []string
 	bad := 0
@@ -180,4 +195,68 @@ func diagnoseUse(m *codegen.Manifest, u codegen.Usage) []diagnosis {
 		all = append(all, d)
 	}
 	return all
+}
+
+// diagnoseBackend asks the environment's sync backend about its wrapper: nothing of a store is touched, and no token is sent.
+func diagnoseBackend(ctx context.Context, env config.Environment) []diagnosis {
+	log := env.Log
+	for _, s := range env.Stores {
+		if log.Address == "" {
+			log = s.Log
+		}
+	}
+	d := diagnosis{Check: "backend", Where: "environment " + env.Name, Next: doctorPage}
+	if log.Kind != "sync-cf" && log.Kind != "sync-cf+http" {
+		d.OK, d.Next, d.Text = true, "", "it has no sync-cf backend, which alone can be wrapped"
+		return []diagnosis{d}
+	}
+	about, err := askAbout(ctx, log.Address)
+	switch {
+	case err != nil:
+		d.Text, d.Next = "the sync backend can't be reached", "headgate doctor --env "+env.Name
+	case !about.Wrapped:
+		d.Text = "the sync backend runs without the wrapper: deploy it"
+	case !about.Reports:
+		d.Text = "the wrapper runs there, but reports to nobody: set HEADGATE_URL and HEADGATE_TOKEN"
+	default:
+		d.OK, d.Next, d.Text = true, "", "the wrapper runs in the sync backend, and reports"
+	}
+	return []diagnosis{d}
+}
+
+type aboutBackend struct {
+	Wrapped bool `json:"wrapped"`
+	Reports bool `json:"reports"`
+}
+
+func askAbout(ctx context.Context, address string) (about aboutBackend, err error) {
+	u, err := url.Parse(httpAddress(address))
+	if err != nil {
+		return about, err
+	}
+	u.Path, u.RawQuery, u.User = "/headgate/about", "", nil
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return about, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return about, err
+	}
+	defer res.Body.Close()
+	// Whatever else answers there is a backend without the wrapper.
+	if res.StatusCode == http.StatusOK {
+		_ = json.NewDecoder(io.LimitReader(res.Body, 4096)).Decode(&about)
+	}
+	return about, nil
+}
+
+// httpAddress is a sync backend's address for requests, whatever its scheme.
+func httpAddress(address string) string {
+	if rest, found := strings.CutPrefix(address, "ws"); found {
+		return "http" + rest
+	}
+	return address
 }
