@@ -96,7 +96,8 @@ func TestRelease(t *testing.T) {
 			{Event: "v1.TodoRenamed", Events: 1, First: livestore.ClientSeq{Global: 8}},
 		},
 		Writers: []corrective.Writer{
-			{Client: "ben", Events: corrective.Split{Proven: 2}}, {Client: "cleo", Events: corrective.Split{Inferred: 1}},
+			{Client: "ben", Events: corrective.Split{Proven: 2}},
+			{Client: "cleo", Events: corrective.Split{Inferred: 1}},
 			{Client: "dora", Events: corrective.Split{Unknown: 1}},
 		},
 		Entities: 3,

@@ -287,8 +287,10 @@ func (f Facts) compensating() Remedy {
 		Costs:  []string{"the opposite must be one that the app's events can say"},
 		Next:   []string{"headgate migration new undo --schema " + f.Schema},
 	}
-	r.Preconditions = append(r.Preconditions, Precondition{Text: "the materializers are right, and only the events are wrong", Met: Unclear,
-		Why: "a wrong materializer makes wrong rows of these events again at the next rebuild"})
+	r.Preconditions = append(r.Preconditions, Precondition{
+		Text: "the materializers are right, and only the events are wrong", Met: Unclear,
+		Why: "a wrong materializer makes wrong rows of these events again at the next rebuild",
+	})
 	r.Preconditions = append(r.Preconditions, f.noPoison())
 	if f.Rows == 0 {
 		r.Refused = "no row differs from what it should be: there is nothing to say the opposite of"

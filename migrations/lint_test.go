@@ -41,8 +41,10 @@ func TestLint(t *testing.T) {
 		{"draft", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos\nWHERE false -- decide: which?\n"), []string{"5: what the draft asks is not decided: which?"}},
 		{"no row", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos\nWHERE 1 = 0 ORDER BY id"), []string{"5: the query returns no row"}},
 		{"a row after all", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos WHERE 0 OR completed"), nil},
-		{"no assert", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos") + "-- headgate: assert 'a' SELECT 1;\n-- headgate: assert 'b' SELECT count(*) = 0 FROM todos WHERE false;\n-- headgate: assert 'c'\nSELECT count(*) > 0 FROM \"todos\";",
-			[]string{`5: the assert "a" proves nothing: it reads no table`, `6: the assert "b" proves nothing: its WHERE is false`}},
+		{
+			"no assert", emitting(">= 1.2.0", "v1.TodoArchived", "SELECT id FROM todos") + "-- headgate: assert 'a' SELECT 1;\n-- headgate: assert 'b' SELECT count(*) = 0 FROM todos WHERE false;\n-- headgate: assert 'c'\nSELECT count(*) > 0 FROM \"todos\";",
+			[]string{`5: the assert "a" proves nothing: it reads no table`, `6: the assert "b" proves nothing: its WHERE is false`},
+		},
 		{"marker", "-- headgate: marker v1.Migrated\n" + emitting(">= 1.3.0", "v1.TodoArchived", "SELECT id FROM todos"), []string{"1: v1.Migrated is not defined in 1.3.0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

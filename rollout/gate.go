@@ -217,17 +217,17 @@ func later(a, b time.Time) time.Time {
 
 // String says why the store is not open, in one line.
 func (v Verdict) String() string {
-	switch {
-	case v.Readiness == Blocked:
+	switch v.Readiness {
+	case Blocked:
 		b := v.Blockers[0]
 		s := fmt.Sprintf("client %s on %s, last seen %s", b.Client, b.Release, b.LastSeen.UTC().Format(time.RFC3339))
 		if n := len(v.Blockers) - 1; n > 0 {
 			s += fmt.Sprintf(", and %d more", n)
 		}
 		return s
-	case v.Readiness == Waiting:
+	case Waiting:
 		return "watched for long enough from " + v.Until.UTC().Format(time.RFC3339) + " on"
-	case v.Readiness == Unobserved:
+	case Unobserved:
 		return "the sync backend reports no client"
 	}
 	return "every active client reads the new version"

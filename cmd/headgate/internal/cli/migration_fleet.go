@@ -121,7 +121,7 @@ func (r *runner) fresh(within time.Duration) (*runner, error) {
 	cfg, err := r.app.readConfig()
 	if err != nil {
 		if e := errs.As(err); e != nil {
-			e.Passes()
+			e.Passing = true // it may be in the middle of an edit
 		}
 		return nil, err
 	}

@@ -126,8 +126,14 @@ func (a *app) storeShow(c *cli.Context) error {
 		}
 		return a.render(s, func(w io.Writer) error {
 			rows := [][]string{
-				{"store", s.ID}, {"schema", s.Schema}, {"state", strings.TrimSpace(string(s.State) + "  " + s.Note)}, {"log", s.Log},
-				{"region", orDash(s.Region)}, {"head", headText(s.Head)}, {"backend", orDash(s.BackendID)}, {"last seen", s.LastSeen.Format(time.RFC3339)},
+				{"store", s.ID},
+				{"schema", s.Schema},
+				{"state", strings.TrimSpace(string(s.State) + "  " + s.Note)},
+				{"log", s.Log},
+				{"region", orDash(s.Region)},
+				{"head", headText(s.Head)},
+				{"backend", orDash(s.BackendID)},
+				{"last seen", s.LastSeen.Format(time.RFC3339)},
 			}
 			if s.Lock != nil {
 				rows = append(rows, []string{"locked by", s.Lock.Owner})

@@ -6,8 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -288,7 +287,7 @@ func failures(t *testing.T, l *cflog.Log) map[string]error {
 func TestWhyUnreachable(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	overBoth(t, func(t *testing.T, overHTTP bool) {
 		for address, want := range map[string]struct {
 			code errs.Code

@@ -69,7 +69,7 @@ func (l *Log) post(ctx context.Context, call string, payload json.RawMessage, bo
 	res, err := l.client.Do(req) //nolint:bodyclose // close closes it
 	switch {
 	case err == nil && res.StatusCode != http.StatusOK:
-		defer res.Body.Close()
+		defer res.Body.Close() //nolint:errcheck // it was read
 		timer.Stop()
 		return nil, l.refusedHTTP(res, hidden)
 	case err == nil:

@@ -59,16 +59,9 @@ func Compile(ctx context.Context, text string) (x *Expr, err error) {
 		return nil, invalid(reason(err))
 	}
 	x = &Expr{text: text, db: db, stmt: stmt}
-	rows, err := stmt.QueryContext(ctx, x.values(livestore.Event{Args: []byte("{}")})...)
-	if err != nil {
+	var value any // of more than one column, Scan is an error
+	if err := stmt.QueryRowContext(ctx, x.values(livestore.Event{Args: []byte("{}")})...).Scan(&value); err != nil {
 		return nil, invalid(reason(err))
-	}
-	columns, err := rows.Columns()
-	if err := errors.Join(err, rows.Close()); err != nil {
-		return nil, invalid(reason(err))
-	}
-	if len(columns) != 1 {
-		return nil, invalid("it must be one value")
 	}
 	return x, nil
 }
