@@ -245,7 +245,7 @@ func askAbout(ctx context.Context, address string) (about aboutBackend, err erro
 	if err != nil {
 		return about, err
 	}
-	defer res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // it was read
 	// Whatever else answers there is a backend without the wrapper.
 	if res.StatusCode == http.StatusOK {
 		_ = json.NewDecoder(io.LimitReader(res.Body, 4096)).Decode(&about)
