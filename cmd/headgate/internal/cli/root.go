@@ -45,6 +45,7 @@ func (a *app) commands() []*cli.Command {
 		a.floorCommand(),
 		a.workerCommand(),
 		a.storeCommand(),
+		a.serveCommand(),
 		a.tokenCommand(),
 		a.lockCommand(),
 		a.auditCommand(),

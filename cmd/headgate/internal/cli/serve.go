@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/server"
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/rollout"
+)
+
+func (a *app) serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "serve",
+		Category: plumbing,
+		Usage:    "answer the app's questions for flags, and an API, over HTTP",
+		UsageText: "headgate serve --env prod\nheadgate serve --env prod --work\n" +
+			"headgate serve --env prod --listen 0.0.0.0:7431 --tls-cert cert.pem --tls-key key.pem",
+		Description: `The app asks for flags with any OpenFeature client for OFREP (/ofrep/v1), and hears of a change within a second. Under /v1
+is what the command line does with the environment: GET /v1/openapi.json describes it. /healthz and /readyz are for whoever
+watches the server, /metrics is for Prometheus.
+
+Every request but those for /healthz, /readyz and the description needs a token: headgate token create. The server listens on
+this machine alone unless --listen says otherwise, and on other addresses with TLS only.
+
+headgate/flags.yaml is read again when it changes; one that is broken leaves the last good flags in force, which the log and
+/readyz say. What rollouts publish takes the place of flags of the same key.
+
+With --work the server takes part in the runs of migrations, as headgate worker does. SIGTERM ends it: what is under way
+ends first, for ten seconds at most.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+			&cli.StringFlag{Name: "listen", Usage: "listen on `HOST:PORT`", Value: "127.0.0.1:7431"},
+			&cli.StringFlag{Name: "tls-cert", Usage: "the certificate and its chain in `FILE`"},
+			&cli.StringFlag{Name: "tls-key", Usage: "its key in `FILE`"},
+			&cli.BoolFlag{Name: "insecure-http", Usage: "allow other addresses without TLS: something in front of the server has it"},
+			&cli.BoolFlag{Name: "insecure-no-auth", Usage: "ask for no tokens; on this machine only"},
+			&cli.IntFlag{Name: "rate", Usage: "let an address ask for flags `N` times a second", Value: 1000},
+			&cli.BoolFlag{Name: "work", Usage: "work on runs of migrations, too"},
+			&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
+		},
+		Action: a.serve,
+	}
+}
+
+func (a *app) serve(c *cli.Context) error {
+	switch {
+	case c.IsSet("jobs") && c.Int("jobs") < 1:
+		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	case c.IsSet("jobs") && !c.Bool("work"):
+		return errs.Invalidf("--jobs is for --work")
+	case c.Int("rate") < 1:
+		return errs.Invalidf("--rate %d is not above 0", c.Int("rate"))
+	}
+	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		o := server.Options{
+			Environment: a.operate(env, db), App: a.loaded.App, Version: buildVersion().Version,
+			ReadFlags: func() (*rollout.File, error) {
+				_, file, err := a.flags()
+				return file, err
+			},
+			Published: func(ctx context.Context) ([]rollout.Flag, error) { return db.PublishedFlags(ctx, env.Name) },
+			Listen:    c.String("listen"), RatePerSecond: c.Int("rate"),
+			InsecureHTTP: c.Bool("insecure-http"), NoAuth: c.Bool("insecure-no-auth"),
+			Ready: func(url string) { fmt.Fprintf(a.stderr, "serving %s of %s on %s\n", env.Name, a.loaded.App, url) },
+			Log:   a.log,
+		}
+		if c.IsSet("tls-cert") || c.IsSet("tls-key") {
+			o.Cert, o.Key = a.absIfSet(c.String("tls-cert")), a.absIfSet(c.String("tls-key"))
+		}
+		if c.Bool("work") {
+			r, err := a.newRunner(c.Context, a.loaded, env, nil, c.Int("jobs"))
+			if err != nil {
+				return err
+			}
+			o.Work = func(ctx context.Context) error {
+				err := r.fleet(db).Work(ctx)
+				if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) { // that is how it ends
+					return nil
+				}
+				return err
+			}
+		}
+		err := server.Run(c.Context, o)
+		if err == nil {
+			fmt.Fprintln(a.stderr, "stopped")
+		}
+		return err
+	})
+}
+
+// absIfSet is a path as it was typed, "" for none.
+func (a *app) absIfSet(path string) string {
+	if path == "" {
+		return ""
+	}
+	return a.abs(path)
+}

@@ -1,0 +1,321 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/rollout/ofrep"
+)
+
+// seed puts stores, a run and clients into the database.
+func (w *world) seed(t testing.TB) {
+	t.Helper()
+	db, by := w.Environment.DB, control.By{Actor: "ana", Reason: "test"}
+	var stores []control.Store
+	var in []control.RunStore
+	for i := range 5 {
+		id := fmt.Sprintf("s%d", i)
+		stores = append(stores, control.Store{ID: id, Schema: "main", Log: "file:x", State: control.StoreActive})
+		in = append(in, control.RunStore{Store: id, Due: 3})
+	}
+	if _, err := db.Sync(t.Context(), "prod", control.Values(stores), by); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"r1", "r2", "r3"} {
+		if _, err := db.CreateRun(t.Context(), control.Run{ID: id, Env: "prod", Migration: "00001_dates", Checksum: "c"}, control.Values(in), by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Acquire(t.Context(), control.Lease{Env: "prod", Name: "store/s1", Owner: "one"}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bodies are what typed POST routes are sent.
+func bodies() map[string]string {
+	return map[string]string{
+		"/v1/runs/pause":           `{"migration":"00001_dates","reason":"lunch"}`,
+		"/v1/runs/resume":          `{}`,
+		"/v1/runs/cancel":          `{"reason":"wrong migration"}`,
+		"/v1/census":               `{"source":"test","clients":[{"storeId":"s1","clientId":"a","release":"1.2.0","lastSeen":"2026-01-01T00:00:00Z"}]}`,
+		"/v1/flags/{key}/evaluate": `{"storeId":"s1","appVersion":"1.5.0"}`,
+	}
+}
+
+// TestOpenAPI holds the document against what the handlers take and give.
+func TestOpenAPI(t *testing.T) {
+	w := newWorld(t, nil)
+	w.seed(t)
+	_, secret := w.token(t, control.Token{Role: control.RoleApprover})
+	_, _, text := w.ask(t, http.MethodGet, "/v1/openapi.json", "", "")
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
+	if err := c.AddResource("openapi.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema := func(path ...string) *jsonschema.Schema {
+		t.Helper()
+		pointer := ""
+		for _, p := range path {
+			pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
+		}
+		s, err := c.Compile("openapi.json#" + pointer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	valid := func(s *jsonschema.Schema, what, body string) {
+		t.Helper()
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(body))
+		if err != nil {
+			t.Errorf("%s: %v: %s", what, err, body)
+			return
+		}
+		if err := s.Validate(v); err != nil {
+			t.Errorf("%s: %v\n%s", what, err, body)
+		}
+	}
+	tested := 0
+	for _, rt := range routes() {
+		if rt.out == nil {
+			continue
+		}
+		tested++
+		at := []string{"paths", rt.path, strings.ToLower(rt.method)}
+		body := bodies()[rt.path]
+		if rt.method == http.MethodPost {
+			if body == "" {
+				t.Errorf("%s: the test sends it nothing", rt.pattern())
+			}
+			request := schema(append(at, "requestBody", "content", "application/json", "schema")...)
+			valid(request, rt.pattern()+" takes", body)
+			if err := request.Validate(map[string]any{"nonsense": true}); err == nil {
+				t.Errorf("%s: the document allows any field", rt.pattern())
+			}
+		}
+		status, header, answer := w.ask(t, rt.method, rt.target(), secret, body)
+		if status != 200 || header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: %d %s", rt.pattern(), status, answer)
+		}
+		valid(schema(append(at, "responses", "200", "content", "application/json", "schema")...), rt.pattern()+" gives", answer)
+		_, header, answer = w.ask(t, rt.method, rt.target()+"?nonsense=1", secret, body)
+		if header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: a failure is %s", rt.pattern(), header.Get("Content-Type"))
+		}
+		valid(schema(append(at, "responses", "default", "content", "application/problem+json", "schema")...), rt.pattern()+" fails with", answer)
+	}
+	if tested < 10 {
+		t.Errorf("%d routes", tested)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	w := newWorld(t, nil)
+	w.seed(t)
+	_, secret := w.token(t, control.Token{Role: control.RoleOperator})
+	for _, tc := range []struct {
+		method, path, body string
+		status             int
+		code               errs.Code
+	}{
+		{"GET", "/v1/runs/nope", "", 404, errs.NotFound},
+		{"GET", "/v1/nope", "", 404, errs.NotFound},
+		{"DELETE", "/v1/runs/r1", "", 404, errs.NotFound},
+		{"POST", "/v1/runs/resume", "{}", 404, errs.NotFound},
+		{"POST", "/v1/runs/pause", `{"migration":"another"}`, 404, errs.NotFound},
+		{"GET", "/v1/stores?limit=501", "", 400, errs.Invalid},
+		{"GET", "/v1/stores?limit=-1", "", 400, errs.Invalid},
+		{"GET", "/v1/runs?cursor=x", "", 400, errs.Invalid},
+		{"GET", "/v1/audit?since=soon", "", 400, errs.Invalid},
+		{"POST", "/v1/census", `{"source":"x","clients":[{"storeId":"a","clientId":"b","release":"new","lastSeen":"2026-01-01T00:00:00Z"}]}`, 400, errs.Invalid},
+		{"POST", "/v1/census", `{"source":"x","clients":[{"storeId":"a","clientId":"b","release":"1.0.0","lastSeen":"2099-01-01T00:00:00Z"}]}`, 400, errs.Invalid},
+	} {
+		status, _, body := w.ask(t, tc.method, tc.path, secret, tc.body)
+		p := decode[Problem](t, body)
+		if status != tc.status || p.Status != tc.status || p.Code != tc.code || p.Detail == "" || p.RequestID == "" {
+			t.Errorf("%s %s: %d %s", tc.method, tc.path, status, body)
+		}
+	}
+	for _, code := range []errs.Code{errs.Internal, errs.Invalid, errs.NotFound, errs.Findings, errs.Stale, errs.Partial, errs.Locked, errs.Refused, errs.Mismatch, errs.Interrupted, errs.Unauthorized, errs.Forbidden, errs.Unverifiable} {
+		if s := statusOf(code); s < 400 || (s == 500) != (code == errs.Internal || code == errs.Partial) {
+			t.Errorf("%s is %d", code, s)
+		}
+	}
+	if p := problemOf(errs.New(errs.Internal, "can't read /etc/shadow"), "id"); strings.Contains(p.Detail, "shadow") {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestPages(t *testing.T) {
+	w := newWorld(t, nil)
+	w.seed(t)
+	_, secret := w.token(t, control.Token{Role: control.RoleViewer})
+	for path, want := range map[string]int{"/v1/stores": 5, "/v1/runs": 3, "/v1/audit": 5} {
+		seen := map[string]bool{}
+		for cursor, pages := "", 0; ; pages++ {
+			_, _, body := w.ask(t, http.MethodGet, path+"?limit=2&cursor="+cursor, secret, "")
+			var p struct {
+				Stores, Runs []struct{ ID string }
+				Entries      []struct{ Hash string }
+				Next         string
+			}
+			if err := json.Unmarshal([]byte(body), &p); err != nil || pages > 10 {
+				t.Fatalf("%v, page %d: %s", err, pages, body)
+			}
+			for _, x := range append(p.Stores, p.Runs...) {
+				seen[x.ID] = true
+			}
+			for _, x := range p.Entries {
+				seen[x.Hash] = true
+			}
+			if cursor = p.Next; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != want {
+			t.Errorf("%s: %d, want %d", path, len(seen), want)
+		}
+	}
+}
+
+// TestIdempotency: a request that comes twice is done once.
+func TestIdempotency(t *testing.T) {
+	w := newWorld(t, nil)
+	w.seed(t)
+	_, secret := w.token(t, control.Token{Role: control.RoleOperator})
+	pause := func(body, key string) (int, http.Header, string) {
+		return w.ask(t, http.MethodPost, "/v1/runs/pause", secret, body, "Idempotency-Key", key)
+	}
+	status, _, first := pause(`{}`, "k1")
+	if status != 200 {
+		t.Fatalf("%d %s", status, first)
+	}
+	if status, header, again := pause(`{}`, "k1"); status != 200 || again != first || header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("%d %v %s", status, header, again)
+	}
+	if status, _, body := pause(`{"reason":"x"}`, "k1"); status != 400 {
+		t.Errorf("the key for another request: %d %s", status, body)
+	}
+	for range 2 { // a failure is not kept: nothing is left to pause
+		if status, header, body := pause(`{}`, "k2"); status != 404 || header.Get("Idempotent-Replayed") != "" {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	_, _, text := w.ask(t, http.MethodGet, "/v1/audit", secret, "")
+	if n := strings.Count(text, `"action":"run.paused"`); n != 3 {
+		t.Errorf("%d pauses in the audit of three runs: %s", n, text)
+	}
+	if !strings.Contains(text, " of ana\"") {
+		t.Errorf("the audit does not say who: %s", text)
+	}
+}
+
+// TestFlagsFollowTheFile: a change is in force at once, a broken file leaves the last good one.
+func TestFlagsFollowTheFile(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.token(t, control.Token{Role: control.RoleClient})
+	const who = `{"context":{"storeId":"s1","appVersion":"1.5.0"}}`
+	value := func() string {
+		_, _, body := w.ask(t, http.MethodPost, ofrep.BulkPath+"/event.TodoCreated", secret, who)
+		v, _ := decode[map[string]any](t, body)["value"].(string)
+		return v
+	}
+	ready := func() string {
+		status, _, body := w.ask(t, http.MethodGet, "/readyz", "", "")
+		if status != 200 {
+			t.Errorf("%d %s", status, body)
+		}
+		return body
+	}
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !ok(); {
+			if time.Now().After(end) {
+				t.Fatalf("%s never happens; %s", what, w.log.text())
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	if v := value(); v != "v1.TodoCreated" {
+		t.Fatalf("%q", v)
+	}
+	_, changed := w.flags.Revision()
+	w.write(percent("100"))
+	<-changed
+	if v := value(); v != "v2.TodoCreated" {
+		t.Errorf("%q", v)
+	}
+	w.write("flags: [broken")
+	until("the trouble", func() bool { return strings.Contains(ready(), "last good ones") })
+	if v := value(); v != "v2.TodoCreated" || !strings.Contains(w.log.text(), "the last good ones stay in force") {
+		t.Errorf("%q", v)
+	}
+	w.write(percent("0"))
+	until("the recovery", func() bool { return strings.Contains(ready(), "in force") && value() == "v1.TodoCreated" })
+	w.write("") // the file is gone
+	until("no flags", func() bool {
+		status, _, body := w.ask(t, http.MethodPost, ofrep.BulkPath+"/event.TodoCreated", secret, who)
+		return status == 404 && strings.Contains(body, "FLAG_NOT_FOUND")
+	})
+}
+
+func TestNotReadyWithoutADatabase(t *testing.T) {
+	w := newWorld(t, nil)
+	if err := w.Environment.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := w.ask(t, http.MethodGet, "/readyz", "", ""); status != 503 {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _, body := w.ask(t, http.MethodGet, "/v1/status", "hg_x", ""); status != 500 || !bytes.Contains([]byte(body), []byte("its log has the request")) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestSchemasKnowEveryType: a type that schemaOf has no case for would be documented as a string.
+func TestSchemasKnowEveryType(t *testing.T) {
+	var look func(t reflect.Type) string
+	look = func(rt reflect.Type) string {
+		switch {
+		case rt == reflect.TypeFor[time.Time](), rt == reflect.TypeFor[json.RawMessage]():
+			return ""
+		case rt.Kind() == reflect.Slice:
+			return look(rt.Elem())
+		case rt.Kind() == reflect.Struct:
+			for f := range fields(rt) {
+				if bad := look(f.Type); bad != "" {
+					return f.Name + " " + bad
+				}
+			}
+			return ""
+		}
+		switch rt.Kind() {
+		case reflect.String, reflect.Bool, reflect.Int, reflect.Int64:
+			return ""
+		}
+		return rt.String()
+	}
+	for _, rt := range routes() {
+		if rt.out != nil {
+			if bad := look(rt.out) + look(rt.in); bad != "" {
+				t.Errorf("%s: %s", rt.pattern(), bad)
+			}
+		}
+	}
+}

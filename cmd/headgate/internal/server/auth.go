@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+)
+
+// A permission is what a route takes.
+type permission string
+
+const (
+	public   permission = ""
+	read     permission = "read"
+	bring    permission = "bring" // what a pipeline knows
+	move     permission = "move"  // runs
+	evaluate permission = "evaluate"
+)
+
+// permissions are what a role has.
+func permissions(r control.Role) []permission {
+	switch r {
+	case control.RoleViewer:
+		return []permission{read, evaluate}
+	case control.RoleCI:
+		return []permission{read, evaluate, bring}
+	case control.RoleOperator, control.RoleApprover:
+		return []permission{read, evaluate, bring, move}
+	case control.RoleClient:
+		return []permission{evaluate}
+	}
+	return nil
+}
+
+// may returns an error when the token's role does not have the permission, or it is for another app.
+func may(t control.Token, app string, p permission) error {
+	if t.App != "" && t.App != app {
+		return errs.New(errs.Forbidden, "the token is for the app %s, this is %s", t.App, app)
+	}
+	if !slices.Contains(permissions(t.Role), p) {
+		return errs.New(errs.Forbidden, "a token of the role %s may not do this", t.Role).
+			Hintf("`headgate help token` lists what each role may do").Then("headgate token create --help")
+	}
+	return nil
+}
+
+const (
+	tokenMemory   = 5 * time.Second // how long a revoked token may go on
+	tokensKept    = 10_000
+	ticketSeconds = 600 // a ticket lives for one to two of these
+)
+
+// A door knows tokens. It is safe for concurrent use.
+type door struct {
+	db  *control.DB
+	env string
+	now func() time.Time
+
+	mu    sync.Mutex
+	known map[string]knownToken // by what they were looked up with
+}
+
+type knownToken struct {
+	token control.Token
+	at    time.Time
+}
+
+func newDoor(db *control.DB, env string, now func() time.Time) *door {
+	return &door{db: db, env: env, now: now, known: map[string]knownToken{}}
+}
+
+// remembered returns a token that was looked up just now, and is valid.
+func (d *door) remembered(key string) (control.Token, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k, ok := d.known[key]
+	now := d.now()
+	return k.token, ok && now.Sub(k.at) < tokenMemory && k.token.Check(now) == nil
+}
+
+// look returns the valid token that find finds, or an errs.Unauthorized error.
+func (d *door) look(ctx context.Context, key string, find func(context.Context) (control.Token, error)) (control.Token, error) {
+	if t, ok := d.remembered(key); ok {
+		return t, nil
+	}
+	now := d.now()
+	t, err := find(ctx)
+	if err == nil {
+		err = t.Check(now)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		delete(d.known, key)
+		return control.Token{}, err
+	}
+	if len(d.known) >= tokensKept {
+		clear(d.known)
+	}
+	d.known[key] = knownToken{t, now}
+	return t, nil
+}
+
+func secretKey(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return string(sum[:])
+}
+
+// bySecret returns the token that a request brings along.
+func (d *door) bySecret(ctx context.Context, secret string) (control.Token, error) {
+	return d.look(ctx, secretKey(secret), func(ctx context.Context) (control.Token, error) { return d.db.TokenOf(ctx, d.env, secret) })
+}
+
+// byID returns the token with an id.
+func (d *door) byID(ctx context.Context, id string) (control.Token, error) {
+	return d.look(ctx, id, func(ctx context.Context) (control.Token, error) { return d.db.TokenNamed(ctx, d.env, id) })
+}
+
+// secretOf is the token of a request's headers, or "".
+func secretOf(r *http.Request) string {
+	if scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(secret)
+	}
+	return r.Header.Get("X-API-Key")
+}
+
+// ticket returns what opens the stream for a token's owner for ten to twenty minutes. It changes every ten.
+func ticket(t control.Token, now time.Time) string {
+	expires := (now.Unix()/ticketSeconds + 2) * ticketSeconds
+	return fmt.Sprintf("%s.%d.%s", t.ID, expires, ticketMAC(t, expires))
+}
+
+func ticketMAC(t control.Token, expires int64) string {
+	mac := hmac.New(sha256.New, []byte(t.Hash))
+	fmt.Fprintf(mac, "stream %s %d", t.ID, expires)
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// byTicket returns the token that a ticket was made for, which must be valid still.
+func (d *door) byTicket(ctx context.Context, s string) (control.Token, error) {
+	bad := errs.New(errs.Unauthorized, "the ticket of the stream is not valid, or it has ended").Hintf("evaluate all flags again: the answer has a new address")
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return control.Token{}, bad
+	}
+	expires, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || d.now().Unix() >= expires {
+		return control.Token{}, bad
+	}
+	t, err := d.byID(ctx, parts[0])
+	if err != nil {
+		return control.Token{}, err
+	}
+	if !hmac.Equal([]byte(parts[2]), []byte(ticketMAC(t, expires))) {
+		return control.Token{}, bad
+	}
+	return t, nil
+}
+
+type callerKey struct{}
+
+// withCaller keeps who calls in the request's context.
+func withCaller(ctx context.Context, t control.Token) context.Context {
+	return context.WithValue(ctx, callerKey{}, t)
+}
+
+// caller is who calls; the zero token where nobody has to say.
+func caller(ctx context.Context) control.Token {
+	t, _ := ctx.Value(callerKey{}).(control.Token)
+	return t
+}
+
+// access is the caller's, towards the flags.
+type access struct{ door *door }
+
+func (a access) Admit(ctx context.Context, attributes map[string]any) error {
+	t := caller(ctx)
+	store, _ := attributes["storeId"].(string)
+	if len(t.Stores) > 0 && store != "" && !slices.Contains(t.Stores, store) {
+		return fmt.Errorf("the token %s is not for store %s", t.ID, store)
+	}
+	return nil
+}
+
+func (a access) Ticket(ctx context.Context) string {
+	if t := caller(ctx); t.ID != "" {
+		return ticket(t, a.door.now())
+	}
+	return ""
+}
+
+func (a access) Listening(ctx context.Context) bool {
+	t := caller(ctx)
+	if t.ID == "" {
+		return true
+	}
+	_, err := a.door.byID(ctx, t.ID)
+	return errs.CodeOf(err) != errs.Unauthorized // a database that is away ends no stream
+}

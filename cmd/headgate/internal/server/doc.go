@@ -1,0 +1,23 @@
+// Package server is headgate over HTTP: flags by OFREP for the app, and under /v1 what the command line does with an
+// environment, for people and pipelines.
+//
+// Every route is a value in [routes], with what it takes, what it gives and who may call it. From that list come the
+// router, the OpenAPI document and the test that calls each of them without a right to.
+//
+// # Who may do what
+//
+//	          reads   brings a census   moves runs   asks for flags
+//	viewer      x                                          x
+//	ci          x            x                             x
+//	operator    x            x               x             x
+//	approver    x            x               x             x
+//	client                                                 x        of its app, for its stores
+//
+// A token is looked up by its hash and remembered for five seconds. The stream of flag changes has no headers: its address
+// carries a ticket, which is an expiry and a MAC keyed with the token's hash, so that all servers on one control database
+// accept it and none has to keep it. It opens nothing else.
+//
+// # What it does not do
+//
+// It knows no HTML. It trusts no header that names another address: behind a proxy all callers share its limits.
+package server

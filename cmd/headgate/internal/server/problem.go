@@ -1,0 +1,95 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"headgate/internal/errs"
+)
+
+// A Problem is a failure as RFC 9457 writes it, with headgate's code, hint and next commands.
+type Problem struct {
+	Type        string    `json:"type"`
+	Title       string    `json:"title"`
+	Status      int       `json:"status"`
+	Detail      string    `json:"detail"`
+	Code        errs.Code `json:"code"` // one of `headgate help exit-codes`, or rate_limited
+	Hint        string    `json:"hint,omitempty"`
+	NextActions []string  `json:"next_actions"`
+	RequestID   string    `json:"request_id"`
+}
+
+// rateLimited is the code of an answer 429, which no command has.
+const rateLimited errs.Code = "rate_limited"
+
+// statusOf is the HTTP status of an error's code.
+func statusOf(code errs.Code) int {
+	switch code {
+	case errs.Invalid:
+		return http.StatusBadRequest
+	case errs.Unauthorized:
+		return http.StatusUnauthorized
+	case errs.Forbidden:
+		return http.StatusForbidden
+	case errs.NotFound:
+		return http.StatusNotFound
+	case errs.Findings, errs.Stale, errs.Refused, errs.Mismatch:
+		return http.StatusConflict
+	case errs.Locked:
+		return http.StatusLocked
+	case errs.Unverifiable:
+		return http.StatusUnprocessableEntity
+	case errs.Interrupted:
+		return http.StatusServiceUnavailable
+	case rateLimited:
+		return http.StatusTooManyRequests
+	}
+	return http.StatusInternalServerError
+}
+
+// problemOf makes the answer of an error. What is internal is for the log: its text may name what callers must not see.
+func problemOf(err error, id string) Problem {
+	code := errs.CodeOf(err)
+	status := statusOf(code)
+	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, NextActions: []string{}, RequestID: id}
+	e := errs.As(err)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		p.Code, p.Status, p.Detail = errs.Invalid, http.StatusRequestEntityTooLarge, "the body is too large"
+		p.Title = http.StatusText(p.Status)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		p.Code, p.Status, p.Detail = errs.Interrupted, http.StatusServiceUnavailable, "the request was given up"
+		p.Title = http.StatusText(p.Status)
+	case e == nil, code == errs.Internal:
+		p.Detail = "the server failed; its log has the request " + id
+	default:
+		p.Detail, p.Hint = e.Msg, e.Hint
+		p.NextActions = append(p.NextActions, e.Next...)
+	}
+	return p
+}
+
+func writeProblem(w http.ResponseWriter, p Problem) {
+	writeJSON(w, p.Status, "application/problem+json", p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "the answer can't be written as JSON", http.StatusInternalServerError)
+		return
+	}
+	writeBody(w, status, contentType, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // whoever asked may be gone
+}
