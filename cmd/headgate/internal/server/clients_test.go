@@ -76,3 +76,35 @@ func TestStockWebProvider(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestStockGoProvider asks with the stock Go provider: values, and what it makes of refusals.
+func TestStockGoProvider(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "clienttest")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	build.Dir = "clienttest" // a module of its own
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	w := newWorld(t, nil)
+	w.write(percent("100") + "  event.Off: {state: disabled, variants: {v1: v1.Off}}\n")
+	_, changed := w.flags.Revision()
+	<-changed
+	_, secret := w.token(t, control.Token{Role: control.RoleClient, App: "todo", Stores: []string{"s1"}})
+	for _, tc := range []struct{ name, secret, flag, store, app, value, reason, code string }{
+		{"new enough", secret, "event.TodoCreated", "s1", "1.5.0", "v2.TodoCreated", "SPLIT", ""},
+		{"too old", secret, "event.TodoCreated", "s1", "1.4.9", "v1.TodoCreated", "DEFAULT", ""},
+		{"disabled", secret, "event.Off", "s1", "1.5.0", "own default", "DISABLED", ""},
+		{"no such flag", secret, "event.Nope", "s1", "1.5.0", "own default", "ERROR", "FLAG_NOT_FOUND"},
+		{"foreign store", secret, "event.TodoCreated", "s2", "1.5.0", "own default", "ERROR", "GENERAL"},
+		{"wrong token", "hg_x", "event.TodoCreated", "s1", "1.5.0", "own default", "ERROR", "GENERAL"},
+	} {
+		out, err := exec.CommandContext(t.Context(), program, w.url, tc.secret, tc.flag, tc.store, tc.app).Output()
+		if err != nil {
+			t.Fatalf("%s: %v %s", tc.name, err, out)
+		}
+		got := decode[map[string]string](t, string(out))
+		if got["value"] != tc.value || got["reason"] != tc.reason || got["error"] != tc.code {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}
