@@ -25,8 +25,8 @@ deps: $(MODULES) ## install the npm packages that the examples and tests need
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test: deps ## run the tests, in under 10 minutes
-	$(GO) test -timeout 10m ./... ./.ci/readme
+test: deps ## run the tests
+	$(GO) test -timeout 15m -parallel 4 ./... ./.ci/readme
 
 race: deps ## run the tests under the race detector, without replay
 	$(GO) test -race -timeout 10m $(RACE_PACKAGES)
