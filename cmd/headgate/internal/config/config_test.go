@@ -189,7 +189,7 @@ suppressions:
 		{"a payload that holds itself", "    fleet:", "    auth: {payload: &x [*x]}\n    fleet:", "9", "is too large", "alias"},
 		{"pace", "    fleet:", "    pace: fast\n    fleet:", "9", `environments.local.pace: "fast" is not a duration`, "500ms"},
 		{"negative pace", "    fleet:", "    pace: -1s\n    fleet:", "9", `"-1s" is not a duration`, ""},
-		{"clients", "    fleet:", "    clients: x\n    fleet:", "9", "`environments.local.clients` is not built yet", ""},
+		{"clients", "    fleet:", "    clients: x\n    fleet:", "9", "environments.local.clients must be a list, it is a single value", ""},
 		{"server", "app: todo", "app: todo\nserver: {}", "2", "`server` is not built yet", ""},
 		{"control", "app: todo", "app: todo\ncontrol: {}", "2", "`control` is not built yet", ""},
 		{"near an unbuilt key", "app: todo", "app: todo\nserve: {}", "2", `unknown key "serve"`, "did you mean server?"},
