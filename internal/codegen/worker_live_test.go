@@ -1,7 +1,6 @@
 package codegen_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,11 +46,19 @@ func startHeadgate(t *testing.T) *headgateServer {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/reports", rc.Reports())
 	mux.Handle("/v1/telemetry", rc.Telemetry())
-	mux.Handle("/v1/floor", observe.Floor(authorize, func(context.Context) (map[string]string, error) {
+	mux.HandleFunc("/v1/floor", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := authorize(r); err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.floor, nil
-	}))
+		floors := s.floor
+		if floors == nil {
+			floors = map[string]string{}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"floors": floors}) // the Worker may have gone
+	})
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
@@ -98,88 +104,6 @@ func pause(t *testing.T) {
 	}
 }
 
-// A member is a real LiveStore client, see examples/todo/scripts/member.mjs.
-type member struct {
-	t   *testing.T
-	in  io.WriteCloser
-	out *bufio.Reader
-	end func()
-}
-
-type memberState struct {
-	Confirmed, Local, Pending int
-	Connected                 bool
-	Todos                     []string
-}
-
-func openMember(t *testing.T, options map[string]any) (*member, memberState) {
-	t.Helper()
-	app := testenv.Example(t, "todo")
-	arg, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "node", "scripts/member.mjs", string(arg))
-	cmd.Dir = app
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	m := &member{t: t, in: in, out: bufio.NewReader(out)}
-	m.end = sync.OnceFunc(func() {
-		in.Close()
-		_ = cmd.Wait() // it may have been ended with the test
-		if t.Failed() {
-			t.Logf("%v: %s", options, stderr.String())
-		}
-	})
-	t.Cleanup(m.end)
-	return m, m.read()
-}
-
-func (m *member) read() memberState {
-	m.t.Helper()
-	line, err := m.out.ReadBytes('\n')
-	var s memberState
-	if err == nil {
-		err = json.Unmarshal(line, &s)
-	}
-	if err != nil {
-		m.t.Fatalf("the client said %q: %v", line, err)
-	}
-	return s
-}
-
-func (m *member) do(command string) memberState {
-	m.t.Helper()
-	if _, err := io.WriteString(m.in, command+"\n"); err != nil {
-		m.t.Fatal(err)
-	}
-	return m.read()
-}
-
-func (m *member) until(what string, holds func(memberState) bool) memberState {
-	m.t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); ; pause(m.t) {
-		s := m.do("{}")
-		if holds(s) {
-			return s
-		}
-		if time.Now().After(deadline) {
-			m.t.Fatalf("%s: %+v", what, s)
-		}
-	}
-}
-
 func says(client, release string) map[string]any {
 	return map[string]any{"schema": "main", "clientId": client, "release": release}
 }
@@ -195,31 +119,31 @@ func TestWorkerReports(t *testing.T) {
 		}
 		return o
 	}
-	ann, _ := openMember(t, client("ann", map[string]any{"headgate": says("ann", "1.1.0")}))
-	ann.do(`{"commit":["a","from ann"]}`)
-	ann.do(`{"head":1}`)
+	ann, _ := testenv.OpenMember(t, client("ann", map[string]any{"headgate": says("ann", "1.1.0")}))
+	ann.Do(`{"commit":["a","from ann"]}`)
+	ann.Do(`{"head":1}`)
 	if o := server.await(t, observe.Push, "ann", "1.1.0"); o.StoreID != "s" || o.Schema != "main" || o.Count != 1 || o.At.IsZero() {
 		t.Errorf("the push was reported as %+v", o)
 	}
 	server.await(t, observe.Pull, "ann", "1.1.0")
 
 	// A client of an old build only reads, and says nothing of itself.
-	old, _ := openMember(t, client("old", nil))
-	if s := old.do(`{"head":1}`); !slices.Equal(s.Todos, []string{"a"}) {
+	old, _ := testenv.OpenMember(t, client("old", nil))
+	if s := old.Do(`{"head":1}`); !slices.Equal(s.Todos, []string{"a"}) {
 		t.Errorf("the old client has %v", s.Todos)
 	}
 	server.await(t, observe.Pull, observe.None, observe.None)
 	// When it writes, its events tell who it is, and where they are stamped also the release.
-	old.do(`{"commit":["b","from old"]}`)
+	old.Do(`{"commit":["b","from old"]}`)
 	server.await(t, observe.Push, "old", observe.None)
-	stamped, _ := openMember(t, client("zoe", map[string]any{"sessionId": "static.1-0-0"}))
-	stamped.do(`{"commit":["c","from zoe"]}`)
+	stamped, _ := testenv.OpenMember(t, client("zoe", map[string]any{"sessionId": "static.1-0-0"}))
+	stamped.Do(`{"commit":["c","from zoe"]}`)
 	server.await(t, observe.Push, "zoe", "1.0.0")
 
 	// headgate's own writers are left out, and so is who has no token.
-	tool, _ := openMember(t, client("tool", map[string]any{"headgate": map[string]any{"tool": true}}))
-	tool.do(`{"commit":["d","from a tool"]}`)
-	tool.do(`{"head":4}`)
+	tool, _ := testenv.OpenMember(t, client("tool", map[string]any{"headgate": map[string]any{"tool": true}}))
+	tool.Do(`{"commit":["d","from a tool"]}`)
+	tool.Do(`{"head":4}`)
 	if status, body := pull(t, address, "s", map[string]any{"authToken": "guess", "headgate": says("mallory", "9.0.0")}); status != http.StatusBadRequest {
 		t.Errorf("a wrong token: %d %s", status, body)
 	}
@@ -285,30 +209,30 @@ func TestWorkerFloor(t *testing.T) {
 	client := func(name, version, dir string) map[string]any {
 		return map[string]any{"version": version, "dir": dir, "storeId": "s", "clientId": name, "url": address, "token": token, "headgate": says(name, version)}
 	}
-	old, _ := openMember(t, client("old", "1.0.0", dir))
-	old.do(`{"commit":["1","before"]}`)
-	old.do(`{"head":1}`)
-	fresh, _ := openMember(t, client("new", "1.1.0", t.TempDir()))
-	fresh.do(`{"head":1}`)
+	old, _ := testenv.OpenMember(t, client("old", "1.0.0", dir))
+	old.Do(`{"commit":["1","before"]}`)
+	old.Do(`{"head":1}`)
+	fresh, _ := testenv.OpenMember(t, client("new", "1.1.0", t.TempDir()))
+	fresh.Do(`{"head":1}`)
 
 	// The old client is connected when the floor rises. It must not get what is pushed from then on.
 	server.setFloor(map[string]string{"main": "1.1.0"})
 	awaitFloor(t, address, token, "1.0.0", "1.1.0")
-	fresh.do(`{"commit":["2","above the floor"]}`)
-	fresh.do(`{"head":2}`)
-	old.until("it is turned away", func(s memberState) bool { return !s.Connected })
+	fresh.Do(`{"commit":["2","above the floor"]}`)
+	fresh.Do(`{"head":2}`)
+	old.Until("it is turned away", func(s testenv.MemberState) bool { return !s.Connected })
 	server.await(t, observe.Refused, "old", "1.0.0")
 
 	// It goes on offline, and nothing of it is lost.
-	if s := old.do(`{"commit":["3","while refused"]}`); s.Pending != 1 || s.Confirmed != 1 || !slices.Equal(s.Todos, []string{"1", "3"}) {
+	if s := old.Do(`{"commit":["3","while refused"]}`); s.Pending != 1 || s.Confirmed != 1 || !slices.Equal(s.Todos, []string{"1", "3"}) {
 		t.Errorf("refused, the old client has %+v", s)
 	}
-	old.end()
-	upgraded, _ := openMember(t, client("old", "1.1.0", dir))
-	if s := upgraded.do(`{"head":3}`); s.Pending != 0 || !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
+	old.End()
+	upgraded, _ := testenv.OpenMember(t, client("old", "1.1.0", dir))
+	if s := upgraded.Do(`{"head":3}`); s.Pending != 0 || !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
 		t.Errorf("upgraded, it has %+v", s)
 	}
-	if s := fresh.do(`{"head":3}`); !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
+	if s := fresh.Do(`{"head":3}`); !slices.Equal(s.Todos, []string{"1", "2", "3"}) {
 		t.Errorf("the other client has %+v", s)
 	}
 
@@ -422,9 +346,9 @@ func TestWorkerAdmin(t *testing.T) {
 		t.Errorf("a store that nobody opened: %d %v", status, info)
 	}
 	ann := map[string]any{"version": "1.1.0", "dir": t.TempDir(), "storeId": "s", "clientId": "ann", "url": address, "token": token}
-	m, _ := openMember(t, ann)
-	m.do(`{"commit":["a","one"]}`)
-	m.do(`{"head":1}`)
+	m, _ := testenv.OpenMember(t, ann)
+	m.Do(`{"commit":["a","one"]}`)
+	m.Do(`{"head":1}`)
 	for _, wrong := range []string{"", "guess", secret + "x", strings.ToUpper(secret)} {
 		if status, _ := admin("reset", wrong, store); status != http.StatusUnauthorized {
 			t.Errorf("token %q: %d", wrong, status)
@@ -447,14 +371,14 @@ func TestWorkerAdmin(t *testing.T) {
 	if status, answer := admin("reset", secret, map[string]any{"storeId": "s", "backendId": info["backendId"], "head": 1}); status != http.StatusOK {
 		t.Fatalf("reset: %d %v", status, answer)
 	}
-	m.end()
+	m.End()
 	ann["dir"] = t.TempDir()
-	again, s := openMember(t, ann)
+	again, s := testenv.OpenMember(t, ann)
 	if s.Confirmed != 0 {
 		t.Errorf("after the reset a new client has %+v", s)
 	}
-	again.do(`{"commit":["b","anew"]}`)
-	again.do(`{"head":1}`)
+	again.Do(`{"commit":["b","anew"]}`)
+	again.Do(`{"head":1}`)
 	if _, after := admin("info", secret, store); after["backendId"] == info["backendId"] || after["head"] != 1.0 {
 		t.Errorf("after the reset: %v, before %v", after, info)
 	}

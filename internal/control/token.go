@@ -23,11 +23,14 @@ const (
 	RoleOperator Role = "operator" // reads, and starts, pauses and ends things
 	RoleApprover Role = "approver" // an operator who may also approve
 	RoleCI       Role = "ci"       // reads, and brings what a pipeline knows
+	RoleWorker   Role = "worker"   // the sync backend's: reports who syncs and asks for the floor, and nothing else
 	RoleClient   Role = "client"   // of the app: asks for flags and sends telemetry, and nothing else
 )
 
 // Roles are all of them.
-func Roles() []Role { return []Role{RoleViewer, RoleOperator, RoleApprover, RoleCI, RoleClient} }
+func Roles() []Role {
+	return []Role{RoleViewer, RoleOperator, RoleApprover, RoleCI, RoleWorker, RoleClient}
+}
 
 // A Token is what the database knows of a token: not the token itself.
 type Token struct {

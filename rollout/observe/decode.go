@@ -25,20 +25,45 @@ const (
 
 const version = 1
 
+// A ReportBatch is what the wrapped sync backend sends.
+type ReportBatch struct {
+	Version int      `json:"version"` // 1
+	Dropped int64    `json:"dropped"` // reports that were not kept
+	Reports []Report `json:"reports"`
+}
+
+// A Report is one client of one store, as the sync backend saw it.
+type Report struct {
+	StoreID  string `json:"storeId"`
+	Schema   string `json:"schema"`
+	ClientID string `json:"clientId"`
+	Release  string `json:"release"`
+	Kind     Kind   `json:"kind"`
+	Count    int64  `json:"count"`
+	Floor    string `json:"floor,omitempty"` // that clients of the store have to reach
+}
+
+// A TelemetryBatch is what one app's helper sends.
+type TelemetryBatch struct {
+	Version  int    `json:"version"` // 1
+	Dropped  int64  `json:"dropped"` // items that were not kept
+	StoreID  string `json:"storeId"`
+	Schema   string `json:"schema"`
+	ClientID string `json:"clientId"`
+	Release  string `json:"release"`
+	Items    []Item `json:"items"`
+}
+
+// An Item is one thing that the app saw.
+type Item struct {
+	Kind  Kind   `json:"kind"`
+	Event string `json:"event,omitempty"`
+	Count int64  `json:"count"`
+}
+
 // DecodeReports reads a batch of the sync backend and how many reports it had to drop.
 func DecodeReports(body []byte, at time.Time) ([]Observation, int64, error) {
-	var in struct {
-		Version int   `json:"version"`
-		Dropped int64 `json:"dropped"`
-		Reports []struct {
-			StoreID  string `json:"storeId"`
-			Schema   string `json:"schema"`
-			ClientID string `json:"clientId"`
-			Release  string `json:"release"`
-			Kind     Kind   `json:"kind"`
-			Count    int64  `json:"count"`
-		} `json:"reports"`
-	}
+	var in ReportBatch
 	if err := decode(body, &in); err != nil {
 		return nil, 0, err
 	}
@@ -47,7 +72,7 @@ func DecodeReports(body []byte, at time.Time) ([]Observation, int64, error) {
 	}
 	out := make([]Observation, len(in.Reports))
 	for i, r := range in.Reports {
-		out[i] = Observation{Kind: r.Kind, StoreID: r.StoreID, Schema: r.Schema, ClientID: r.ClientID, Release: r.Release, Count: r.Count, At: at}
+		out[i] = Observation{Kind: r.Kind, StoreID: r.StoreID, Schema: r.Schema, ClientID: r.ClientID, Release: r.Release, Count: r.Count, Floor: r.Floor, At: at}
 		if err := out[i].check(i, Pull, Push, Refused); err != nil {
 			return nil, 0, err
 		}
@@ -57,19 +82,7 @@ func DecodeReports(body []byte, at time.Time) ([]Observation, int64, error) {
 
 // DecodeTelemetry reads a batch of one app's helper and how many items it had to drop.
 func DecodeTelemetry(body []byte, at time.Time) ([]Observation, int64, error) {
-	var in struct {
-		Version  int    `json:"version"`
-		Dropped  int64  `json:"dropped"`
-		StoreID  string `json:"storeId"`
-		Schema   string `json:"schema"`
-		ClientID string `json:"clientId"`
-		Release  string `json:"release"`
-		Items    []struct {
-			Kind  Kind   `json:"kind"`
-			Event string `json:"event"`
-			Count int64  `json:"count"`
-		} `json:"items"`
-	}
+	var in TelemetryBatch
 	if err := decode(body, &in); err != nil {
 		return nil, 0, err
 	}
@@ -130,6 +143,8 @@ func (o Observation) check(i int, kinds ...Kind) error {
 		return errs.Invalidf("observation %d: release or schema is missing, too long or no plain text", i)
 	case o.Event != "" && !isName(o.Event, MaxName):
 		return errs.Invalidf("observation %d: event is too long or no plain text", i)
+	case o.Floor != "" && !isName(o.Floor, MaxName):
+		return errs.Invalidf("observation %d: floor is too long or no plain text", i)
 	case o.Count < 1 || o.Count > MaxCount:
 		return errs.Invalidf("observation %d: count is outside 1 to %d", i, MaxCount)
 	}

@@ -5,7 +5,6 @@
 //
 //	POST /v1/reports    from the Worker      Reports
 //	POST /v1/telemetry  from the apps        Telemetry
-//	GET  /v1/floor      for the Worker       Floor
 //
 // It stores nothing, decides nothing about a rollout, and knows no tokens: who may send is a function that is passed in.
 package observe

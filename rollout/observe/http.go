@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -96,30 +95,6 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) ([]Obse
 	})
 }
 
-// Floor answers the Worker's question with {"floors": {"SCHEMA": "RELEASE"}}. The schema * stands for all.
-func Floor(authorize Authorize, floors func(context.Context) (map[string]string, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			w.Header().Set("Allow", http.MethodGet)
-			fail(w, http.StatusMethodNotAllowed, "use GET")
-			return
-		}
-		if _, err := authorize(r); err != nil {
-			fail(w, http.StatusUnauthorized, "the token is missing or wrong")
-			return
-		}
-		set, err := floors(r.Context())
-		if err != nil {
-			fail(w, http.StatusServiceUnavailable, "the floor could not be read")
-			return
-		}
-		if set == nil {
-			set = map[string]string{}
-		}
-		answer(w, http.StatusOK, map[string]any{"floors": set})
-	})
-}
-
 // Bearer returns the token of an Authorization header, or "".
 func Bearer(r *http.Request) string {
 	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -129,13 +104,14 @@ func Bearer(r *http.Request) string {
 	return token
 }
 
-func fail(w http.ResponseWriter, status int, msg string) {
-	answer(w, status, map[string]string{"error": msg})
+// A Failure is the answer to what is not taken over.
+type Failure struct {
+	Error string `json:"error"`
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+func fail(w http.ResponseWriter, status int, msg string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the sender may have gone
+	_ = json.NewEncoder(w).Encode(Failure{msg}) // the sender may have gone
 }

@@ -38,6 +38,9 @@ type Observation struct {
 	// Event is the event's name for UnknownEvent, Materializer and Flag, "" otherwise.
 	Event string
 	Count int64
+	// Floor is the release below which the sync backend turns clients of the store away; empty for none, and for what the
+	// app says.
+	Floor string
 	// At is when this server received it: what a client says about time does not count.
 	At time.Time
 }

@@ -40,7 +40,7 @@ func receiver(s *stored) observe.Receiver {
 	}
 }
 
-const report = `{"version":1,"dropped":3,"reports":[{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`
+const report = `{"version":1,"dropped":3,"reports":[{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2,"floor":"1.0.0"}]}`
 
 const telemetry = `{"version":1,"dropped":0,"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`
 
@@ -66,9 +66,9 @@ func TestReceives(t *testing.T) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
-	ann := observe.Observation{Kind: observe.Pull, StoreID: "s", Schema: "main", ClientID: "ann", Release: "1.1.0", Count: 2, At: received}
+	ann := observe.Observation{Kind: observe.Pull, StoreID: "s", Schema: "main", ClientID: "ann", Release: "1.1.0", Count: 2, Floor: "1.0.0", At: received}
 	skipped := ann
-	skipped.Kind, skipped.Event, skipped.Count = observe.UnknownEvent, "v2.TodoCreated", 4
+	skipped.Kind, skipped.Event, skipped.Count, skipped.Floor = observe.UnknownEvent, "v2.TodoCreated", 4, ""
 	if diff := cmp.Diff([]observe.Observation{ann, skipped}, s.batch); diff != "" || lost != 3 {
 		t.Errorf("lost %d\n%s", lost, diff)
 	}
@@ -120,21 +120,6 @@ func TestRefuses(t *testing.T) {
 	w := post(receiver(&stored{err: errors.New("disk full")}).Reports(), "secret", "application/json", report)
 	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "disk") {
 		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
-func TestFloor(t *testing.T) {
-	h := observe.Floor(receiver(nil).Authorize, func(context.Context) (map[string]string, error) {
-		return map[string]string{"main": "1.1.0"}, nil
-	})
-	for token, want := range map[string]int{"secret": http.StatusOK, "guess": http.StatusUnauthorized} {
-		r := httptest.NewRequest(http.MethodGet, "/v1/floor", nil)
-		r.Header.Set("Authorization", "Bearer "+token)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != want || want == http.StatusOK && w.Body.String() != "{\"floors\":{\"main\":\"1.1.0\"}}\n" {
-			t.Errorf("%s: %d %s", token, w.Code, w.Body)
-		}
 	}
 }
 

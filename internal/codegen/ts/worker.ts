@@ -58,7 +58,7 @@ const whoIs = (payload: any, event?: { readonly clientId?: unknown; readonly ses
 // ---- reports
 
 type Kind = 'pull' | 'push' | 'refused'
-type Report = { readonly storeId: string; readonly schema: string; readonly clientId: string; readonly release: string; readonly kind: Kind; readonly count: number }
+type Report = { readonly storeId: string; readonly schema: string; readonly clientId: string; readonly release: string; readonly kind: Kind; readonly count: number; readonly floor?: string }
 type Background = { readonly waitUntil?: (promise: Promise<unknown>) => void } | undefined
 
 const most = { queued: 1000, batch: 100, sampled: 10_000 }
@@ -79,7 +79,7 @@ const observe = (background: Background, storeId: string, who: Who, kind: Kind):
     sample.count++
     if (now - sample.at >= Number(setting('HEADGATE_SAMPLE_MS') || 60_000)) {
       if (queue.length >= most.queued) dropped++
-      else queue.push({ storeId, schema: who.schema, clientId: who.clientId, release: who.release, kind, count: sample.count })
+      else queue.push({ storeId, schema: who.schema, clientId: who.clientId, release: who.release, kind, count: sample.count, floor: floorFor(who.schema) })
       sample.count = 0
       sample.at = now
     }
@@ -188,19 +188,27 @@ const ownFloors = (): ReadonlyMap<string, string> =>
     }),
   )
 
+const highestFloor = (applies: (schema: string) => boolean): string | undefined => {
+  let highest: string | undefined
+  for (const floors of [ownFloors(), known ?? new Map<string, string>()]) {
+    for (const [schema, floor] of floors) {
+      if (schema !== '*' && !applies(schema)) continue
+      if (highest === undefined || isBelow(highest, floor)) highest = floor
+    }
+  }
+  return highest
+}
+
+/** The floor that every client of a store of this schema has to reach. */
+const floorFor = (schema: string): string | undefined => highestFloor((other) => other === schema)
+
 /** Why a client may not sync, or undefined. */
 const refusal = (who: Who): string | undefined => {
   if (who.tool) return undefined
   const closed = reports() && setting('HEADGATE_FLOOR_UNKNOWN') === 'closed'
   if (known === undefined && closed) return 'HEADGATE_FLOOR_UNKNOWN: the floor is not known yet, try again'
-  let highest: string | undefined
-  for (const floors of [ownFloors(), known ?? new Map<string, string>()]) {
-    // A client that does not say which schema it is has to reach every floor: it may be any old build.
-    for (const [schema, floor] of floors) {
-      if (schema !== '*' && who.schema !== 'none' && schema !== who.schema) continue
-      if (highest === undefined || isBelow(highest, floor)) highest = floor
-    }
-  }
+  // A client that does not say which schema it is has to reach every floor: it may be any old build.
+  const highest = highestFloor((schema) => who.schema === 'none' || schema === who.schema)
   if (highest === undefined || !isBelow(who.release, highest)) return undefined
   return `${belowFloor}: release ${who.release} is below the floor ${highest}: please update`
 }

@@ -21,8 +21,9 @@ func (a *app) censusCommand() *cli.Command {
 		Category:  plumbing,
 		Usage:     "which releases the clients of an environment run",
 		UsageText: "headgate census --env prod\nheadgate census --env prod --since 30d --format json\nheadgate census import clients.csv --env prod",
-		Description: `Counts the clients that ` + "`headgate census import`" + ` said were seen within fleet.horizon of headgate.yaml, or within
---since, by the release that they ran. A client is an installation as LiveStore knows it: it counts once per store.`,
+		Description: `Counts the clients that the sync backend, the app or ` + "`headgate census import`" + ` said were seen within fleet.horizon
+of headgate.yaml, or within --since, by the release that they ran. A client is an installation as LiveStore knows it: it counts
+once per store.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			&cli.StringFlag{Name: "since", Usage: "no further back than `DURATION`, as in 12h or 90d"},

@@ -26,6 +26,7 @@ func (a *app) tokenCommand() *cli.Command {
   operator  reads, starts, pauses and ends things
   approver  an operator who may also approve
   ci        reads, and brings what a pipeline knows: the census
+  worker    the sync backend's Worker: reports who syncs, asks for the floor, and nothing else
   client    the app: asks for flags and sends telemetry, and nothing else; only for --app and --store
 
 The control database keeps a hash of it. Who makes and revokes tokens stands in the audit.`,

@@ -14,6 +14,7 @@ import (
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/rollout"
+	"headgate/rollout/observe"
 	"headgate/rollout/ofrep"
 )
 
@@ -21,15 +22,22 @@ import (
 func routes() []route {
 	census := post("/v1/census", "Take over which client was last seen when, and on which release", bring, (*Server).importCensus)
 	census.body = 16 << 20
+	reports := taking[observe.ReportBatch]("/v1/reports", "Who syncs, from the sync backend's Worker", report, (*Server).reports)
+	telemetry := taking[observe.TelemetryBatch]("/v1/telemetry", "What the app saw, from its helper", tell, (*Server).telemetry)
+	telemetry.pages, telemetry.limited = true, true
 	return []route{
 		{method: http.MethodGet, path: "/healthz", summary: "The process runs", serve: (*Server).healthz},
 		{method: http.MethodGet, path: "/readyz", summary: "The server can answer: its database does, and there are flags", serve: (*Server).readyz},
 		{method: http.MethodGet, path: "/metrics", summary: "Measurements, for Prometheus", needs: read, serve: (*Server).metrics},
 		{method: http.MethodGet, path: "/v1/openapi.json", summary: "This document", serve: (*Server).openapi},
 
-		{method: http.MethodPost, path: ofrep.SinglePath, summary: "Evaluate one flag", needs: evaluate, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Single(w, r) }},
-		{method: http.MethodPost, path: ofrep.BulkPath, summary: "Evaluate all flags", needs: evaluate, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Bulk(w, r) }},
-		{method: http.MethodGet, path: ofrep.StreamPath, summary: "Hear when flags change", needs: evaluate, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Stream(w, r) }},
+		{method: http.MethodPost, path: ofrep.SinglePath, summary: "Evaluate one flag", needs: evaluate, pages: true, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Single(w, r) }},
+		{method: http.MethodPost, path: ofrep.BulkPath, summary: "Evaluate all flags", needs: evaluate, pages: true, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Bulk(w, r) }},
+		{method: http.MethodGet, path: ofrep.StreamPath, summary: "Hear when flags change", needs: evaluate, pages: true, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Stream(w, r) }},
+
+		reports,
+		telemetry,
+		get("/v1/floor", "The release below which the sync backend turns clients away, by schema; * for all", floor, (*Server).floors),
 
 		get("/v1/status", "What runs, what blocks, and the next command", read, (*Server).status),
 		get("/v1/stores", "The stores of the inventory, by id", read, (*Server).stores),

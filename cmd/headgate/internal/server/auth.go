@@ -26,19 +26,24 @@ const (
 	bring    permission = "bring" // what a pipeline knows
 	move     permission = "move"  // runs
 	evaluate permission = "evaluate"
+	report   permission = "report" // who syncs
+	floor    permission = "floor"
+	tell     permission = "tell" // what the app saw
 )
 
 // permissions are what a role has.
 func permissions(r control.Role) []permission {
 	switch r {
 	case control.RoleViewer:
-		return []permission{read, evaluate}
+		return []permission{read, evaluate, floor}
 	case control.RoleCI:
-		return []permission{read, evaluate, bring}
+		return []permission{read, evaluate, floor, bring}
 	case control.RoleOperator, control.RoleApprover:
-		return []permission{read, evaluate, bring, move}
+		return []permission{read, evaluate, floor, bring, move}
+	case control.RoleWorker:
+		return []permission{report, floor}
 	case control.RoleClient:
-		return []permission{evaluate}
+		return []permission{evaluate, tell}
 	}
 	return nil
 }

@@ -6,12 +6,13 @@
 //
 // # Who may do what
 //
-//	          reads   brings a census   moves runs   asks for flags
+//	          reads   brings a census   moves runs   asks for flags   sends telemetry   reports who syncs
 //	viewer      x                                          x
 //	ci          x            x                             x
 //	operator    x            x               x             x
 //	approver    x            x               x             x
-//	client                                                 x        of its app, for its stores
+//	worker                                                                                     x          and asks for the floor
+//	client                                                 x                x                             of its app, for its stores
 //
 // A token is looked up by its hash and remembered for five seconds. The stream of flag changes has no headers: its address
 // carries a ticket, which is an expiry and a MAC keyed with the token's hash, so that all servers on one control database

@@ -10,11 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// meters are what /metrics shows. Labels are the patterns of routes and statuses: nothing that callers choose.
+// meters are what /metrics shows. Labels are the patterns of routes, statuses and kinds: nothing that callers choose.
 type meters struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	observed *prometheus.CounterVec
+	lost     *prometheus.CounterVec
 }
 
 func newMeters(streams func() int) *meters {
@@ -25,7 +27,9 @@ func newMeters(streams func() int) *meters {
 			Name: "headgate_http_request_seconds", Help: "How long answers took, streams left out.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"route"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.observed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_total", Help: "What the sync backend and the apps saw."}, []string{"kind"})
+	m.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_lost_total", Help: "What they could not keep until it was sent."}, []string{"sender"})
+	m.registry.MustRegister(m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "headgate_streams", Help: "Streams of flag changes that are open."}, func() float64 { return float64(streams()) }))
 	return m
 }

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"headgate/rollout/observe"
 )
 
 type object = map[string]any
@@ -14,7 +16,7 @@ type object = map[string]any
 func document(version string) object {
 	paths := object{}
 	for _, rt := range routes() {
-		if rt.out == nil {
+		if rt.in == nil {
 			continue
 		}
 		item, ok := paths[rt.path].(object)
@@ -50,18 +52,26 @@ func operation(rt route) object {
 			}
 		}
 	}
+	done := object{"202": object{"description": "taken over"}}
+	if rt.out != nil {
+		done = object{"200": object{"description": "done", "content": object{"application/json": object{"schema": schemaOf(rt.out)}}}}
+	}
+	failure := object{"application/problem+json": object{"schema": schemaOf(reflect.TypeFor[Problem]())}}
+	if rt.out == nil {
+		failure["application/json"] = object{"schema": schemaOf(reflect.TypeFor[observe.Failure]())} // the receiver's own
+	}
+	done["default"] = object{"description": "a failure", "content": failure}
 	op := object{
 		"operationId": operationID(rt), "summary": rt.summary, "description": "Takes the permission " + string(rt.needs) + ".",
-		"responses": object{
-			"200":     object{"description": "done", "content": object{"application/json": object{"schema": schemaOf(rt.out)}}},
-			"default": object{"description": "a failure", "content": object{"application/problem+json": object{"schema": schemaOf(reflect.TypeFor[Problem]())}}},
-		},
+		"responses": done,
 	}
 	if rt.method == http.MethodPost {
-		parameters = append(parameters, object{
-			"name": "Idempotency-Key", "in": "header", "schema": object{"type": "string", "maxLength": 200}, "required": false,
-			"description": "a request that comes again with the same key is answered as before, for a day",
-		})
+		if rt.out != nil {
+			parameters = append(parameters, object{
+				"name": "Idempotency-Key", "in": "header", "schema": object{"type": "string", "maxLength": 200}, "required": false,
+				"description": "a request that comes again with the same key is answered as before, for a day",
+			})
+		}
 		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": schemaOf(rt.in)}}}
 	}
 	op["parameters"] = parameters
@@ -91,6 +101,8 @@ func schemaOf(t reflect.Type) object {
 		return object{"type": "boolean"}
 	case reflect.Int, reflect.Int64:
 		return object{"type": "integer"}
+	case reflect.Map:
+		return object{"type": "object", "additionalProperties": schemaOf(t.Elem())}
 	case reflect.Slice:
 		return object{"type": "array", "items": schemaOf(t.Elem())}
 	case reflect.Struct:

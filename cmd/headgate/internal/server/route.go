@@ -24,10 +24,11 @@ type route struct {
 	needs        permission
 	body         int64 // bytes that a body may have
 
-	// What it takes and gives: structs, for the OpenAPI document. Nil where raw handlers answer.
+	// What it takes and gives: structs, for the OpenAPI document. Nil where there is none.
 	in, out reflect.Type
 
-	protocol bool                                              // OFREP's: pages may call it, and its errors have another form
+	pages    bool                                              // of any origin may call it
+	protocol bool                                              // OFREP's: its errors have another form
 	serve    func(*Server, http.ResponseWriter, *http.Request) // raw
 	handle   func(*Server, context.Context, any) (any, error)  // typed: takes *in, gives out
 	limited  bool                                              // each address may ask so many times a second
@@ -54,6 +55,11 @@ func typed[In, Out any](method, path, summary string, needs permission, h func(*
 		in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
 		handle: func(s *Server, ctx context.Context, in any) (any, error) { return h(s, ctx, in.(*In)) },
 	}
+}
+
+// taking is a route that keeps what it is sent, and answers 202 without a body.
+func taking[In any](path, summary string, needs permission, h func(*Server, http.ResponseWriter, *http.Request)) route {
+	return route{method: http.MethodPost, path: path, summary: summary, needs: needs, in: reflect.TypeFor[In](), serve: h}
 }
 
 // call reads what a typed route takes, and answers with what it gives.

@@ -68,11 +68,11 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			if !allowed && status != 403 || allowed && (status == 401 || status == 403 || status >= 500) {
 				t.Errorf("%s as %s: %d %s", rt.pattern(), role, status, body)
 			}
-			if role == control.RoleClient && allowed != rt.protocol {
-				t.Errorf("%s is for clients: %v, and it is %v that it is of the protocol for apps", rt.pattern(), allowed, rt.protocol)
+			if role == control.RoleClient && allowed != rt.pages {
+				t.Errorf("%s is for clients: %v, and it is %v that pages may call it", rt.pattern(), allowed, rt.protocol)
 			}
 		}
-		if status, _ := call("", "X-API-Key", secrets[control.RoleApprover]); status == 401 || status == 403 {
+		if status, _ := call("", "X-API-Key", secrets[control.RoleApprover]); status == 401 || (status == 403) == slices.Contains(permissions(control.RoleApprover), rt.needs) {
 			t.Errorf("%s with X-API-Key: %d", rt.pattern(), status)
 		}
 	}

@@ -219,7 +219,7 @@ func (s *Server) router() http.Handler {
 	preflights := map[string]bool{}
 	for _, rt := range routes() {
 		var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.enter(rt, w, r) })
-		if rt.protocol {
+		if rt.pages {
 			h = ofrep.CORS(h)
 			if !preflights[rt.path] {
 				preflights[rt.path] = true
@@ -259,7 +259,7 @@ func (s *Server) enter(rt route, w http.ResponseWriter, r *http.Request) {
 		}
 		r = r.WithContext(ctx)
 	}
-	if s.NoAuth && !rt.protocol { // pages may ask for flags
+	if s.NoAuth && !rt.pages {
 		if err := sameOrigin(r); err != nil {
 			s.refuse(rt, w, r, err)
 			return

@@ -1,0 +1,55 @@
+package operate
+
+import (
+	"context"
+	"time"
+
+	"headgate/internal/control"
+	"headgate/rollout"
+	"headgate/rollout/observe"
+)
+
+// floorSpread is how long a floor takes to reach every part of a sync backend: each asks once in ten seconds, and lets no
+// client in by an answer that is a minute old without asking again.
+const floorSpread = 2 * time.Minute
+
+// Observe keeps who was seen. What the sync backend reports makes its stores watched. What an app says of itself only adds
+// a client, and never that it was turned away: its token is in the open.
+func (e Environment) Observe(ctx context.Context, batch []observe.Observation) error {
+	floor, err := e.DB.Floor(ctx, e.Name)
+	if err != nil {
+		return err
+	}
+	spreading := e.Now().Before(floor.At.Add(floorSpread))
+	clients := make([]control.Client, 0, len(batch))
+	for _, o := range batch {
+		c := control.Client{Store: o.StoreID, ID: o.ClientID, Release: o.Release, Refused: o.Kind == observe.Refused}
+		switch o.Kind {
+		case observe.Pull, observe.Push, observe.Refused:
+			c.Source, c.Floor = rollout.FromSync, o.Floor
+			if spreading && c.Floor == floor.Value {
+				c.Floor = ""
+			}
+		case observe.Flag:
+			c.Source = rollout.FromFlag
+		case observe.MustUpdate: // it says nothing that the sync backend has not reported
+			continue
+		default:
+			c.Source = rollout.FromTelemetry
+		}
+		clients = append(clients, c)
+	}
+	if len(clients) == 0 {
+		return nil
+	}
+	return e.DB.Observe(ctx, e.Name, clients)
+}
+
+// Floors are the releases that clients have to reach, by schema: * for all. Empty where no floor is set.
+func (e Environment) Floors(ctx context.Context) (map[string]string, error) {
+	floor, err := e.DB.Floor(ctx, e.Name)
+	if err != nil || floor.Value == "" {
+		return map[string]string{}, err
+	}
+	return map[string]string{"*": floor.Value}, nil
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/internal/control"
+)
+
+// TestObservations: what the sync backend reports is the authority, what apps say only adds to it, and each token speaks
+// of its own stores.
+func TestObservations(t *testing.T) {
+	w := newWorld(t, nil)
+	db := w.Environment.DB
+	_, reporter := w.token(t, control.Token{Role: control.RoleWorker})
+	_, client := w.token(t, control.Token{Role: control.RoleClient, App: "todo", Stores: []string{"s1"}})
+	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
+	send := func(path, secret, body string, want int) {
+		t.Helper()
+		if status, _, answer := w.ask(t, http.MethodPost, path, secret, body); status != want {
+			t.Errorf("%s %s: %d %s", path, body, status, answer)
+		}
+	}
+	said := bodies()["/v1/telemetry"]
+	send("/v1/telemetry", client, said, 202)
+	send("/v1/telemetry", client, strings.Replace(said, `"s1"`, `"s2"`, 1), 403)
+	send("/v1/telemetry", reporter, said, 403)
+	send("/v1/reports", client, bodies()["/v1/reports"], 403)
+	if f, err := db.StoreFleet(t.Context(), "prod", "s1", time.Time{}); err != nil || len(f.Seen["s1"]) != 1 || !f.Watch("s1").Last.IsZero() {
+		t.Errorf("an app made its store watched: %+v, %v", f, err)
+	}
+	report := func(kind, floor string) {
+		t.Helper()
+		send("/v1/reports", reporter, `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"old","release":"1.0.0","kind":"`+kind+`","count":1,"floor":"`+floor+`"}]}`, 202)
+	}
+	report("pull", "")
+	floorOf := func() string {
+		t.Helper()
+		f, err := db.StoreFleet(t.Context(), "prod", "s1", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Watch("s1").Floor
+	}
+	for secret, want := range map[string]int{reporter: 200, viewer: 200, client: 403} {
+		if status, _, body := w.ask(t, http.MethodGet, "/v1/floor", secret, ""); status != want || want == 200 && body != `{"floors":{}}` {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	if err := db.SetFloor(t.Context(), "prod", "1.1.0", control.By{Actor: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, body := w.ask(t, http.MethodGet, "/v1/floor", reporter, ""); body != `{"floors":{"*":"1.1.0"}}` {
+		t.Error(body)
+	}
+	report("refused", "1.1.0")
+	if got := floorOf(); got != "" {
+		t.Errorf("one part of the sync backend has it, and it counts already: %q", got)
+	}
+	// An app below the floor is still open on a screen: that does not make it a reader again.
+	send("/v1/telemetry", client, `{"version":1,"dropped":0,"storeId":"s1","schema":"main","clientId":"old","release":"1.0.0","items":[{"kind":"must_update","count":1}]}`, 202)
+	if f, err := db.StoreFleet(t.Context(), "prod", "s1", time.Time{}); err != nil || len(f.Seen["s1"]) != 2 || f.Seen["s1"][1].Client != "old" || !f.Seen["s1"][1].Refused {
+		t.Errorf("%+v, %v", f.Seen, err)
+	}
+	w.advance(10 * time.Minute)
+	report("refused", "1.1.0")
+	if got := floorOf(); got != "1.1.0" {
+		t.Errorf("%q", got)
+	}
+	_, _, metrics := w.ask(t, http.MethodGet, "/metrics", viewer, "")
+	for _, want := range []string{`headgate_observations_total{kind="unknown_event"} 4`, `headgate_observations_total{kind="refused"} 2`, `headgate_observations_lost_total{sender="app"} 2`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
