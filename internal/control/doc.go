@@ -1,15 +1,17 @@
 // Package control is headgate's control database: what the fleet's runs need to know beside the event logs. It holds
-// the stores that the inventory names, the clients of the last census, runs and their stores, leases, and the audit.
+// the stores that the inventory names, the clients of the last census, runs and their stores, what a run needs of the app's
+// directory (its migration and releases, see [DB.Keep]), who approved which plan, leases, and the audit.
 // There is one implementation for SQLite and Postgres: the same SQL, with two sets of table definitions.
 //
 // It decides nothing and contacts no store. It caches what the event logs say: whoever loses this database loses
-// times and names, never the knowledge of what was committed. It holds no payload and no secret.
+// times and names, never the knowledge of what was committed. It holds no payload and no secret, unless a migration's
+// files do: they are what lies in the repository.
 //
 // # Rules
 //
 // Every method is one transaction, or reads page by page without one. Times are UTC unix milliseconds in the database
 // and come from [Options.Now], so that workers that share a database need clocks that agree within a fraction of a
-// lease's time. Everything belongs to an environment, since a database may serve several. Whatever changes what
+// lease's time. Everything but an archive belongs to an environment, since a database may serve several. Whatever changes what
 // operators see or decided (a census, an inventory, a run, a broken lease) is written to the audit in the transaction
 // that changes it. What a worker reports about its store is not.
 //

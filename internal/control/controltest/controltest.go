@@ -58,6 +58,8 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"audit broken", auditBroken},
 		{"tokens", tokens},
 		{"replies", replies},
+		{"archives", archives},
+		{"approvals", approvals},
 		{"context", canceled},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,102 @@
+package controltest
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+)
+
+func archives(t *testing.T, d *database) {
+	ctx := t.Context()
+	random := make([]byte, 1<<20)
+	source := rand.NewChaCha8([32]byte{1})
+	_, _ = source.Read(random) // never fails
+	want := control.Archive{"00001_a.sql": []byte("SELECT 1;\r\n"), "lib/b.ts": {}, "bundles/c.gz": random}
+	digest, err := d.Keep(ctx, want)
+	if err != nil || digest != want.Digest() {
+		t.Fatalf("%s, %v", digest, err)
+	}
+	for _, err := range atOnce(8, func(int) error {
+		again, err := d.Keep(ctx, control.Archive{"bundles/c.gz": random, "lib/b.ts": {}, "00001_a.sql": []byte("SELECT 1;\r\n")})
+		if err == nil && again != digest {
+			err = errors.New("another digest: " + again)
+		}
+		return err
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := d.Archive(ctx, digest)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%.500s", err, diff)
+	}
+	for _, other := range []control.Archive{{"a": []byte("bc")}, {"ab": []byte("c")}, {}} {
+		k, err := d.Keep(ctx, other)
+		if err != nil || k == digest {
+			t.Errorf("%v: %s, %v", other, k, err)
+		}
+		if got, err := d.Archive(ctx, k); err != nil || !cmp.Equal(got, other) {
+			t.Errorf("%v: %v, %v", other, got, err)
+		}
+	}
+	_, err = d.Archive(ctx, "sha256-00")
+	wantCode(t, err, errs.NotFound)
+	half := make([]byte, control.MaxArchiveBytes/2+1)
+	_, err = d.Keep(ctx, control.Archive{"a": half, "b": half})
+	wantCode(t, err, errs.Invalid)
+	_, err = d.Keep(ctx, control.Archive{"": nil})
+	wantCode(t, err, errs.Invalid)
+	if most, err := d.Keep(ctx, control.Archive{"a": half[1:], "b": half[1:]}); err != nil {
+		t.Error(err)
+	} else if a, err := d.Archive(ctx, most); err != nil || !bytes.Equal(a["b"], half[1:]) {
+		t.Errorf("the largest one is not what it was: %v", err)
+	}
+
+	// What was edited outside is found.
+	d.exec(t, "UPDATE archives SET data = (SELECT data FROM archives WHERE digest = '"+control.Archive{"a": []byte("bc")}.Digest()+"') WHERE digest = '"+digest+"'")
+	_, err = d.Archive(ctx, digest)
+	wantCode(t, err, errs.Mismatch)
+}
+
+func approvals(t *testing.T, d *database) {
+	ctx := t.Context()
+	first := d.clock.Now()
+	if a, err := d.Approve(ctx, "prod", "sha256-aa", control.By{Actor: "ben", Reason: "looked at it"}); err != nil || a.Actor != "ben" || a.At != first {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	d.clock.Advance(time.Minute)
+	if a, err := d.Approve(ctx, "prod", "sha256-aa", control.By{Actor: "ben", Reason: "again"}); err != nil || a.Reason != "looked at it" || a.At != first {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for _, k := range [][2]string{{"prod", "sha256-aa"}, {"prod", "sha256-bb"}, {"staging", "sha256-aa"}} {
+		if _, err := d.Approve(ctx, k[0], k[1], control.By{Actor: "cleo"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := d.Approvals(ctx, "prod", "sha256-aa")
+	want := []control.Approval{
+		{Plan: "sha256-aa", Actor: "ben", Reason: "looked at it", At: first},
+		{Plan: "sha256-aa", Actor: "cleo", At: first.Add(time.Minute)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if none, err := d.Approvals(ctx, "prod", "sha256-cc"); err != nil || len(none) != 0 {
+		t.Errorf("%v, %v", none, err)
+	}
+	if entries := collect(t, d.Audit(ctx, "prod", time.Time{})); len(entries) != 3 || entries[0].Action != "plan.approve" || entries[0].Subject != "sha256-aa" {
+		t.Errorf("%+v", entries)
+	}
+	_, err = d.Approve(ctx, "prod", "", ana())
+	wantCode(t, err, errs.Invalid)
+	_, err = d.Approve(ctx, "prod", "sha256-aa", control.By{})
+	wantCode(t, err, errs.Internal)
+}
