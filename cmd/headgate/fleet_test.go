@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,6 +91,63 @@ func TestPauseAndResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.once(t)
+}
+
+// labelMigration leaves another tag for each list, named by a module beside it, after [chaosMigration].
+const labelMigration = `import { label } from './lib/label.ts'
+export const requires = '>= 1.4.0'
+export const after = ['00001']
+export const emits = { 'v1.TagCreated': { key: ['id'] } }
+export default function* (query, uuid5) {
+  for (const { list } of query('SELECT DISTINCT list FROM todos ORDER BY list'))
+    yield { event: 'v1.TagCreated', args: { id: uuid5('label ' + list), name: label(list) } }
+}
+`
+
+// TestWorkerWithoutTheApp begins runs in the app's directory, and has workers elsewhere do all of them: one that has
+// headgate.yaml alone, and one whose migrations and releases are others. They take what the runs began with from the
+// control database.
+func TestWorkerWithoutTheApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4)
+	w.control = postgresSchema(t)
+	w.write("headgate/migrations/dates.csv", "due\n2030-01-01T00:00:00.000Z\n")
+	w.write("headgate/migrations/00002_label.ts", labelMigration)
+	w.write("headgate/migrations/lib/label.ts", "export const label = (list) => `list ${list}`\n")
+	w.configure(w.url, "pace: 300ms", strings.NewReplacer(
+		"-- +goose Up", "-- headgate: input dates.csv\n-- +goose Up", "'2030-01-01T00:00:00.000Z' AS dueAt", "dates.due AS dueAt",
+		"FROM todos WHERE dueAt IS NULL ORDER", "FROM todos, dates WHERE dueAt IS NULL ORDER").Replace(chaosMigration))
+	yaml, err := os.ReadFile(filepath.Join(w.app, "headgate.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, other := &world{t: t, app: t.TempDir()}, &world{t: t, app: t.TempDir()}
+	for _, e := range []*world{bare, other} {
+		e.write("headgate.yaml", string(yaml))
+	}
+	other.write("headgate/migrations/00001_schedule.sql", strings.Replace(chaosMigration, "2030", "2031", 1))
+	workers := []*program{bare.startWorker(t), other.startWorker(t)}
+	for _, migration := range []string{"00001_schedule", "00002_label"} {
+		w.headgate(t, 0, "migration", "up", migration, "--env", "chaos", "--yes", "--detach")
+		end := w.await(t, "the end of "+migration, func(s fleetStatus) bool { return s.Runs[0].State == "succeeded" || s.Runs[0].State == "failed" })
+		if end.Runs[0].State != "succeeded" || end.in("succeeded") != int64(len(w.stores)) {
+			t.Fatalf("%s: %+v", migration, end)
+		}
+	}
+	for _, k := range workers {
+		if k.stop(t) == 0 {
+			t.Errorf("the worker in %s had nothing to do:\n%s", k.cmd.Dir, k.stderr)
+		}
+	}
+	w.headgate(t, 0, "migration", "verify", "--env", "chaos")
+	for _, s := range w.stores {
+		if r := w.inspect(t, s); r.duplicates != 0 || r.ours == 0 || r.others <= w.written(s) || r.mixed { // the labels are among the others
+			t.Errorf("%s: %+v", s, r)
+		}
+	}
+	if left, err := os.ReadDir(bare.app); err != nil || len(left) > 2 { // headgate.yaml, and .headgate with checkpoints
+		t.Errorf("%v, %v", left, err)
+	}
 }
 
 // A program is a real headgate that runs beside the test.

@@ -24,6 +24,17 @@ type RunOptions struct {
 	// Allow are the findings that may pass, and Reason is why.
 	Allow  []string `json:"allow,omitempty"`
 	Reason string   `json:"reason,omitempty"`
+	// Plan is the digest of the plan that the run carries out; empty for none.
+	Plan string `json:"plan,omitempty"`
+	// Kept is what the control database keeps of the app's directory for the run; nil for one that an older headgate began.
+	Kept *Kept `json:"kept,omitempty"`
+}
+
+// Kept are the digests of archives: see control.DB.Keep.
+type Kept struct {
+	Schema    string            `json:"schema"`
+	Releases  map[string]string `json:"releases"`  // by version: all that were recorded, with the scripts that the run needs
+	Migration string            `json:"migration"` // its files, and those of the migrations before it
 }
 
 // Sweep is the kind of a run that commits what late arrivals made due.

@@ -14,7 +14,10 @@ import (
 
 // part is a runner of one of the migrations, which has no stores yet.
 func (r *runner) part(p migrationPlan) *runner {
-	return &runner{app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, drift: r.drift, plans: []migrationPlan{p}, known: r.known}
+	return &runner{
+		app: r.app, cfg: r.cfg, env: r.env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, drift: r.drift,
+		plans: []migrationPlan{p}, known: r.known, planned: r.planned, worker: r.worker,
+	}
 }
 
 // A beginner makes or finds the run of one's migration. The run is empty where there is nothing to do; failed has the

@@ -35,7 +35,10 @@ func (r *runner) fleet(db *control.DB) *jobs.Fleet {
 	return &jobs.Fleet{Options: jobs.Options{
 		DB: db, Env: r.env.Name, Owner: ownerName(r.run), Jobs: r.jobs, TTL: leaseTime, Poll: lookEvery,
 		Patience: patience, Jitter: jitter,
-		Open: r.openJob, Alive: ownerAlive, Log: r.app.log,
+		Open: func(ctx context.Context, run control.Run, store string) (migrations.Job, func() error, error) {
+			return r.openJob(ctx, db, run, store)
+		},
+		Alive: ownerAlive, Log: r.app.log,
 	}}
 }
 
@@ -68,31 +71,6 @@ func ownerAlive(owner string) bool {
 	}
 	pid, err := strconv.Atoi(parts[1])
 	return err != nil || pid <= 0 || processExists(pid)
-}
-
-// planOf returns the migration of a run, read anew where this process does not know it: it must be the one that the run
-// began with.
-func (r *runner) planOf(ctx context.Context, run control.Run) (migrationPlan, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range r.plans {
-		if p.Name == run.Migration && p.Checksum == run.Checksum {
-			return p, nil
-		}
-	}
-	defs, err := r.app.definitions(ctx, r.cfg, run.Migration)
-	if err != nil {
-		return migrationPlan{}, err
-	}
-	if defs[0].Checksum != run.Checksum {
-		return migrationPlan{}, errs.Refusedf("the file is another one than run %s began with", run.ID).At("%s", defs[0].Path).
-			Hintf("bring the file back as it was, or cancel the run").Then("headgate migration cancel " + run.Migration + " --env " + r.env.Name)
-	}
-	p, err := r.plan(ctx, defs[0])
-	if err == nil {
-		r.plans = append(r.plans, p)
-	}
-	return p, err
 }
 
 const (
@@ -130,13 +108,13 @@ func (r *runner) fresh(within time.Duration) (*runner, error) {
 		return nil, err
 	}
 	r.app.inventories.forget(env.Name)
-	s.runner = &runner{app: r.app, cfg: cfg, env: env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs}
+	s.runner = &runner{app: r.app, cfg: cfg, env: env, launcher: r.launcher, pace: r.pace, run: r.run, jobs: r.jobs, worker: r.worker}
 	s.at = r.app.now()
 	return s.runner, nil
 }
 
 // openJob makes the job of a run on a store, if the world still admits it.
-func (r *runner) openJob(ctx context.Context, run control.Run, store string) (_ migrations.Job, done func() error, err error) {
+func (r *runner) openJob(ctx context.Context, db *control.DB, run control.Run, store string) (_ migrations.Job, done func() error, err error) {
 	now, err := r.fresh(readAnew)
 	if err != nil {
 		return migrations.Job{}, nil, err
@@ -150,11 +128,11 @@ func (r *runner) openJob(ctx context.Context, run control.Run, store string) (_ 
 	if err != nil {
 		return migrations.Job{}, nil, err
 	}
-	return now.openStore(ctx, run, s)
+	return now.openStore(ctx, db, run, s)
 }
 
-func (r *runner) openStore(ctx context.Context, run control.Run, s config.Store) (_ migrations.Job, done func() error, err error) {
-	p, err := r.planOf(ctx, run)
+func (r *runner) openStore(ctx context.Context, db *control.DB, run control.Run, s config.Store) (_ migrations.Job, done func() error, err error) {
+	p, err := r.planOf(ctx, db, run)
 	if err != nil {
 		return migrations.Job{}, nil, err
 	}
@@ -246,10 +224,13 @@ func (r *runner) begin(ctx context.Context, db *control.DB, due map[livestore.St
 		return control.Run{}, err
 	}
 	o := jobs.RunOptions{
-		Whole: r.whole(all), Drift: 0.2, Slack: 50, Pace: r.pace, Allow: by.Allowed, Reason: by.Reason, Waves: r.runWaves(),
+		Whole: r.whole(all), Drift: 0.2, Slack: 50, Pace: r.pace, Allow: by.Allowed, Reason: by.Reason, Waves: r.runWaves(), Plan: r.planned,
 	}
 	if r.drift != nil {
 		o.Drift, o.Slack = r.drift.share, r.drift.slack
+	}
+	if o.Kept, err = r.keepFiles(ctx, db, p); err != nil {
+		return control.Run{}, err
 	}
 	return db.CreateRun(ctx, control.Run{
 		ID: r.run + "-" + strconv.FormatInt(p.Number, 10), Env: r.env.Name, Migration: p.Name, Checksum: p.Checksum, Options: o.JSON(),

@@ -48,6 +48,8 @@ type runner struct {
 	run      string         // 8 hex digits that tell this run apart
 	jobs     int
 	drift    *drift // that runs are begun with; nil for the default
+	planned  string // the digest of the plan that it carries out; empty for none
+	worker   bool   // it works on what others began: where the app's directory has something else, with what their runs keep
 	seen     sight
 	mu       sync.Mutex // of plans, where several goroutines work
 	plans    []migrationPlan
@@ -205,17 +207,22 @@ func (r *runner) plansOf(s config.Store) (out []migrationPlan) {
 
 // plan checks a migration and finds out with which release it runs, and who reads its events.
 func (r *runner) plan(ctx context.Context, d migrations.Definition) (migrationPlan, error) {
+	return r.planFrom(ctx, r.cfg, d)
+}
+
+// planFrom is plan with the migrations and the releases of another configuration.
+func (r *runner) planFrom(ctx context.Context, cfg *config.Config, d migrations.Definition) (migrationPlan, error) {
 	p := migrationPlan{Definition: d}
-	releases, err := releaseDir(r.cfg).LoadAll(d.Schema)
+	releases, err := releaseDir(cfg).LoadAll(d.Schema)
 	if err != nil {
 		return p, err
 	}
 	for _, name := range d.After {
-		before, err := r.app.definitions(ctx, r.cfg, name)
+		before, err := r.app.definitions(ctx, cfg, name)
 		if err != nil {
 			return p, err
 		}
-		target, err := r.app.migrationTarget(r.cfg, before[0], releases)
+		target, err := r.app.migrationTarget(cfg, before[0], releases)
 		if err != nil {
 			return p, err
 		}
@@ -225,7 +232,7 @@ func (r *runner) plan(ctx context.Context, d migrations.Definition) (migrationPl
 		return p, errs.New(errs.Findings, "%s", found[0].Msg).At("%s:%d", d.Path, found[0].Line).Hintf("%s", found[0].Hint).
 			Then("headgate migration check " + d.Name)
 	}
-	if p.target, err = r.app.migrationTarget(r.cfg, d, releases); err != nil {
+	if p.target, err = r.app.migrationTarget(cfg, d, releases); err != nil {
 		return p, err
 	}
 	live, assumed, err := r.live(ctx, d, releases)
@@ -269,6 +276,13 @@ func (r *runner) live(ctx context.Context, d migrations.Definition, releases []*
 	}
 	for _, v := range alive {
 		i := slices.IndexFunc(releases, func(k *schema.Release) bool { return k.Version == v.Release })
+		if i < 0 && r.worker { // it was recorded after the run began
+			late, err := releaseDir(r.cfg).Load(d.Schema, v.Release)
+			if err == nil {
+				live = append(live, late)
+				continue
+			}
+		}
 		switch {
 		case i >= 0:
 			live = append(live, releases[i])

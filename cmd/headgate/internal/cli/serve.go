@@ -78,6 +78,7 @@ func (a *app) serve(c *cli.Context) error {
 			if err != nil {
 				return err
 			}
+			r.worker = true
 			o.Work = func(ctx context.Context) error {
 				err := r.fleet(db).Work(ctx)
 				if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) { // that is how it ends

@@ -163,7 +163,7 @@ func (r *runner) sweep(ctx context.Context, s sweeper, a agreedRun) (one sweptOn
 		one.next = []string{"headgate status --env " + r.env.Name}
 		return one, nil
 	}
-	p, err := r.planOf(ctx, a.run)
+	p, err := r.planOf(ctx, s.db, a.run)
 	if err != nil {
 		return one, err
 	}

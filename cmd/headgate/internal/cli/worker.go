@@ -24,6 +24,9 @@ and their stores given back. Any number of workers share a control database in P
 headgate.yaml); on SQLite those of one machine do. A worker that dies is noticed within 15 seconds, and others take its
 stores over: what it had committed is in their logs.
 
+A worker needs headgate.yaml and no more of the app: the migration and the releases of a run are in the control database
+since the run began, and are taken from there where the app's directory has none, or others.
+
 headgate migration up begins runs, and works on them itself. With --sweep the workers begin some by themselves: one of them
 looks every so often for what clients that were offline made due (headgate migration sweep).`,
 		Flags: []cli.Flag{
@@ -52,6 +55,7 @@ func (a *app) worker(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		r.worker, sweeping.worker = true, true
 		fmt.Fprintf(a.stderr, "working on the runs of %s, %s at a time, from %s\n", env.Name, count(r.jobs, "store"), db.Place())
 		g, ctx := errgroup.WithContext(c.Context)
 		g.Go(func() error { return r.fleet(db).Work(ctx) })
