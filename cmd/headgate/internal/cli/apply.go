@@ -19,7 +19,8 @@ func (a *app) applyCommand() *cli.Command {
 		UsageText: "headgate apply plan.json --step backfill\nheadgate apply plan.json --step backfill --yes",
 		Description: `The step backfill runs the migrations that the plan carries on the stores that it names, as headgate migration up
 --plan does. A plan that findings block, whose migrations were edited since, or whose release is recorded with another
-content is refused with 3 or 4: make a new one. The other steps are done by people; headgate plan show prints them.`,
+content is refused with 3 or 4: make a new one. So is one with fewer approvals than the environment's approvals: demands
+(headgate plan approve); your own does not count. The other steps are done by people; headgate plan show prints them.`,
 		Flags:  append([]cli.Flag{choice("step", "the `STEP`", "backfill")}, upFlags()...),
 		Action: func(c *cli.Context) error { return a.migrationUp(c) },
 	}
@@ -32,7 +33,13 @@ func (a *app) upRunner(c *cli.Context) (*runner, error) {
 		file = c.Args().First()
 	}
 	if file == "" {
-		return a.runner(c)
+		r, err := a.runner(c)
+		if err == nil && r.env.Approvals > 0 && !c.Bool("dry-run") {
+			return nil, errs.New(errs.Stale, "environment %q asks for %s of a plan, and there is none", r.env.Name, count(r.env.Approvals, "approval")).
+				At("%s", r.cfg.Where(r.env.Line)).Hintf("make a plan, have it approved, and apply it").
+				Then("headgate plan --env " + r.env.Name + " --out plan.json")
+		}
+		return r, err
 	}
 	p, err := a.readPlan(file)
 	if err != nil {
@@ -73,10 +80,16 @@ func (a *app) upRunner(c *cli.Context) (*runner, error) {
 		}
 		defs = append(defs, all[i])
 	}
+	if !c.Bool("dry-run") {
+		if err := a.approved(c.Context, env, p, file); err != nil {
+			return nil, err
+		}
+	}
 	r, err := a.newRunner(c.Context, cfg, env, defs, c.Int("jobs"))
 	if err != nil {
 		return nil, err
 	}
+	r.planned = p.Digest
 	var stores []string
 	for _, s := range p.Intent.Stores {
 		stores = append(stores, string(s))
@@ -91,8 +104,7 @@ func (a *app) upRunner(c *cli.Context) (*runner, error) {
 func checkPlan(p *planner.Plan, file string) error {
 	switch {
 	case p.Blocked():
-		return errs.New(errs.Findings, "the plan is blocked by %s", count(len(p.Evidence.Blocking), "finding")).At("%s", file).
-			Then("headgate plan show " + file)
+		return blockedPlan(p, file)
 	case len(p.Intent.Migrations) == 0:
 		return errs.NotFoundf("the plan carries no migration").At("%s", file).
 			Hintf("a plan carries the migrations whose requires admits the release that it goes to, and not the one that it comes from").

@@ -36,6 +36,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
           payload: {authToken: "${SYNC_TOKEN}"}
         clients: ["api-*"]          # server-side clients: all that fit a pattern are one, whose last release counts
         pace: 500ms                 # default: the pause between two pushes to a store
+        approvals: 2                # of a plan, by others than who applies it; default: 0
         control: "postgres://headgate:${PGPASS}@db.internal/ops"   # default: sqlite:.headgate/control.db
         waves:                      # the order in which a migration takes the stores; the others come last
           - {name: canary, stores: [team-1, "test-*"], parallel: 1}
@@ -98,7 +99,12 @@ each when those before have ended. Once any wave has depends_on, each begins whe
 well, those without it at once and side by side. A wave in which over 2 % of the stores fail begins no more of them, and
 what depends on it does not begin, unless it says on_error: continue. Stores that no wave takes wait for all waves.
 
-control is the database that keeps runs, locks, the census and the audit; the event logs stay the truth about what was
+approvals says how many others must have approved a plan (headgate plan approve) before somebody applies it: headgate apply
+and headgate migration up end with 4 until then, and begin nothing that is not in a plan. HEADGATE_ACTOR says who one is, or
+else USER: it is a rule for people who trust each other, and whoever can write the control database can go around it.
+
+control is the database that keeps runs with the migrations and releases that they
+need, locks, the census, approvals and the audit; the event logs stay the truth about what was
 committed. sqlite:PATH is a file on one machine. With Postgres several machines work together; the tables lie in a schema
 headgate of their own, which headgate makes, or in the one that ?search_path=SCHEMA names. Environments may share one.
 `

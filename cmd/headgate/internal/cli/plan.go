@@ -35,15 +35,8 @@ plan that findings block is written all the same, with exit status 3.`,
 			&cli.StringFlag{Name: "reason", Usage: "why a finding is allowed: `TEXT`"},
 			formatFlag("markdown"),
 		),
-		Action: a.plan,
-		Subcommands: []*cli.Command{{
-			Name:      "show",
-			Usage:     "show a plan that was written",
-			ArgsUsage: "FILE",
-			UsageText: "headgate plan show plan.json\nheadgate plan show plan.json --format markdown",
-			Flags:     []cli.Flag{formatFlag("markdown")},
-			Action:    a.planShow,
-		}},
+		Action:      a.plan,
+		Subcommands: []*cli.Command{a.planShowCommand(), a.planApproveCommand()},
 	}
 }
 
@@ -186,14 +179,6 @@ func opensLater(c comparison) []planner.Gate {
 		}
 	}
 	return out
-}
-
-func (a *app) planShow(c *cli.Context) error {
-	p, err := a.readPlan(c.Args().First())
-	if err != nil {
-		return err
-	}
-	return a.renderPlans([]*planner.Plan{p})
 }
 
 // readPlan reads a plan that was written, and refuses one that was edited.

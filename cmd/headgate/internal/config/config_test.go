@@ -36,6 +36,7 @@ environments:
       - {id: c, schema: main, log: "postgres://me@db/app"}
     auth: {payload: {authToken: "${SECRET}", deep: [1, 2.5, true, null, 2027-01-01, "$${x}"]}}
     pace: 2s
+    approvals: 2
   command: {auth: {command: [./token.sh, "${SRC}"]}, pace: 0}
   empty: {}
 suppressions:
@@ -80,7 +81,7 @@ func TestParse(t *testing.T) {
 				}},
 			},
 			{
-				Name: "prod", Pace: 2 * time.Second, Control: "sqlite:/app/.headgate/control.db", Line: 14,
+				Name: "prod", Pace: 2 * time.Second, Approvals: 2, Control: "sqlite:/app/.headgate/control.db", Line: 14,
 				Stores: []config.Store{
 					{ID: "a", Schema: "main", Log: config.LogURL{Kind: "sync-cf", Address: "https://sync.example.org"}, State: config.Active, Line: 17},
 					{ID: "b", Schema: "main", Log: config.LogURL{Kind: "postgres", Address: "postgres://me:hunter2@db/app#odd.events"}, State: config.Active, Line: 18},
@@ -89,12 +90,12 @@ func TestParse(t *testing.T) {
 				Log:  config.LogURL{Kind: "sync-cf", Address: "https://sync.example.org"},
 				Auth: config.Auth{Payload: json.RawMessage(`{"authToken":"hunter2","deep":[1,2.5,true,null,"2027-01-01","${x}"]}`), Line: 20},
 			},
-			{Name: "command", Control: "sqlite:/app/.headgate/control.db", Auth: config.Auth{Command: []string{"/app/token.sh", "lib"}, Line: 22}, Line: 22},
-			{Name: "empty", Pace: 500 * time.Millisecond, Control: "sqlite:/app/.headgate/control.db", Line: 23},
+			{Name: "command", Control: "sqlite:/app/.headgate/control.db", Auth: config.Auth{Command: []string{"/app/token.sh", "lib"}, Line: 23}, Line: 23},
+			{Name: "empty", Pace: 500 * time.Millisecond, Control: "sqlite:/app/.headgate/control.db", Line: 24},
 		},
 		Suppressions: []config.Suppression{{
 			Code: "ST103", Path: "events.v1.TodoArchived", Reason: "known: since May", Owner: "ana",
-			Expires: time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC), Line: 25,
+			Expires: time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC), Line: 26,
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -190,6 +191,7 @@ suppressions:
 		{"pace", "    fleet:", "    pace: fast\n    fleet:", "9", `environments.local.pace: "fast" is not a duration`, "500ms"},
 		{"negative pace", "    fleet:", "    pace: -1s\n    fleet:", "9", `"-1s" is not a duration`, ""},
 		{"clients", "    fleet:", "    clients: x\n    fleet:", "9", "environments.local.clients must be a list, it is a single value", ""},
+		{"approvals", "    fleet:", "    approvals: -1\n    fleet:", "9", `environments.local.approvals: "-1" is not a number from 0 on`, ""},
 		{"server", "app: todo", "app: todo\nserver: {}", "2", "`server` is not built yet", ""},
 		{"control", "app: todo", "app: todo\ncontrol: {}", "2", "`control` is not built yet", ""},
 		{"near an unbuilt key", "app: todo", "app: todo\nserve: {}", "2", `unknown key "serve"`, "did you mean server?"},

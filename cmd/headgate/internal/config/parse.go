@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -132,6 +133,7 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 			"pace":      {read: func(n *yaml.Node, p string) error { return d.pace(n, p, &e.Pace) }},
 			"control":   {read: func(n *yaml.Node, p string) error { return d.control(n, p, c, &e.Control) }},
 			"fleet":     {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
+			"approvals": {read: func(n *yaml.Node, p string) error { return d.approvals(n, p, &e.Approvals) }},
 			"waves":     {read: func(n *yaml.Node, p string) error { return d.waves(n, p, &e) }},
 			"clients":   {read: func(n *yaml.Node, p string) error { return d.patterns(n, p, &e.Clients) }},
 		}, "sync", "server", "flags", "telemetry")
@@ -175,6 +177,17 @@ func (d decoder) stores(n *yaml.Node, path string, c *Config, e *Environment) er
 		e.Stores = append(e.Stores, s)
 		return nil
 	})
+}
+
+func (d decoder) approvals(n *yaml.Node, path string, approvals *int) error {
+	v, err := d.text(n, path)
+	if err != nil {
+		return err
+	}
+	if *approvals, err = strconv.Atoi(v); err != nil || *approvals < 0 {
+		return d.errorf(n, "%s: %q is not a number from 0 on", path, n.Value)
+	}
+	return nil
 }
 
 func (d decoder) pace(n *yaml.Node, path string, pace *time.Duration) error {

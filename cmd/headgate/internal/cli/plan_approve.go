@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/planner"
+)
+
+func (a *app) planShowCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "show",
+		Usage:     "show a plan that was written",
+		ArgsUsage: "FILE",
+		UsageText: "headgate plan show plan.json\nheadgate plan show plan.json --env prod\nheadgate plan show plan.json --format markdown",
+		Flags:     []cli.Flag{&cli.StringFlag{Name: "env", Usage: "also list who approved it for the environment `ENV`"}, formatFlag("markdown")},
+		Action:    a.planShow,
+	}
+}
+
+func (a *app) planApproveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "approve",
+		Usage:     "agree that a plan is carried out",
+		ArgsUsage: "FILE",
+		UsageText: "headgate plan approve plan.json --env prod\nheadgate plan approve plan.json --reason 'looked at the preview'",
+		Description: `Records who agrees to exactly this plan, by its digest, in the environment's control database and its audit.
+HEADGATE_ACTOR says who you are, or else USER. Where headgate.yaml says approvals: 2 for the environment, headgate apply
+waits for so many, and that of who applies it does not count. A plan that is made anew has the same digest where nothing
+changed but counts; otherwise it is another one. A plan that findings block is refused with 3.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`; that of the plan by default"},
+			&cli.StringFlag{Name: "reason", Usage: "why: `TEXT`"},
+		},
+		Action: a.planApprove,
+	}
+}
+
+// A planApprovals says who approved a plan.
+type planApprovals struct {
+	Environment string             `json:"environment"`
+	Digest      string             `json:"digest"`
+	Needed      int                `json:"needed"` // by others than who applies it
+	Approvals   []control.Approval `json:"approvals"`
+	NextActions []string           `json:"next_actions"`
+}
+
+func (a *app) planApprove(c *cli.Context) error {
+	file := c.Args().First()
+	p, env, err := a.planFor(c, file)
+	if err != nil {
+		return err
+	}
+	if p.Blocked() {
+		return blockedPlan(p, file)
+	}
+	db, err := a.openControl(c.Context, env)
+	if err != nil {
+		return err
+	}
+	mine, err := db.Approve(c.Context, env.Name, p.Digest, a.by(strings.Join(strings.Fields(c.String("reason")), " ")))
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	r, err := a.approvalsOf(c.Context, env, p)
+	if err != nil {
+		return err
+	}
+	r.NextActions = append(r.NextActions, "headgate plan show "+file+" --env "+env.Name)
+	return a.render(r, func(w io.Writer) error {
+		fmt.Fprintf(w, "%s approves plan %s for %s\n", mine.Actor, p.Digest, env.Name)
+		return r.write(w, "  ")
+	})
+}
+
+// planFor reads a plan, and the environment that it is for.
+func (a *app) planFor(c *cli.Context, file string) (*planner.Plan, config.Environment, error) {
+	p, err := a.readPlan(file)
+	if err != nil {
+		return nil, config.Environment{}, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, config.Environment{}, err
+	}
+	name := c.String("env")
+	if of := p.Intent.Environment; name == "" {
+		name = of
+	} else if of != "" && of != name {
+		return nil, config.Environment{}, errs.Invalidf("the plan is for environment %q, not %q", of, name).At("%s", file)
+	}
+	env, err := cfg.Environment(name)
+	return p, env, err
+}
+
+// approvalsOf reads who approved a plan.
+func (a *app) approvalsOf(ctx context.Context, env config.Environment, p *planner.Plan) (r planApprovals, err error) {
+	r = planApprovals{Environment: env.Name, Digest: p.Digest, Needed: env.Approvals, Approvals: []control.Approval{}, NextActions: []string{}}
+	db, err := a.existingControl(ctx, env)
+	if db == nil || err != nil {
+		return r, err
+	}
+	list, err := db.Approvals(ctx, env.Name, p.Digest)
+	r.Approvals = append(r.Approvals, list...)
+	return r, errors.Join(err, db.Close())
+}
+
+// write lists the approvals; bullet begins each line.
+func (r planApprovals) write(w io.Writer, bullet string) error {
+	for _, k := range r.Approvals {
+		why := ""
+		if k.Reason != "" {
+			why = ": " + k.Reason
+		}
+		fmt.Fprintf(w, "%sapproved by %s at %s%s\n", bullet, k.Actor, k.At.Format(time.RFC3339), why)
+	}
+	_, err := fmt.Fprintf(w, "%s%s; %s asks for %d, by others than who applies it\n", bullet, count(len(r.Approvals), "approval"), r.Environment, r.Needed)
+	return err
+}
+
+// approved refuses a plan that too few others approved.
+func (a *app) approved(ctx context.Context, env config.Environment, p *planner.Plan, file string) error {
+	if env.Approvals == 0 {
+		return nil
+	}
+	r, err := a.approvalsOf(ctx, env, p)
+	if err != nil {
+		return err
+	}
+	me := a.by("").Actor
+	others := slices.DeleteFunc(r.Approvals, func(k control.Approval) bool { return k.Actor == me })
+	if len(others) >= env.Approvals {
+		return nil
+	}
+	return errs.New(errs.Stale, "the plan has %d of the %s that environment %q asks for", len(others), count(env.Approvals, "approval"), env.Name).
+		At("%s", file).Hintf("others than %s must approve exactly this plan: %s", me, p.Digest).
+		Then("headgate plan approve " + file + " --env " + env.Name)
+}
+
+// blockedPlan is the refusal of a plan that findings block.
+func blockedPlan(p *planner.Plan, file string) error {
+	return errs.New(errs.Findings, "the plan is blocked by %s", count(len(p.Evidence.Blocking), "finding")).At("%s", file).
+		Then("headgate plan show " + file)
+}
+
+// A shownPlan is a plan with who approved it.
+type shownPlan struct {
+	*planner.Plan
+	Approvals planApprovals `json:"approvals"`
+}
+
+func (a *app) planShow(c *cli.Context) error {
+	file := c.Args().First()
+	if c.String("env") == "" {
+		p, err := a.readPlan(file)
+		if err != nil {
+			return err
+		}
+		return a.renderPlans([]*planner.Plan{p})
+	}
+	p, env, err := a.planFor(c, file)
+	if err != nil {
+		return err
+	}
+	r, err := a.approvalsOf(c.Context, env, p)
+	if err != nil {
+		return err
+	}
+	return a.render(shownPlan{p, r},
+		func(w io.Writer) error {
+			err := p.WriteText(w, a.paintSeverity)
+			fmt.Fprintf(w, "\nApprovals\n")
+			return errors.Join(err, r.write(w, "  "))
+		},
+		rendering{"markdown", func(w io.Writer) error {
+			err := p.WriteMarkdown(w)
+			fmt.Fprintf(w, "\n### Approvals\n\n")
+			return errors.Join(err, r.write(w, "- "))
+		}})
+}
