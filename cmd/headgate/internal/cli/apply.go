@@ -41,21 +41,14 @@ func (a *app) upRunner(c *cli.Context) (*runner, error) {
 		}
 		return r, err
 	}
-	p, err := a.readPlan(file)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := a.config()
+	p, env, err := a.planFor(c, file)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkPlan(p, file); err != nil {
 		return nil, err
 	}
-	if env := c.String("env"); env != "" && env != p.Intent.Environment {
-		return nil, errs.Invalidf("the plan is for environment %q, not %q", p.Intent.Environment, env).At("%s", file)
-	}
-	env, err := cfg.Environment(p.Intent.Environment)
+	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (a *app) planApproveCommand() *cli.Command {
 		Name:      "approve",
 		Usage:     "agree that a plan is carried out",
 		ArgsUsage: "FILE",
-		UsageText: "headgate plan approve plan.json --env prod\nheadgate plan approve plan.json --reason 'looked at the preview'",
+		UsageText: "headgate plan approve plan.json --env prod\nheadgate plan approve plan.json --reason reviewed",
 		Description: `Records who agrees to exactly this plan, by its digest, in the environment's control database and its audit.
 HEADGATE_ACTOR says who you are, or else USER. Where headgate.yaml says approvals: 2 for the environment, headgate apply
 waits for so many, and that of who applies it does not count. A plan that is made anew has the same digest where nothing
@@ -83,7 +83,7 @@ func (a *app) planApprove(c *cli.Context) error {
 	})
 }
 
-// planFor reads a plan, and the environment that it is for.
+// planFor reads a plan and the environment that it is for, which must be what --env says.
 func (a *app) planFor(c *cli.Context, file string) (*planner.Plan, config.Environment, error) {
 	p, err := a.readPlan(file)
 	if err != nil {
@@ -93,13 +93,11 @@ func (a *app) planFor(c *cli.Context, file string) (*planner.Plan, config.Enviro
 	if err != nil {
 		return nil, config.Environment{}, err
 	}
-	name := c.String("env")
-	if of := p.Intent.Environment; name == "" {
-		name = of
-	} else if of != "" && of != name {
+	of := p.Intent.Environment
+	if name := c.String("env"); name != "" && name != of {
 		return nil, config.Environment{}, errs.Invalidf("the plan is for environment %q, not %q", of, name).At("%s", file)
 	}
-	env, err := cfg.Environment(name)
+	env, err := cfg.Environment(of)
 	return p, env, err
 }
 
