@@ -53,6 +53,15 @@ func (p *pusher) push(ctx context.Context, batch []livestore.Event, meanwhile fu
 			return err
 		}
 	}
+	if p.Wait != nil {
+		held, err := p.Wait(ctx)
+		if err != nil {
+			return err
+		}
+		if held {
+			p.progress = p.Now()
+		}
+	}
 	// A push at the wrong place is refused, so this is for the others' sake: what they wrote is seen before ours collides
 	// with it. A pace of 0 says that the store is idle.
 	if p.Pace > 0 && !p.dare {

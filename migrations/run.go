@@ -44,6 +44,10 @@ type Job struct {
 	Sleep  func(context.Context, time.Duration) error
 	Jitter func(most time.Duration) time.Duration // a random time below most
 
+	// Wait, if not nil, is called before each push: it waits while the job is to stand still, and reports whether it did.
+	// That is no lack of progress.
+	Wait func(context.Context) (held bool, err error)
+
 	// Progress is called after each push with the events that the run has committed so far and those that were still due.
 	Progress func(committed, due int64)
 }

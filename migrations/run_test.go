@@ -180,6 +180,39 @@ func TestExactlyOnce(t *testing.T) {
 }
 
 // A backend writes -0 as 0: the key must be found again.
+// TestHeld: a job that had to stand still for longer than its patience has not stalled, though others wrote meanwhile. One
+// that is to end while it stands still ends.
+func TestHeld(t *testing.T) {
+	log := &memLog{}
+	for i := range 130 {
+		log.create(fmt.Sprintf("t%03d", i))
+	}
+	now := time.Now()
+	j := job(t, definition(t, "00001_schedule", schedule), log)
+	j.Now = func() time.Time { return now }
+	asked := 0
+	j.Wait = func(context.Context) (bool, error) {
+		if asked++; asked == 2 {
+			now = now.Add(10 * j.Patience)
+			log.create("late")
+			return true, nil
+		}
+		return false, nil
+	}
+	r, err := j.Commit(t.Context())
+	if err != nil || r.Events != 132 || r.Conflicts != 1 {
+		t.Errorf("%+v, error %v", r, err)
+	}
+
+	late := &memLog{}
+	late.create("t")
+	j = job(t, definition(t, "00001_schedule", schedule), late)
+	j.Wait = func(context.Context) (bool, error) { return true, context.Canceled }
+	if r, err := j.Commit(t.Context()); !errors.Is(err, context.Canceled) || late.pushes != 0 {
+		t.Errorf("%+v, error %v, %d pushes", r, err, late.pushes)
+	}
+}
+
 func TestNegativeZero(t *testing.T) {
 	log := &memLog{}
 	log.create("a")

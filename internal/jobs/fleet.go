@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -14,7 +15,7 @@ import (
 	"headgate/migrations"
 )
 
-// Options says what a fleet works on. All are required, but Alive.
+// Options says what a fleet works on. All are required, but Alive and Throttle.
 type Options struct {
 	DB    *control.DB
 	Env   string
@@ -34,6 +35,9 @@ type Options struct {
 	// are taken away at once.
 	Alive func(owner string) bool
 
+	// Throttle holds the work; nil for none.
+	Throttle *Probe
+
 	Log *slog.Logger
 }
 
@@ -41,6 +45,7 @@ type Options struct {
 type Fleet struct {
 	Options
 	queue *queue
+	gate  *throttle
 	rung  map[storeArgs]int // looks at the runs since the bell was rung
 }
 
@@ -65,6 +70,19 @@ func (f *Fleet) Finish(ctx context.Context, run string, look func([]control.Wave
 
 func (f *Fleet) work(ctx context.Context, done func(context.Context) (bool, error)) (err error) {
 	f.rung = map[storeArgs]int{}
+	if f.Throttle != nil {
+		if err := f.Throttle.check(); err != nil {
+			return err
+		}
+		f.gate = newThrottle(*f.Throttle)
+		asking, stop := context.WithCancel(ctx)
+		var asks sync.WaitGroup
+		defer asks.Wait()
+		defer stop() // before the wait
+		first := make(chan struct{})
+		asks.Go(func() { f.gate.run(asking, func() { close(first) }) })
+		<-first
+	}
 	f.queue, err = openQueue(ctx, f.DB, queueName(f.Env), f.Jobs, f.Log, f.store)
 	if err != nil {
 		return err

@@ -241,6 +241,66 @@ func TestWavesThatDepend(t *testing.T) {
 	}
 }
 
+// While the throttle holds no store is begun; what it says is said when it begins and ends to hold.
+func TestThrottle(t *testing.T) {
+	b := newBench(t)
+	b.run("r", jobs.RunOptions{}, "0a", "0b")
+	var mu sync.Mutex
+	var said []string
+	asked := 0
+	f := b.fleet("one")
+	f.Throttle = &jobs.Probe{
+		Every: time.Millisecond, Timeout: time.Minute,
+		Ask: func(context.Context) (string, time.Duration, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if asked++; asked <= 50 {
+				if len(b.opened) > 0 {
+					t.Errorf("%q were begun in a hold", b.opened)
+				}
+				return "busy", 0, nil
+			}
+			return "", 0, nil
+		},
+		Said: func(hold string) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, hold)
+		},
+	}
+	if err := f.Finish(t.Context(), "r", func([]control.WaveCount) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.states("r"); got != "succeeded, 0a succeeded, 0b succeeded" {
+		t.Error(got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(said, []string{"busy", ""}) {
+		t.Errorf("said %q", said)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	fails := jobs.Probe{Every: time.Second, Timeout: time.Minute, Ask: func(context.Context) (string, time.Duration, error) {
+		return "", 0, errors.New("no answer")
+	}}
+	if got := fails.Held(t.Context()); got != "the probe failed: no answer" {
+		t.Error(got)
+	}
+	fails.Ignore = true
+	if got := fails.Held(t.Context()); got != "" {
+		t.Error(got)
+	}
+	slow := jobs.Probe{Every: time.Second, Timeout: time.Millisecond, Ask: func(ctx context.Context) (string, time.Duration, error) {
+		<-ctx.Done()
+		return "", 0, ctx.Err()
+	}}
+	if got := slow.Held(t.Context()); !strings.Contains(got, "deadline") {
+		t.Error(got)
+	}
+}
+
 // A store that had events and has none is never pushed to.
 func TestVanished(t *testing.T) {
 	b := newBench(t)

@@ -31,6 +31,9 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 	if err != nil || r.State != control.Running {
 		return 0, err
 	}
+	if f.gate.holds() {
+		return time.Second, nil
+	}
 	o, err := ReadOptions(r)
 	if err != nil {
 		return 0, err
@@ -200,6 +203,9 @@ func (w *storeWork) migrate(ctx context.Context, o RunOptions) (state control.St
 		job.Pace = *o.Pace
 	}
 	job.Run, job.Fence, job.MaxEvents = w.run.ID, w.lease.Fence, o.bound(w.row.Expected)
+	if f := w.Fleet; f.gate != nil {
+		job.Wait = f.gate.wait
+	}
 	job.Progress = func(committed, due int64) {
 		w.report(context.WithoutCancel(ctx), func(p *control.Progress) { p.Committed, p.Due = committed, due })
 	}

@@ -99,6 +99,17 @@ each when those before have ended. Once any wave has depends_on, each begins whe
 well, those without it at once and side by side. A wave in which over 2 % of the stores fail begins no more of them, and
 what depends on it does not begin, unless it says on_error: continue. Stores that no wave takes wait for all waves.
 
+A probe may hold the migrations of an environment while its backend is busy:
+
+        throttle:
+          url: https://status.internal/ready   # 2xx goes on; 429 and 503 hold, for as long as Retry-After says
+          # command: [./may-run.sh]            # or this: 0 goes on, another exit status holds
+          every: 10s                           # default
+          timeout: 5s                          # default
+          on_error: hold                       # default; ignore: a probe that fails holds nothing
+
+While it holds no store is begun, and those under way stand still between two batches. headgate status says so.
+
 approvals says how many others must have approved a plan (headgate plan approve) before somebody applies it: headgate apply
 and headgate migration up end with 4 until then, and begin nothing that is not in a plan. HEADGATE_ACTOR says who one is, or
 else USER: it is a rule for people who trust each other, and whoever can write the control database can go around it.

@@ -38,7 +38,7 @@ func (r *runner) fleet(db *control.DB) *jobs.Fleet {
 		Open: func(ctx context.Context, run control.Run, store string) (migrations.Job, func() error, error) {
 			return r.openJob(ctx, db, run, store)
 		},
-		Alive: ownerAlive, Log: r.app.log,
+		Alive: ownerAlive, Throttle: r.app.probe(r.cfg, r.env), Log: r.app.log,
 	}}
 }
 

@@ -65,6 +65,9 @@ func (a *app) writeStatus(w io.Writer, s operate.Status) error {
 	} else if err := writeRuns(w, s.Environment, s.Runs); err != nil {
 		return err
 	}
+	if s.Held != "" {
+		fmt.Fprintf(w, "%s: %s\n", a.stdout.paint(bad, "held by the throttle"), s.Held)
+	}
 	for _, u := range s.Unfinished {
 		fmt.Fprintf(w, "%s of older runs: %s not done\n", u.Migration, count(u.Stores, "store"))
 		writeFailed(w, u.Failed)
@@ -105,5 +108,11 @@ func (a *app) statusOfEnv(c *cli.Context, e config.Environment) (s operate.Statu
 		return s, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return a.operate(e, db).Status(c.Context)
+	if s, err = a.operate(e, db).Status(c.Context); err != nil {
+		return s, err
+	}
+	if p := a.probe(a.loaded, e); p != nil && slices.ContainsFunc(s.Runs, func(r operate.RunStatus) bool { return !r.State.Ended() }) {
+		s.Held = p.Held(c.Context)
+	}
+	return s, nil
 }

@@ -135,6 +135,7 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 			"fleet":     {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
 			"approvals": {read: func(n *yaml.Node, p string) error { return d.approvals(n, p, &e.Approvals) }},
 			"waves":     {read: func(n *yaml.Node, p string) error { return d.waves(n, p, &e) }},
+			"throttle":  {read: func(n *yaml.Node, p string) error { return d.throttle(n, p, c, &e.Throttle) }},
 			"clients":   {read: func(n *yaml.Node, p string) error { return d.patterns(n, p, &e.Clients) }},
 		}, "sync", "server", "flags", "telemetry")
 		if err == nil {

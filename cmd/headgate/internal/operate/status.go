@@ -130,6 +130,7 @@ type Status struct {
 	Unfinished  []Unfinished    `json:"unfinished"`           // what older runs left
 	Pending     []string        `json:"pending"`              // migrations that no run was for
 	Unreadable  string          `json:"unreadable,omitempty"` // why the migrations can't be read
+	Held        string          `json:"held,omitempty"`       // why the environment's throttle holds the runs, where it was asked
 	Locks       []control.Lease `json:"locks"`
 	NextActions []string        `json:"next_actions"`
 }
