@@ -18,6 +18,7 @@ import (
 type connected struct {
 	*world
 	server string
+	leader *program
 	dirs   map[string]string // of clients
 }
 
@@ -54,8 +55,8 @@ func newConnected(t *testing.T, serve ...string) *connected {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p := w.start(t, append([]string{"serve", "--env", "prod", "--listen", address}, serve...)...)
-	t.Cleanup(func() { p.stop(t) })
+	w.leader = w.start(t, append([]string{"serve", "--env", "prod", "--listen", address}, serve...)...)
+	t.Cleanup(func() { w.leader.stop(t) })
 	w.until(t, "the server answers", func() bool {
 		res, err := http.Get(w.server + "/healthz")
 		if err != nil {
@@ -128,4 +129,69 @@ func TestConnected(t *testing.T) {
 	if s := old.Do(`{"commit":["3","while refused"]}`); s.Pending != 1 {
 		t.Errorf("what it does stays with it: %+v", s)
 	}
+}
+
+// TestControllerOpens: the server itself holds a rollout while an old client is active, opens the store when it has been
+// upgraded, and tells clients that ask for flags. A second server takes over when the first is killed.
+func TestControllerOpens(t *testing.T) {
+	t.Parallel()
+	w := newConnected(t, "--tick", "300ms", "--log-level", "info")
+	w.headgate(t, 0, "census", "--env", "prod")
+	old := w.client(t, "ann", "1.0.0")
+	old.Do(`{"commit":["1","before"]}`)
+	w.client(t, "ben", "1.1.0").Do(`{"head":1}`)
+	status := func() string { return w.headgate(t, 0, "rollout", "status", "todo-created-v2", "--env", "prod") }
+	// The store is watched since just now, which is not as long as a client may be away: somebody answers for that.
+	w.write("headgate/rollouts/todo-created-v2.yaml", connectedRollout+"waivers:\n  - {store: s, reason: \"all clients are known\", owner: ana, expires: 2100-01-01}\n")
+	w.headgate(t, 0, "rollout", "start", "todo-created-v2", "--env", "prod")
+	w.until(t, "the gate holds", func() bool {
+		return strings.Contains(status(), "reader gate") && strings.Contains(status(), "1 blocked")
+	})
+	client := w.secret(t, "client")
+	value := func() string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server+"/ofrep/v1/evaluate/flags/event.TodoCreated",
+			strings.NewReader(`{"context":{"storeId":"s","appVersion":"1.1.0"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+client)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var said struct{ Value string }
+		if err := json.NewDecoder(res.Body).Decode(&said); err != nil {
+			t.Fatal(err)
+		}
+		return said.Value
+	}
+	if v := value(); v == "v2.TodoCreated" {
+		t.Errorf("the gate held, and clients get %s", v)
+	}
+	old.End()
+	upgraded := w.client(t, "ann", "1.1.0")
+	upgraded.Do(`{"head":1}`)
+	w.until(t, "the store opens", func() bool { return strings.Contains(status(), "ramp") && strings.Contains(status(), "1 open") })
+	w.until(t, "clients get the new version", func() bool { return value() == "v2.TodoCreated" })
+	w.headgate(t, 0, "rollout", "abort", "todo-created-v2", "--env", "prod", "--reason", "a test")
+	w.until(t, "clients get the old version", func() bool { return value() == "v1.TodoCreated" })
+
+	// The leader is killed; the one that waited goes on.
+	second := w.start(t, "serve", "--env", "prod", "--listen", "127.0.0.1:0", "--tick", "300ms")
+	t.Cleanup(func() { second.stop(t) })
+	if err := w.leader.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.headgate(t, 0, "rollout", "start", "todo-created-v2", "--env", "prod")
+	killed := time.Now()
+	w.until(t, "the other server opens the store", func() bool { return strings.Contains(status(), "1 open") })
+	t.Logf("the other server led after %s", time.Since(killed).Round(time.Millisecond))
+	history := w.headgate(t, 0, "rollout", "history", "todo-created-v2", "--env", "prod")
+	if n := strings.Count(history, `"opened":1`); n != 2 {
+		t.Errorf("the store was opened %d times in two attempts:\n%s", n, history)
+	}
+	w.headgate(t, 0, "audit", "verify", "--env", "prod")
 }

@@ -23,7 +23,7 @@ func (a *app) rolloutCommand() *cli.Command {
 		UsageText: "headgate rollout create TodoCreated --to v2\nheadgate rollout start todo-created-v2 --env prod\nheadgate rollout status todo-created-v2 --env prod",
 		Description: `A rollout is a file, headgate/rollouts/NAME.yaml (headgate help rollout-file), and how far it is in an environment. It
 opens a store only when every client that is active there reads the new version, step by step, and publishes the result
-as flags: headgate flags export --env ENV. headgate rollout tick moves it; run it every few minutes.
+as flags: headgate flags export --env ENV. headgate serve moves it, or headgate rollout tick every few minutes.
 
   draft, readers shipping, reader gate, ramp, point of no return, full, draining, drained, retired
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/atomicfile"
 	"headgate/internal/control"
 	"headgate/internal/errs"
@@ -103,9 +104,9 @@ func (a *app) rolloutList(c *cli.Context) error {
 	}
 	out := []line{}
 	for _, name := range names {
-		err := a.withRollout(c, name, false, func(v *rolloutView) error {
-			s := v.row.State
-			out = append(out, line{name, v.def.New(), s.Phase, s.Weight(v.def).String(), s.Paused != nil, s.Since})
+		err := a.withRollout(c, name, false, func(v *operate.Rollout) error {
+			s := v.Row.State
+			out = append(out, line{name, v.Definition.New(), s.Phase, s.Weight(v.Definition).String(), s.Paused != nil, s.Since})
 			return nil
 		})
 		if err != nil {
@@ -150,8 +151,8 @@ Ends with 3 if one of them is an error.`,
 }
 
 func (a *app) rolloutCheck(c *cli.Context) error {
-	return a.withRollout(c, c.Args().First(), false, func(v *rolloutView) error {
-		findings, err := v.check(c.Context)
+	return a.withRollout(c, c.Args().First(), false, func(v *operate.Rollout) error {
+		findings, err := a.checkRollout(c.Context, v)
 		if err != nil {
 			return err
 		}
@@ -161,13 +162,13 @@ func (a *app) rolloutCheck(c *cli.Context) error {
 				problems++
 			}
 		}
-		shown := a.rel(v.def.Path)
-		next := v.command("start")
-		if v.row.State.Phase != rollout.Draft {
-			next = v.command("status")
+		shown := a.rel(v.Definition.Path)
+		next := v.Command("start")
+		if v.Row.State.Phase != rollout.Draft {
+			next = v.Command("status")
 		}
 		result := map[string]any{
-			"rollout": v.def.Name, "floor": v.def.FloorOf(v.releases), "horizon": v.def.Horizon.String(), "findings": append([]rollout.Finding{}, findings...),
+			"rollout": v.Definition.Name, "floor": v.Definition.FloorOf(v.Releases), "horizon": v.Definition.Horizon.String(), "findings": append([]rollout.Finding{}, findings...),
 			"next_actions": []string{next},
 		}
 		err = a.render(result, func(w io.Writer) error {
@@ -178,7 +179,7 @@ func (a *app) rolloutCheck(c *cli.Context) error {
 				}
 				fmt.Fprintf(w, "%s:%d: %s %s\n  fix: %s\n", shown, f.Line, a.stdout.paint(tone, f.Code), f.Msg, f.Hint)
 			}
-			fmt.Fprintf(w, "%s: builds from %s on emit it, clients away for %s don't count; %s\n", v.def.Name, v.def.FloorOf(v.releases), days(v.def.Horizon), count(problems, "problem"))
+			fmt.Fprintf(w, "%s: builds from %s on emit it, clients away for %s don't count; %s\n", v.Definition.Name, v.Definition.FloorOf(v.Releases), days(v.Definition.Horizon), count(problems, "problem"))
 			if problems == 0 {
 				fmt.Fprintf(w, "\nnext: %s\n", next)
 			}
@@ -211,13 +212,13 @@ func (a *app) rolloutHistoryCommand() *cli.Command {
 }
 
 func (a *app) rolloutHistory(c *cli.Context) error {
-	return a.withRollout(c, c.Args().First(), true, func(v *rolloutView) error {
+	return a.withRollout(c, c.Args().First(), true, func(v *operate.Rollout) error {
 		out := []control.AuditEntry{}
-		for e, err := range v.db.Audit(c.Context, v.env.Name, time.Time{}) {
+		for e, err := range v.DB.Audit(c.Context, v.Name, time.Time{}) {
 			if err != nil {
 				return err
 			}
-			if e.Subject == v.def.Name && len(e.Action) > len("rollout.") && e.Action[:len("rollout.")] == "rollout." {
+			if e.Subject == v.Definition.Name && len(e.Action) > len("rollout.") && e.Action[:len("rollout.")] == "rollout." {
 				out = append(out, e)
 			}
 		}

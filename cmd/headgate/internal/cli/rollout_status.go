@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/livestore"
 	"headgate/rollout"
 )
@@ -32,28 +33,28 @@ version that are committed: --no-logs leaves them alone.`,
 
 // A rolloutStatus is what `rollout status` prints.
 type rolloutStatus struct {
-	Rollout     string                `json:"rollout"`
-	Environment string                `json:"environment"`
-	Events      []string              `json:"events"`
-	Phase       rollout.Phase         `json:"phase"`
-	Step        int                   `json:"step"` // 1 for the first; 0 outside of the ramp
-	Steps       int                   `json:"steps"`
-	Weight      string                `json:"weight"`
-	Since       time.Time             `json:"since,omitzero"`
-	Attempt     int                   `json:"attempt"`
-	Revision    int                   `json:"revision"`
-	Floor       string                `json:"floor"`
-	Horizon     string                `json:"horizon"`
-	Paused      *rollout.Pause        `json:"paused,omitempty"`
-	Stopped     string                `json:"stopped,omitempty"`
-	Approved    []rollout.Approval    `json:"approved,omitempty"`
-	Stores      rollout.Tally         `json:"stores"`
-	Blocking    []blockingClient      `json:"blocking"` // the latest first, at most blockingShown
-	Clamped     int                   `json:"clamped,omitempty"`
-	Committed   committedCount        `json:"committed"`
-	Analysis    []rollout.AnalysisRun `json:"analysis,omitempty"`
-	Next        rollout.Next          `json:"next"`
-	NextActions []string              `json:"next_actions"`
+	Rollout     string                 `json:"rollout"`
+	Environment string                 `json:"environment"`
+	Events      []string               `json:"events"`
+	Phase       rollout.Phase          `json:"phase"`
+	Step        int                    `json:"step"` // 1 for the first; 0 outside of the ramp
+	Steps       int                    `json:"steps"`
+	Weight      string                 `json:"weight"`
+	Since       time.Time              `json:"since,omitzero"`
+	Attempt     int                    `json:"attempt"`
+	Revision    int                    `json:"revision"`
+	Floor       string                 `json:"floor"`
+	Horizon     string                 `json:"horizon"`
+	Paused      *rollout.Pause         `json:"paused,omitempty"`
+	Stopped     string                 `json:"stopped,omitempty"`
+	Approved    []rollout.Approval     `json:"approved,omitempty"`
+	Stores      rollout.Tally          `json:"stores"`
+	Blocking    []blockingClient       `json:"blocking"` // the latest first, at most blockingShown
+	Clamped     int                    `json:"clamped,omitempty"`
+	Committed   operate.CommittedCount `json:"committed"`
+	Analysis    []rollout.AnalysisRun  `json:"analysis,omitempty"`
+	Next        rollout.Next           `json:"next"`
+	NextActions []string               `json:"next_actions"`
 }
 
 // A blockingClient holds a store back.
@@ -68,8 +69,8 @@ const blockingShown = 50
 
 func (a *app) rolloutStatus(c *cli.Context) error {
 	if !c.Bool("watch") {
-		return a.withRollout(c, c.Args().First(), false, func(v *rolloutView) error {
-			s, err := v.status(c)
+		return a.withRollout(c, c.Args().First(), false, func(v *operate.Rollout) error {
+			s, err := a.statusOf(c, v)
 			if err != nil {
 				return err
 			}
@@ -81,8 +82,8 @@ func (a *app) rolloutStatus(c *cli.Context) error {
 	var last []byte
 	for {
 		var b bytes.Buffer
-		err := a.withRollout(c, c.Args().First(), false, func(v *rolloutView) error {
-			s, err := v.status(c)
+		err := a.withRollout(c, c.Args().First(), false, func(v *operate.Rollout) error {
+			s, err := a.statusOf(c, v)
 			if err != nil {
 				return err
 			}
@@ -109,17 +110,17 @@ func (a *app) rolloutStatus(c *cli.Context) error {
 	}
 }
 
-func (v *rolloutView) status(c *cli.Context) (rolloutStatus, error) {
-	err := v.look(c.Context)
+func (a *app) statusOf(c *cli.Context, v *operate.Rollout) (rolloutStatus, error) {
+	err := v.Look(c.Context)
 	if err != nil {
 		return rolloutStatus{}, err
 	}
-	state := v.row.State
+	state := v.Row.State
 	out := rolloutStatus{
-		Rollout: v.def.Name, Environment: v.env.Name, Events: v.def.New(), Phase: state.Phase, Steps: len(v.def.Steps), Weight: state.Weight(v.def).String(),
-		Since: state.Since, Attempt: state.Attempt, Revision: state.Revision, Floor: cmp.Or(state.Floor, v.facts.Floor), Horizon: days(v.def.Horizon),
-		Paused: state.Paused, Stopped: v.facts.Stopped, Approved: state.Approved, Stores: v.facts.Count(), Blocking: []blockingClient{},
-		Analysis: state.Analysis, Next: rollout.Decide(v.app.now(), v.def, state, v.facts).Next, NextActions: v.nextActions(state),
+		Rollout: v.Definition.Name, Environment: v.Name, Events: v.Definition.New(), Phase: state.Phase, Steps: len(v.Definition.Steps), Weight: state.Weight(v.Definition).String(),
+		Since: state.Since, Attempt: state.Attempt, Revision: state.Revision, Floor: cmp.Or(state.Floor, v.Facts.Floor), Horizon: days(v.Definition.Horizon),
+		Paused: state.Paused, Stopped: v.Facts.Stopped, Approved: state.Approved, Stores: v.Facts.Count(), Blocking: []blockingClient{},
+		Analysis: state.Analysis, Next: rollout.Decide(v.Now(), v.Definition, state, v.Facts).Next, NextActions: v.NextActions(state),
 	}
 	if state.Phase == rollout.Ramp {
 		out.Step = state.Step + 1
@@ -128,14 +129,14 @@ func (v *rolloutView) status(c *cli.Context) (rolloutStatus, error) {
 		out.Stores.Open = out.Stores.Stores
 	}
 	for i := range out.Analysis {
-		if t, ok := v.def.Template(out.Analysis[i].Template); ok && out.Analysis[i].Query == "" {
-			out.Analysis[i].Query = commandLine(v.resolve(t))[len("headgate "):]
+		if t, ok := v.Definition.Template(out.Analysis[i].Template); ok && out.Analysis[i].Query == "" {
+			out.Analysis[i].Query = v.Shown(v.Resolve(t))
 		}
 	}
-	for _, s := range v.facts.Stores {
+	for _, s := range v.Facts.Stores {
 		out.Clamped += s.Verdict.Clamped
 		for _, b := range s.Verdict.Blockers {
-			out.Blocking = append(out.Blocking, blockingClient{s.ID, b, b.LastSeen.Add(v.def.Horizon)})
+			out.Blocking = append(out.Blocking, blockingClient{s.ID, b, b.LastSeen.Add(v.Definition.Horizon)})
 		}
 	}
 	slices.SortFunc(out.Blocking, func(a, b blockingClient) int {
@@ -143,9 +144,9 @@ func (v *rolloutView) status(c *cli.Context) (rolloutStatus, error) {
 	})
 	out.Blocking = out.Blocking[:min(len(out.Blocking), blockingShown)]
 	if c.Bool("no-logs") {
-		out.Committed, err = v.keptCount(c.Context)
+		out.Committed, err = v.KeptCount(c.Context)
 	} else {
-		out.Committed, err = v.countCommitted(c.Context)
+		out.Committed, err = v.CountCommitted(c.Context)
 	}
 	return out, err
 }

@@ -90,7 +90,7 @@ func (a *app) stopRollouts(c *cli.Context, env config.Environment, db *control.D
 			}
 			moved := r.DryRun
 			if !moved {
-				t := control.Transition{Decision: d, Flags: closedFlags(published, row.Name, d.State.Revision)}
+				t := control.Transition{Decision: d, Flags: operate.ClosedFlags(published, row.Name, d.State.Revision)}
 				if moved, err = db.Advance(c.Context, row, t, by); err != nil {
 					return err
 				}

@@ -12,28 +12,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/cmd/headgate/internal/suggest"
 	"headgate/internal/control"
 	"headgate/internal/errs"
-	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/schema"
 	"headgate/rollout"
 )
-
-// A rolloutView is a rollout in an environment, as a command sees it.
-type rolloutView struct {
-	app      *app
-	cfg      *config.Config
-	env      config.Environment
-	db       *control.DB
-	def      *rollout.Definition
-	releases []*schema.Release
-	row      control.Rollout // Version 0 before it was started
-
-	stores []config.Store // of the rollout's schema
-	facts  rollout.Facts
-	open   []livestore.StoreID
-}
 
 // rolloutNames are the rollouts that have a file, in order.
 func rolloutNames(cfg *config.Config) ([]string, error) {
@@ -76,127 +62,46 @@ func (a *app) definitionOf(cfg *config.Config, name string) (*rollout.Definition
 	return def, releases, err
 }
 
-// withRollout hands work the rollout that is named, in the environment of --env. Nothing is known of the fleet yet. Who
-// closes gets it even where its file is broken or gone.
-func (a *app) withRollout(c *cli.Context, name string, closing bool, work func(*rolloutView) error) error {
+// rollouts are those of an environment. The configuration must be loaded.
+func (a *app) rollouts(env config.Environment, db *control.DB) operate.Rollouts {
+	cfg := a.loaded
+	return operate.Rollouts{
+		Environment: a.operate(env, db), Dir: cfg.Dir, Clients: env.Clients, Shown: func(args []string) string { return commandLine(args)[len("headgate "):] },
+		Names:     func() ([]string, error) { return rolloutNames(cfg) },
+		Read:      func(name string) (*rollout.Definition, []*schema.Release, error) { return a.definitionOf(cfg, name) },
+		MayStart:  a.mayStart,
+		Inventory: func(ctx context.Context) ([]config.Store, error) { return a.stores(ctx, cfg, env) },
+		OpenLog: func(ctx context.Context, s config.Store) (eventlog.Reader, error) {
+			return a.openStore(ctx, cfg, env, s)
+		},
+		Counting: func() (func(), func()) {
+			p := a.progress("counting events", 0)
+			return func() { p.Add(1) }, p.Done
+		},
+	}
+}
+
+// withRollout hands work the rollout that is named, in the environment of --env, see operate.Rollouts.Open.
+func (a *app) withRollout(c *cli.Context, name string, closing bool, work func(*operate.Rollout) error) error {
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		def, releases, err := a.definitionOf(a.loaded, name)
-		if err != nil && closing {
-			a.log.Warn("the rollout's file can't be read, which holds no abort", "error", err)
-			def, err = &rollout.Definition{Name: name}, nil
-		}
+		v, err := a.rollouts(env, db).Open(c.Context, name, closing)
 		if err != nil {
-			return err
-		}
-		v := &rolloutView{app: a, cfg: a.loaded, env: env, db: db, def: def, releases: releases}
-		if def.Horizon == 0 {
-			def.Horizon = env.Fleet.Horizon
-		}
-		if def.Horizon == 0 {
-			def.Horizon = rollout.DefaultHorizon
-		}
-		if err := v.reload(c.Context); err != nil {
 			return err
 		}
 		return work(v)
 	})
 }
 
-// reload reads how far the rollout is.
-func (v *rolloutView) reload(ctx context.Context) (err error) {
-	v.row, err = v.db.Rollout(ctx, v.env.Name, v.def.Name)
-	if errs.CodeOf(err) == errs.NotFound {
-		v.row, err = control.Rollout{Env: v.env.Name, Name: v.def.Name, State: rollout.State{Phase: rollout.Draft}}, nil
-	}
-	return err
-}
-
-// look finds out who is out there, and what is open.
-func (v *rolloutView) look(ctx context.Context) error {
-	all, err := v.app.stores(ctx, v.cfg, v.env)
-	if err != nil {
-		return err
-	}
-	v.stores = nil
-	for _, s := range all {
-		if s.Schema == v.def.Schema {
-			v.stores = append(v.stores, s)
-		}
-	}
-	now := v.app.now()
-	fleet, err := v.db.Fleet(ctx, v.env.Name, now.Add(-v.def.Horizon))
-	if err != nil {
-		return err
-	}
-	stopped, err := v.db.Stopped(ctx, v.env.Name)
-	if err != nil {
-		return err
-	}
-	if v.open, err = v.db.OpenedStores(ctx, v.env.Name, v.def.Name, v.row.State.Attempt); err != nil {
-		return err
-	}
-	if !v.row.State.Phase.Ramping() && !v.row.State.Phase.Open() {
-		v.open = nil
-	}
-	opened := map[livestore.StoreID]bool{}
-	for _, s := range v.open {
-		opened[s] = true
-	}
-	v.facts = rollout.Facts{Floor: v.def.FloorOf(v.releases), Stopped: stopped.Reason}
-	gate := rollout.Gate{Horizon: v.def.Horizon, Waivers: v.def.Waivers, Clients: v.env.Clients, Reads: v.def.Readers(v.releases)}
-	for _, s := range v.stores {
-		v.facts.Stores = append(v.facts.Stores, rollout.StoreFact{
-			ID: s.ID, Open: opened[s.ID], Verdict: gate.Store(s.ID, now, fleet.Watch(s.ID), fleet.Seen[s.ID]),
-		})
-	}
-	committed, err := v.db.Committed(ctx, v.env.Name, v.def.Name)
-	for _, c := range committed {
-		if c.OldAt.After(v.facts.OldSeen) {
-			v.facts.OldSeen = c.OldAt
-		}
-	}
-	return err
-}
-
-// take makes a decision come true; moved is false where somebody else was faster.
-func (v *rolloutView) take(ctx context.Context, d rollout.Decision, by control.By) (moved bool, err error) {
-	t := control.Transition{Decision: d}
-	if d.Close {
-		published, err := v.db.PublishedFlags(ctx, v.env.Name)
-		if err != nil {
-			return false, err
-		}
-		t.Flags = closedFlags(published, v.def.Name, d.State.Revision)
-	} else {
-		open := append(append([]livestore.StoreID(nil), v.open...), d.Open...)
-		if t.Flags, err = rollout.Publish(v.def, v.row.State, d.State, v.open, open); err != nil {
-			return false, err
-		}
-	}
-	return v.db.Advance(ctx, v.row, t, by)
-}
-
-// closedFlags are what a rollout published, with nothing open.
-func closedFlags(published []rollout.Flag, name string, revision int) []rollout.Flag {
-	var own []rollout.Flag
-	for _, f := range published {
-		if f.Rollout == name {
-			own = append(own, f)
-		}
-	}
-	return rollout.Closed(own, revision)
-}
-
-// check holds the rollout against everything that is known.
-func (v *rolloutView) check(ctx context.Context) ([]rollout.Finding, error) {
-	edited, err := rollout.Read(flagsPath(v.cfg))
+// checkRollout holds the rollout against everything that is known.
+func (a *app) checkRollout(ctx context.Context, v *operate.Rollout) ([]rollout.Finding, error) {
+	edited, err := rollout.Read(flagsPath(a.loaded))
 	if err != nil && errs.CodeOf(err) != errs.NotFound {
-		return nil, v.app.nearby(err)
+		return nil, a.nearby(err)
 	}
 	if edited != nil {
-		edited.Path = v.app.rel(edited.Path)
+		edited.Path = a.rel(edited.Path)
 	}
-	counts, err := v.db.Census(ctx, v.env.Name, v.app.now().Add(-v.def.Horizon))
+	counts, err := v.DB.Census(ctx, v.Name, v.Now().Add(-v.Definition.Horizon))
 	if err != nil {
 		return nil, err
 	}
@@ -204,21 +109,21 @@ func (v *rolloutView) check(ctx context.Context) ([]rollout.Finding, error) {
 	for _, c := range counts {
 		live = append(live, rollout.LiveRelease{Release: c.Release, Clients: c.Clients, LastSeen: c.LastSeen})
 	}
-	floor, err := v.db.Floor(ctx, v.env.Name)
+	floor, err := v.DB.Floor(ctx, v.Name)
 	if err != nil {
 		return nil, err
 	}
-	findings := v.def.Check(v.releases, edited, v.row.State, live, floor.Value)
-	published, err := v.db.PublishedFlags(ctx, v.env.Name)
+	findings := v.Definition.Check(v.Releases, edited, v.Row.State, live, floor.Value)
+	published, err := v.DB.PublishedFlags(ctx, v.Name)
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range published {
-		for _, own := range v.def.Events {
-			if f.Rollout == v.def.Name || f.Key != own.Key() {
+		for _, own := range v.Definition.Events {
+			if f.Rollout == v.Definition.Name || f.Key != own.Key() {
 				continue
 			}
-			other, err := v.db.Rollout(ctx, v.env.Name, f.Rollout)
+			other, err := v.DB.Rollout(ctx, v.Name, f.Rollout)
 			if err != nil {
 				return nil, err
 			}
@@ -233,7 +138,16 @@ func (v *rolloutView) check(ctx context.Context) ([]rollout.Finding, error) {
 	return findings, nil
 }
 
-// command is a command about the rollout, to be typed.
-func (v *rolloutView) command(verb string) string {
-	return "headgate rollout " + verb + " " + v.def.Name + " --env " + v.env.Name
+// mayStart refuses to start what the check has an error for.
+func (a *app) mayStart(ctx context.Context, v *operate.Rollout) error {
+	findings, err := a.checkRollout(ctx, v)
+	if err != nil {
+		return err
+	}
+	for _, f := range findings {
+		if !f.Warning {
+			return errs.New(errs.Findings, "%s: %s", f.Code, f.Msg).At("%s:%d", a.rel(v.Definition.Path), f.Line).Hintf("%s", f.Hint).Then(v.Command("check"))
+		}
+	}
+	return nil
 }

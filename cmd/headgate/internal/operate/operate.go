@@ -1,5 +1,5 @@
 // Package operate is what the command line and the server both do with an environment's control database: how its runs
-// stand, pausing and ending them, the census and the audit. What either prints or serves is a value of this package.
+// stand, pausing and ending them, its rollouts, who was seen, the census and the audit. What either prints or serves is a value of this package.
 //
 // It reads no arguments and prints nothing. It begins no run and commits nothing: that takes the app's code.
 package operate

@@ -1,0 +1,116 @@
+package operate
+
+import (
+	"context"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/rollout"
+)
+
+// A RolloutResult is what became of a rollout.
+type RolloutResult struct {
+	Rollout     string          `json:"rollout"`
+	Environment string          `json:"environment"`
+	From        rollout.Phase   `json:"from"`
+	Phase       rollout.Phase   `json:"phase"`
+	Step        int             `json:"step"` // 1 for the first; 0 outside of the ramp
+	Weight      string          `json:"weight"`
+	Opened      int             `json:"opened"` // stores, by this command
+	Revision    int             `json:"revision"`
+	Reasons     []string        `json:"reasons"`
+	Committed   *CommittedCount `json:"committed,omitempty"` // after an abort or an undo
+	DryRun      bool            `json:"dryRun,omitempty"`
+	Next        rollout.Next    `json:"next"`
+	NextActions []string        `json:"next_actions"`
+}
+
+func (v *Rollout) result(from rollout.Phase, d rollout.Decision, dryRun bool) RolloutResult {
+	r := RolloutResult{
+		Rollout: v.Definition.Name, Environment: v.Name, From: from, Phase: d.State.Phase, Weight: d.State.Weight(v.Definition).String(), Opened: len(d.Open),
+		Revision: d.State.Revision, Reasons: append([]string{}, d.Reasons...), Next: d.Next, DryRun: dryRun, NextActions: v.NextActions(d.State),
+	}
+	if d.State.Phase == rollout.Ramp {
+		r.Step = d.State.Step + 1
+	}
+	return r
+}
+
+// nextActions are the commands that lead on.
+func (v *Rollout) NextActions(s rollout.State) []string {
+	switch {
+	case s.Paused != nil:
+		return []string{v.Command("resume"), v.Command("abort")}
+	case s.Phase == rollout.Draft, s.Phase == rollout.Aborted, s.Phase == rollout.Undone:
+		return []string{v.Command("start")}
+	case s.Phase == rollout.PointOfNoReturn:
+		return []string{v.Command("promote") + " --full"}
+	case s.Phase == rollout.Drained:
+		return []string{v.Command("promote")}
+	case s.Phase == rollout.Retired:
+		return []string{v.Command("history")}
+	}
+	return []string{v.Command("tick")}
+}
+
+// Closes reports whether a command takes the new version back: that waits for no inventory and no file.
+func Closes(command rollout.Command) bool { return command == rollout.Abort || command == rollout.Undo }
+
+// Act does what a person asks for. What is asked for too early is errs.Stale.
+func (v *Rollout) Act(ctx context.Context, command rollout.Command, by control.By, force, dryRun bool) (RolloutResult, error) {
+	closing := Closes(command)
+	if !closing {
+		if err := v.Look(ctx); err != nil {
+			return RolloutResult{}, err
+		}
+	}
+	if command == rollout.Start {
+		if err := v.MayStart(ctx, v); err != nil {
+			return RolloutResult{}, err
+		}
+	}
+	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: force})
+	if err != nil {
+		return RolloutResult{}, v.refused(err)
+	}
+	result := v.result(v.Row.State.Phase, d, dryRun)
+	if !dryRun {
+		if v.Row.Version == 0 {
+			if v.Row, err = v.DB.CreateRollout(ctx, v.Name, v.Definition.Name, by); err != nil {
+				return RolloutResult{}, err
+			}
+		}
+		moved, err := v.Take(ctx, d, by)
+		if err != nil {
+			return RolloutResult{}, err
+		}
+		if !moved {
+			return RolloutResult{}, errs.New(errs.Locked, "the rollout has just been changed by somebody else").Hintf("look at it, and try again").Then(v.Command("status"))
+		}
+	}
+	if closing {
+		kept, err := v.KeptCount(ctx)
+		if err != nil {
+			return RolloutResult{}, err
+		}
+		result.Committed = &kept
+	}
+	return result, nil
+}
+
+// refused gives an error the next command.
+func (v *Rollout) refused(err error) error {
+	e := errs.As(err)
+	if e == nil {
+		return err
+	}
+	for i, next := range e.Next {
+		if next != "headgate release add VERSION" {
+			e.Next[i] = next + " --env " + v.Name
+		}
+	}
+	if len(e.Next) == 0 {
+		e.Then(v.Command("status"))
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+package operate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/rollout"
+)
+
+// Tick looks once at the rollouts that are named, or at all that are under way, and does what is due. One that fails
+// holds no other: the errors come joined, beside the results of the others.
+func (r Rollouts) Tick(ctx context.Context, dryRun bool, names ...string) ([]RolloutResult, error) {
+	all := len(names) == 0
+	if all {
+		var err error
+		if names, err = r.Names(); err != nil {
+			return nil, err
+		}
+	}
+	out := []RolloutResult{}
+	var failed error
+	for _, name := range names {
+		v, err := r.Open(ctx, name, false)
+		if err == nil && (!all || v.Row.State.Phase.Active()) {
+			var result RolloutResult
+			if result, err = v.Tick(ctx, dryRun); err == nil {
+				out = append(out, result)
+			}
+		}
+		if ctx.Err() != nil {
+			return out, context.Cause(ctx)
+		}
+		failed = errors.Join(failed, err)
+	}
+	return out, failed
+}
+
+// maxMoves bounds a tick: a rollout that only waits goes through its phases at once, each move once.
+const maxMoves = 10
+
+// Tick decides until nothing changes any more.
+func (v *Rollout) Tick(ctx context.Context, dryRun bool) (RolloutResult, error) {
+	from, opened := v.Row.State.Phase, 0
+	var reasons []string
+	by := control.By{Actor: rollout.Controller}
+	for move := 0; ; move++ {
+		if p := v.Row.State.Phase; p.Open() && !dryRun {
+			if err := v.Look(ctx); err != nil {
+				return RolloutResult{}, err
+			}
+			if _, err := v.CountCommitted(ctx); err != nil {
+				return RolloutResult{}, err
+			}
+		}
+		if err := v.Look(ctx); err != nil {
+			return RolloutResult{}, err
+		}
+		if move == 0 && !dryRun && v.Facts.Stopped == "" {
+			v.measure(ctx)
+		}
+		d := rollout.Decide(v.Now(), v.Definition, v.Row.State, v.Facts)
+		reasons, opened = append(reasons, d.Reasons...), opened+len(d.Open)
+		if d.Changed && !dryRun {
+			if _, err := v.Take(ctx, d, by); err != nil {
+				return RolloutResult{}, err
+			}
+			if err := v.Reload(ctx); err != nil {
+				return RolloutResult{}, err
+			}
+			if move < maxMoves {
+				continue // also where somebody else was faster: look again
+			}
+		}
+		r := v.result(from, d, dryRun)
+		r.Reasons = append([]string{}, reasons...)
+		r.Opened = opened
+		return r, nil
+	}
+}
+
+// measureTime bounds a measurement.
+const measureTime = time.Minute
+
+// measure asks what is due. A query that fails is a measurement with an error.
+func (v *Rollout) measure(ctx context.Context) {
+	for _, t := range rollout.Due(v.Now(), v.Definition, v.Row.State) {
+		m := rollout.Measurement{Template: t.Name}
+		args := v.Resolve(t)
+		m.Query = v.Shown(args)
+		value, err := v.run(ctx, args)
+		if m.At = v.Now(); err != nil {
+			m.Err = err.Error()
+		}
+		m.Value = value
+		v.Facts.Measurements = append(v.Facts.Measurements, m)
+	}
+}
+
+// Resolve fills a template's command in.
+func (v *Rollout) Resolve(t rollout.Template) []string {
+	replace := strings.NewReplacer("{env}", v.Name, "{rollout}", v.Definition.Name, "{event}", v.Definition.Events[0].New(),
+		"{weight}", strings.TrimSuffix(v.Row.State.Weight(v.Definition).String(), " %"), "{step}", fmt.Sprint(v.Row.State.Step+1))
+	var out []string
+	for _, word := range t.Command {
+		out = append(out, replace.Replace(word))
+	}
+	return out
+}
+
+func (v *Rollout) run(ctx context.Context, args []string) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, measureTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = v.Dir
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
+		return nil, fmt.Errorf("%s: %w %s", args[0], err, said)
+	}
+	var value any
+	if err := json.Unmarshal(stdout.Bytes(), &value); err != nil {
+		return nil, errs.Invalidf("%s printed no JSON", args[0]).Because(err)
+	}
+	return value, nil
+}
