@@ -36,7 +36,7 @@ func (j Job) Check(ctx context.Context) error {
 		}
 	}
 	for _, a := range s.Definition.Asserts {
-		columns, err := s.columns(a.SQL, a.Line)
+		columns, err := s.columns(a.SQL, a.SQLLine)
 		if err != nil {
 			return err
 		}
@@ -52,15 +52,16 @@ func (j Job) Check(ctx context.Context) error {
 	return err
 }
 
-// columns are the names of a query's columns. The outer join makes a row where the query has none.
+// columns are the names of a query's columns. What SQLite refuses it for is found in the query as it is; then the outer
+// join makes a row where it has none.
 func (s *session) columns(sql string, line int) (names []string, err error) {
-	err = s.live.Query("SELECT q.* FROM (SELECT 1) LEFT JOIN (\n"+sql+"\n) AS q ON 1 LIMIT 1", func(columns []string, _ []any) error {
+	if err := s.query("EXPLAIN "+sql, line, func([]string, []any) error { return nil }); err != nil {
+		return nil, err
+	}
+	err = s.query("SELECT q.* FROM (SELECT 1) LEFT JOIN (\n"+sql+"\n) AS q ON 1 LIMIT 1", line, func(columns []string, _ []any) error {
 		names = columns
 		return nil
 	})
-	if e := errs.As(err); e != nil {
-		e.At("%s:%d", s.Definition.Path, line)
-	}
 	return names, err
 }
 

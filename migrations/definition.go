@@ -66,7 +66,9 @@ type Emit struct {
 type Assert struct {
 	Label string `json:"label"`
 	SQL   string `json:"sql"`
-	Line  int    `json:"line"`
+	Line  int    `json:"line"` // of the directive
+	// SQLLine is where the query begins.
+	SQLLine int `json:"-"`
 }
 
 // Admits reports whether the migration may run with the materializers of a release of this version.

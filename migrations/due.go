@@ -109,7 +109,7 @@ func (s *session) dueOf(source int) (c *collection, err error) {
 	if s.Definition.module != nil {
 		err = c.generate()
 	} else {
-		err = c.query(s.Definition.Emits[source])
+		err = c.rows(s.Definition.Emits[source])
 	}
 	if e := errs.As(err); e != nil && e.Where == "" {
 		e.At("%s", c.place)
@@ -118,14 +118,15 @@ func (s *session) dueOf(source int) (c *collection, err error) {
 	return c, err
 }
 
-func (c *collection) query(emit Emit) error {
+func (c *collection) rows(emit Emit) error {
 	var enc *encoder
-	return c.live.Query(emit.SQL, func(columns []string, values []any) (err error) {
+	return c.query(emit.SQL, emit.SQLLine, func(columns []string, values []any) (err error) {
 		c.n++
 		if enc == nil {
 			if enc, err = newEncoder(c.Definition, emit, c.Target.Release, columns); err != nil {
 				return err
 			}
+			enc.reveal = c.reveal
 		}
 		args, key, err := enc.row(c.n, columns, values)
 		if err != nil {
@@ -181,14 +182,11 @@ func (s *session) asserts() error {
 	for _, a := range s.Definition.Asserts {
 		r := AssertResult{Label: a.Label, Line: a.Line}
 		rows := 0
-		err := s.live.Query(a.SQL, func(_ []string, values []any) error {
+		err := s.query(a.SQL, a.SQLLine, func(_ []string, values []any) error {
 			rows++
 			r.True = rows == 1 && len(values) == 1 && values[0] != nil && values[0] != int64(0) && values[0] != 0.0
 			return nil
 		})
-		if e := errs.As(err); e != nil {
-			return e.At("%s:%d", s.Definition.Path, a.Line)
-		}
 		if err != nil {
 			return err
 		}

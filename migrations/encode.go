@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
@@ -19,6 +20,7 @@ type encoder struct {
 	place  string // file:line of the statement
 	fields map[string]schema.Field
 	keys   []int // columns of the key
+	reveal bool  // errors show the key's values
 }
 
 // newEncoder checks the columns against the event's schema: each one is a field, the key is among them, and no field
@@ -77,7 +79,8 @@ func wireStruct(r *schema.Release, event string) (*schema.Type, *errs.Error) {
 	return wire, nil
 }
 
-// row makes a row's arguments and its key. n counts rows from 1, for messages; they quote no value.
+// row makes a row's arguments and its key. n counts rows from 1, for messages; they show no value but the key's, and that
+// only where it was asked for.
 func (c *encoder) row(n int64, columns []string, values []any) (args json.RawMessage, key string, err error) {
 	for _, k := range c.keys {
 		if values[k] == nil {
@@ -92,7 +95,7 @@ func (c *encoder) row(n int64, columns []string, values []any) (args json.RawMes
 		}
 		v, why := encodeValue(f.Type, values[i])
 		if why != "" {
-			return nil, "", errs.Invalidf("row %d: column %q %s (for %s)", n, name, why, c.emit.Event).At("%s", c.place).
+			return nil, "", errs.Invalidf("row %d (%s): column %q %s (for %s)", n, c.keyText(columns, values), name, why, c.emit.Event).At("%s", c.place).
 				Hintf("convert it in the query: CAST(x AS TEXT), json_object(…), or strftime('%Y-%m-%dT%H:%M:%fZ', x / 1000.0, 'unixepoch') for a date")
 		}
 		if len(b) > 1 {
@@ -103,6 +106,32 @@ func (c *encoder) row(n int64, columns []string, values []any) (args json.RawMes
 	b = append(b, '}')
 	key, err = keyOf(c.emit, b)
 	return b, key, err
+}
+
+// keyText says which row it is by its key, as "id text(36)": values are personal data, types and lengths are not.
+func (c *encoder) keyText(columns []string, values []any) string {
+	var parts []string
+	for _, k := range c.keys {
+		shown := typeName(values[k])
+		switch v := values[k].(type) {
+		case string:
+			shown = fmt.Sprintf("text(%d)", utf8.RuneCountInString(v))
+			if c.reveal {
+				shown = strconv.Quote(v)
+			}
+		case []byte:
+			shown = fmt.Sprintf("blob(%d)", len(v))
+			if c.reveal {
+				shown = fmt.Sprintf("x'%x'", v)
+			}
+		default:
+			if c.reveal {
+				shown = fmt.Sprint(v)
+			}
+		}
+		parts = append(parts, columns[k]+" "+shown)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // keyOf reads an event's identity within its migration from its arguments: its name and the values of the key fields.

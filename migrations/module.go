@@ -210,6 +210,7 @@ func (m *module) asserts(v json.RawMessage) ([]Assert, error) {
 			return nil, err
 		}
 		a.Line = m.mention("asserts", a.Label)
+		a.SQLLine = a.Line
 		if json.Unmarshal(e[1], &a.SQL) != nil {
 			return nil, errs.Invalidf("the assert %q is no query", a.Label).At("%s:%d", m.path, a.Line).Hintf("%s", hint)
 		}

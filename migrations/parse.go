@@ -300,7 +300,7 @@ func (p *parser) take(sql string, line int) {
 		p.emit = nil
 		return
 	}
-	p.assert.SQL = sql
+	p.assert.SQL, p.assert.SQLLine = sql, line
 	p.def.Asserts = append(p.def.Asserts, *p.assert)
 	p.assert = nil
 }

@@ -29,6 +29,7 @@ func (j Job) Preview(ctx context.Context, o state.Options) (Report, error) {
 		return Report{}, err
 	}
 	defer s.close()
+	s.reveal = o.Reveal
 	before, after := filepath.Join(j.Dir, "before.db"), filepath.Join(j.Dir, "after.db")
 	if err := s.live.Snapshot(before); err != nil {
 		return Report{}, err

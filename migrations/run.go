@@ -69,6 +69,7 @@ type session struct {
 	foreign int64                                                                      // of the ledger, when due was last asked
 	settled []bool                                                                     // sources that had nothing due, while nobody else wrote
 	left    int64                                                                      // what must be due at most of the current source
+	reveal  bool                                                                       // errors may show values
 }
 
 // watched is a log that shows the ledger what is read from it.

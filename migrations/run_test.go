@@ -286,9 +286,15 @@ func TestRefusals(t *testing.T) {
 		msg        string
 	}{
 		{name: "SQL error", text: head + "-- headgate: emit v1.TodoArchived key id\n\nSELECT id FROM nowhere;", code: errs.Invalid, msg: "1_a.sql:5: SQLite refuses the query: no such table: nowhere"},
+		{name: "SQL error further down", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id\n-- nowhere\nFROM todos\nJOIN main.nowhere USING (id);", code: errs.Invalid, msg: "1_a.sql:7: SQLite refuses the query: no such table: main.nowhere"},
+		{name: "syntax", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id\nFROM todos\nWERE id > '';", code: errs.Invalid, msg: `1_a.sql:6: SQLite refuses the query: near "id": syntax error`},
+		{name: "no end", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id\nFROM todos WHERE (id\n;", code: errs.Invalid, msg: "1_a.sql:6: SQLite refuses the query: incomplete input"},
+		{name: "column", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id\nFROM todos\nWHERE text = 'é'\n  AND missing = 1;", code: errs.Invalid, msg: "1_a.sql:7: SQLite refuses the query: no such column: missing"},
+		{name: "in an assert", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id FROM todos WHERE 0;\n-- headgate: assert 'x'\nSELECT count(*) = 0\nFROM todos\nWHERE missing = 1;", code: errs.Invalid, msg: "1_a.sql:8: SQLite refuses the query: no such column: missing"},
+		{name: "while it runs", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id\nFROM todos WHERE json_extract(text, '$.a') IS NULL;", code: errs.Invalid, msg: "1_a.sql:4: SQLite refuses the query: malformed JSON"},
 		{name: "unknown column", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT id, text FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: the query returns a column "text", which v1.TodoArchived has no field for`},
 		{name: "missing field", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT id FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: v1.TodoRenamed needs "text"`},
-		{name: "wrong type", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT id, 5 AS text FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: row 1: column "text" is an integer and must be text`},
+		{name: "wrong type", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT id, 5 AS text FROM todos;", code: errs.Invalid, msg: `1_a.sql:4: row 1 (id text(3)): column "text" is an integer and must be text`},
 		{name: "key twice", text: head + "-- headgate: emit v1.TodoRenamed key id\nSELECT 'x' AS id, text FROM todos;", code: errs.Invalid, msg: "1_a.sql:4: row 2 has the key of an earlier row"},
 		{name: "null key", text: head + "-- headgate: emit v1.TodoArchived key id\nSELECT NULL AS id FROM todos;", code: errs.Invalid, msg: "1_a.sql:4: row 1 has no key"},
 		{

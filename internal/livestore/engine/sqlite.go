@@ -39,6 +39,9 @@ type prepared struct {
 type SQLError struct {
 	Code int    `json:"code"` // the extended result code
 	Msg  string `json:"message"`
+	// Offset is the byte of the text, without the space around it, that a statement is refused for; -1 where SQLite does
+	// not say.
+	Offset int `json:"offset"`
 }
 
 func (e *SQLError) Error() string { return fmt.Sprintf("%s (SQLite code %d)", e.Msg, e.Code) }
@@ -160,7 +163,7 @@ func (d *DB) Query(text string, binds Binds, row func(columns []string, values [
 		return err
 	}
 	if len(p.stmts) != 1 {
-		return &SQLError{Code: -1, Msg: "expected only one statement in a query"}
+		return &SQLError{Code: -1, Msg: "expected only one statement in a query", Offset: -1}
 	}
 	s := p.stmts[0]
 	err = d.bind(s, p.params[0], binds)
@@ -235,8 +238,12 @@ func (d *DB) prepare(text string) (*prepared, error) {
 	for tail := z; ; {
 		rc := sqlite3.Xsqlite3_prepare_v2(d.tls, d.db, tail, -1, stmt, rest)
 		if rc != sqlite3.SQLITE_OK {
+			err := d.err(rc)
+			if err.Offset >= 0 {
+				err.Offset += int(tail - z)
+			}
 			p.finalize(d)
-			return nil, d.err(rc)
+			return nil, err
 		}
 		s := d.out[0]
 		if s == 0 {
@@ -315,13 +322,14 @@ func (d *DB) reset(s uintptr) {
 	sqlite3.Xsqlite3_clear_bindings(d.tls, s)
 }
 
-func (d *DB) err(rc int32) error {
-	msg := ""
+func (d *DB) err(rc int32) *SQLError {
+	msg, offset := "", -1
 	if d.db != 0 {
 		msg = libc.GoString(sqlite3.Xsqlite3_errmsg(d.tls, d.db))
+		offset = int(sqlite3.Xsqlite3_error_offset(d.tls, d.db))
 		rc = sqlite3.Xsqlite3_extended_errcode(d.tls, d.db)
 	} else {
 		msg = libc.GoString(sqlite3.Xsqlite3_errstr(d.tls, rc))
 	}
-	return &SQLError{Code: int(rc), Msg: msg}
+	return &SQLError{Code: int(rc), Msg: msg, Offset: offset}
 }

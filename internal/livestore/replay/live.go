@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/eventlog"
@@ -207,8 +206,16 @@ func (v *Live) events(kind byte, events []livestore.Event) (*Poison, error) {
 	return p, nil
 }
 
+// A QueryError is what SQLite refuses a query for.
+type QueryError struct {
+	Msg    string
+	Offset int // the byte of the query that it is about; -1 where SQLite does not say
+}
+
+func (e *QueryError) Error() string { return "SQLite refuses the query: " + e.Msg }
+
 // Query runs one statement that reads, and calls row with each row: nil, int64, float64, string or []byte. An error
-// of SQLite is an *errs.Error. The state can't be changed by it.
+// of SQLite is a *QueryError. The state can't be changed by it.
 func (v *Live) Query(sql string, row func(columns []string, values []any) error) error {
 	if err := v.settled(); err != nil {
 		return err
@@ -228,7 +235,7 @@ func (v *Live) Query(sql string, row func(columns []string, values []any) error)
 		return nil
 	})
 	if err == nil && failed != nil {
-		return errs.Invalidf("SQLite refuses the query: %s", failed.Msg)
+		return &QueryError{Msg: failed.Msg, Offset: failed.Offset}
 	}
 	return err
 }
