@@ -16,8 +16,10 @@ func (r *runner) writePreview(w io.Writer, p preview) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s on %s, under release %s%s\n", r.app.stdout.paint(strong, m.Migration), p.Environment, m.Release, comesFirst(m))
-		if err := table(w, r.previewRows(m)); err != nil {
-			return err
+		if len(m.Stores) > 0 { // else they all failed, which is said below
+			if err := table(w, r.previewRows(m)); err != nil {
+				return err
+			}
 		}
 		r.writeEffects(w, m)
 		writeReaders(w, m)
@@ -161,6 +163,9 @@ func (p preview) receiving() int {
 }
 
 func (r *runner) summary(p preview) string {
+	if n := len(p.Failed); n > 0 && n == p.Sampled {
+		return "no store could be previewed: what would be committed is not known"
+	}
 	done := len(p.Failed) == 0 && p.Events+p.Markers == 0
 	var b strings.Builder
 	switch {
@@ -168,6 +173,9 @@ func (r *runner) summary(p preview) string {
 		fmt.Fprintf(&b, "nothing is due in %s%s", count(p.Sampled, "store"), p.Again.held())
 	default:
 		fmt.Fprintf(&b, "%s would be committed in %d of %s", p.what(), p.receiving(), count(p.Sampled, "store"))
+		if n := len(p.Failed); n > 0 {
+			fmt.Fprintf(&b, "; what is due in %s that failed is not known", count(n, "store"))
+		}
 		b.WriteString(p.Again.text())
 	}
 	if p.Sampled < p.Stores {

@@ -229,19 +229,23 @@ func (r *runner) ended(report upReport, failed []error, again, verify string) er
 	if len(report.Failed) == 1 && len(r.stores) == 1 && len(report.Runs) == 0 {
 		return failed[0]
 	}
+	rest := again + " --only-failed"
+	if !inRuns(report) { // a run knows only the stores that it began with
+		rest = again
+	}
 	status := "headgate status --env " + r.env.Name
 	switch n := len(report.Runs); {
 	case n > 0 && report.Runs[n-1].State == control.Pending: // left to the workers
 		report.NextActions = append(report.NextActions, "headgate worker --env "+r.env.Name, status)
 	case len(report.Failed) > 0:
-		report.NextActions = append(report.NextActions, again+" --only-failed")
+		report.NextActions = append(report.NextActions, rest)
 	default:
 		report.NextActions = append(report.NextActions, verify)
 	}
 	if err := r.app.render(report, func(w io.Writer) error { return r.writeUp(w, report) }); err != nil {
 		return err
 	}
-	if err := r.outcome(failed, again+" --only-failed"); err != nil {
+	if err := r.outcome(failed, rest); err != nil {
 		if e := errs.As(err); e != nil && what != "" {
 			e.Msg += "; " + what
 		}
@@ -255,6 +259,19 @@ func (r *runner) ended(report upReport, failed []error, again, verify string) er
 		return errs.New(left, "%s", what).Then(next)
 	}
 	return nil
+}
+
+// inRuns reports whether every store that failed is in a run: one whose preview failed is not.
+func inRuns(report upReport) bool {
+	for _, f := range report.Failed {
+		in := func(run runReport) bool {
+			return slices.ContainsFunc(run.Stores, func(s control.StoreRun) bool { return s.Store == string(f.Store) })
+		}
+		if !slices.ContainsFunc(report.Runs, in) {
+			return false
+		}
+	}
+	return true
 }
 
 // without is the command line as it was typed, without some of its flags that take no value.
