@@ -107,17 +107,7 @@ func Measure(ctx context.Context, log eventlog.Reader, s Selection, ran func(cli
 }
 
 func (f *Effect) compare(ctx context.Context, is, should string, o state.Options) error {
-	a, err := state.Open(is)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	b, err := state.Open(should)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	d, err := state.Compare(ctx, a, b, o)
+	d, err := state.CompareFiles(ctx, is, should, o)
 	if err != nil {
 		return err
 	}

@@ -109,11 +109,16 @@ func TestModule(t *testing.T) {
 		}
 	}
 	// Again: nothing is due; a late arrival is.
-	if r, err = job(t, d, log).Commit(t.Context()); err != nil || r.Events != 0 || r.Before != 131 {
+	again := func(run string) migrations.Job {
+		j := job(t, d, log)
+		j.Run = run
+		return j
+	}
+	if r, err = again("r2").Commit(t.Context()); err != nil || r.Events != 0 || r.Before != 131 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	log.create("late")
-	if r, err = job(t, d, log).Commit(t.Context()); err != nil || r.Events != 1 {
+	if r, err = again("r3").Commit(t.Context()); err != nil || r.Events != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if v, done, err := job(t, d, log).Verify(t.Context()); err != nil || !done || v.Before != 132 {

@@ -112,17 +112,7 @@ func (s *session) again() (failed, err error) {
 }
 
 func (s *session) compare(ctx context.Context, before, after string, o state.Options) error {
-	a, err := state.Open(before)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	b, err := state.Open(after)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	d, err := state.Compare(ctx, a, b, o)
+	d, err := state.CompareFiles(ctx, before, after, o)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func OpenMember(t testing.TB, options map[string]any) (*Member, MemberState) {
 	}
 	m := &Member{t: t, in: in, out: bufio.NewReader(out)}
 	m.End = sync.OnceFunc(func() {
-		in.Close()
+		_ = in.Close() // it may have ended
 		_ = cmd.Wait() // it may have been ended with the test
 		if t.Failed() {
 			t.Logf("%v: %s", options, stderr.String())

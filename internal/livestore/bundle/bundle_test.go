@@ -296,7 +296,9 @@ function explode(x: any) { throw new TypeError('cannot explode') }
 			s, err := bundle.Build(src)
 			if err == nil {
 				l := launcher(t)
-				l.Limits.Call = 5 * time.Second
+				if name == "loops" {
+					l.Limits.Call = 10 * time.Second
+				}
 				_, err = bundle.Describe(t.Context(), l, s, src)
 			}
 			wantError(t, err, c.code, c.msg, c.where)

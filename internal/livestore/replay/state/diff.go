@@ -108,6 +108,21 @@ type Options struct {
 	Tables []string
 }
 
+// CompareFiles is Compare of two files.
+func CompareFiles(ctx context.Context, a, b string, o Options) (Diff, error) {
+	fa, err := Open(a)
+	if err != nil {
+		return Diff{}, err
+	}
+	defer fa.Close()
+	fb, err := Open(b)
+	if err != nil {
+		return Diff{}, err
+	}
+	defer fb.Close()
+	return Compare(ctx, fa, fb, o)
+}
+
 // Compare compares two files. Memory stays flat.
 func Compare(ctx context.Context, a, b *File, o Options) (Diff, error) {
 	d := Diff{Schema: []ObjectDiff{}, Tables: []TableDiff{}}
