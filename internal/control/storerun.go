@@ -43,6 +43,8 @@ type Change struct {
 	// so that a worker that lost its lease moves nothing.
 	Owner string
 	Fence int64
+	// Parallel refuses a claim while so many stores of the row's wave have an owner; 0 for no limit.
+	Parallel int
 
 	Progress *Progress // nil leaves it
 
@@ -71,6 +73,11 @@ func (db *DB) Move(ctx context.Context, run, store string, from []State, to Stat
 		p = *c.Progress
 	}
 	err = db.tx(ctx, "move store "+store+" to "+string(to), func(tx *sql.Tx) error {
+		if to == Running && c.Parallel > 0 { // claims of a run are counted one after the other
+			if err := db.serialise(ctx, tx, "run "+run); err != nil {
+				return err
+			}
+		}
 		// $5 is 1 for a claim, $8 where the row keeps its owner, $12 with progress.
 		res, err := tx.ExecContext(ctx, `UPDATE store_runs SET
 				state = $4,
@@ -85,10 +92,12 @@ func (db *DB) Move(ctx context.Context, run, store string, from []State, to Stat
 				conflicts = CASE WHEN $12 = 1 THEN $17 ELSE conflicts END,
 				head = CASE WHEN $12 = 1 THEN $18 ELSE head END
 			WHERE run_id = $1 AND store = $2 AND $3 LIKE '%,' || state || ',%'
-				AND ($5 = 1 AND fence < $6 OR $5 = 0 AND ($6 = 0 OR fence = $6))`,
+				AND ($5 = 1 AND fence < $6 OR $5 = 0 AND ($6 = 0 OR fence = $6))
+				AND ($5 = 0 OR $19 = 0 OR $19 > (SELECT count(*) FROM store_runs o WHERE o.run_id = $1 AND o.wave = store_runs.wave
+					AND o.state IN ('running', 'pausing', 'cancelling')))`,
 			run, store, words(from), string(to), flag(to == Running), c.Fence, c.Owner, flag(to.Owned()),
 			string(c.ErrorCode), text(c.Error), millis(db.now()),
-			flag(c.Progress != nil), p.Due, p.Committed, p.Before, p.Pushes, p.Conflicts, p.Head)
+			flag(c.Progress != nil), p.Due, p.Committed, p.Before, p.Pushes, p.Conflicts, p.Head, c.Parallel)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,8 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	if full, err := f.full(free, r, row.Wave, o); err != nil || full {
+	parallel := o.wave(row.Wave).Parallel
+	if full, err := f.full(free, r, row.Wave, parallel); err != nil || full {
 		return time.Second, err
 	}
 	lease, err := f.DB.Acquire(free, control.Lease{Env: f.Env, Name: control.StoreLease(store), Owner: f.Owner, Run: run}, f.TTL)
@@ -49,7 +50,10 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.DB.Release(free, lease)) }()
-	moved, err := f.DB.Move(free, run, store, []control.State{control.Pending}, control.Running, control.Change{Owner: f.Owner, Fence: lease.Fence})
+	moved, err := f.DB.Move(free, run, store, []control.State{control.Pending}, control.Running, control.Change{Owner: f.Owner, Fence: lease.Fence, Parallel: parallel})
+	if err == nil && !moved && parallel > 0 {
+		return time.Second, nil // others may have filled the wave meanwhile: the row is read again
+	}
 	if err != nil || !moved {
 		return 0, err
 	}
@@ -140,10 +144,9 @@ func text(err error) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
-// full reports whether as many stores of the wave are under way as may be. Processes that look at the same moment may
-// exceed that, each by one: parallel is there for the backend's sake, nothing depends on it.
-func (f *Fleet) full(ctx context.Context, r control.Run, wave int, o RunOptions) (bool, error) {
-	parallel := o.wave(wave).Parallel
+// full reports whether as many stores of the wave are under way as may be, before a lease is taken for nothing. The claim
+// itself counts them again.
+func (f *Fleet) full(ctx context.Context, r control.Run, wave, parallel int) (bool, error) {
 	if parallel == 0 {
 		return false, nil
 	}

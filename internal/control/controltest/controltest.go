@@ -42,6 +42,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"moves", moves},
 		{"every move", everyMove},
 		{"claim at once", claimAtOnce},
+		{"a wave is full", fullWave},
 		{"progress", progress},
 		{"waves", waves},
 		{"retry", retry},
