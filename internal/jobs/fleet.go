@@ -287,30 +287,24 @@ func anyCancelled(counts []control.WaveCount) bool {
 
 const (
 	// ringAgain is after how many looks the bell of a store that is still pending is rung again: its job was lost.
-	ringAgain    = 40
-	insertAtOnce = 500
+	ringAgain = 40
+	// ringAtOnce bounds the stores of a wave that wait in the queue: a look at a run stays cheap however many it has.
+	ringAtOnce = 500
 )
 
 // ring asks for workers for the pending stores of a wave, as many as may run at a time.
 func (f *Fleet) ring(ctx context.Context, r control.Run, wave, parallel int, owned int64) error {
-	var batch []river.InsertManyParams
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		err := f.queue.insert(ctx, batch)
-		batch = batch[:0]
-		if err != nil {
-			return errs.New(errs.Internal, "can't ask for workers").Because(err)
-		}
-		return nil
+	most := int64(ringAtOnce)
+	if parallel > 0 {
+		most = min(most, int64(parallel)-owned)
 	}
+	var batch []river.InsertManyParams
 	waiting := int64(0)
 	for s, err := range f.DB.StoreRuns(ctx, r.ID, wave, control.Pending) {
 		if err != nil {
 			return err
 		}
-		if parallel > 0 && owned+waiting >= int64(parallel) {
+		if waiting >= most {
 			break
 		}
 		waiting++
@@ -321,11 +315,12 @@ func (f *Fleet) ring(ctx context.Context, r control.Run, wave, parallel int, own
 		}
 		f.rung[a] = 0
 		batch = append(batch, river.InsertManyParams{Args: a, InsertOpts: &river.InsertOpts{Queue: queueName(f.Env), MaxAttempts: 3}})
-		if len(batch) == insertAtOnce {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
 	}
-	return flush()
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := f.queue.insert(ctx, batch); err != nil {
+		return errs.New(errs.Internal, "can't ask for workers").Because(err)
+	}
+	return nil
 }
