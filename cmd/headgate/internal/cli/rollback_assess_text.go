@@ -57,6 +57,9 @@ func (a *app) failedText(list []operate.FailedStore) string {
 		if f.Hint != "" {
 			fmt.Fprintf(&b, "  fix: %s\n", f.Hint)
 		}
+		for _, next := range f.Next {
+			fmt.Fprintf(&b, "  next: %s\n", next)
+		}
 	}
 	return b.String()
 }
