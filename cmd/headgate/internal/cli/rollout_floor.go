@@ -10,8 +10,6 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
-	"headgate/internal/errs"
-	"headgate/internal/livestore/schema"
 	"headgate/rollout"
 )
 
@@ -56,47 +54,21 @@ func (a *app) floorShow(c *cli.Context, env config.Environment, db *control.DB) 
 }
 
 func (a *app) floorSet(c *cli.Context) error {
-	release := c.Args().First()
-	if release == rollout.NoRelease {
-		release = ""
-	} else if !config.IsVersion(release) {
-		return errs.Invalidf("%q is not a release", release).Hintf("write three numbers, 1.1.0, or none")
-	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		within := env.Fleet.Horizon
-		if within == 0 {
-			within = rollout.DefaultHorizon
-		}
-		counts, err := db.Census(c.Context, env.Name, a.now().Add(-within))
+		result, err := a.operate(env, db).SetFloor(c.Context, c.Args().First(), a.by(c.String("reason")), c.Bool("dry-run"))
 		if err != nil {
 			return err
 		}
-		refused := []control.ReleaseCount{}
-		var clients int64
-		for _, k := range counts {
-			if release != "" && (k.Release == rollout.NoRelease || schema.CompareVersions(k.Release, release) < 0) {
-				refused = append(refused, k)
-				clients += k.Clients
-			}
-		}
-		dry := c.Bool("dry-run")
-		if !dry {
-			if err := db.SetFloor(c.Context, env.Name, release, a.by(c.String("reason"))); err != nil {
-				return err
-			}
-		}
-		next := "headgate floor show --env " + env.Name
-		result := map[string]any{"environment": env.Name, "floor": release, "set": !dry, "refused": refused, "next_actions": []string{next}}
 		return a.render(result, func(w io.Writer) error {
 			verb := "is now"
-			if dry {
+			if !result.Set {
 				verb = "would be"
 			}
-			fmt.Fprintf(w, "the floor of %s %s %s\n", env.Name, verb, cmp.Or(release, rollout.NoRelease))
-			for _, k := range refused {
+			fmt.Fprintf(w, "the floor of %s %s %s\n", env.Name, verb, cmp.Or(result.Floor, rollout.NoRelease))
+			for _, k := range result.Refused {
 				fmt.Fprintf(w, "  shuts out %s on %s, last seen %s\n", counted(k.Clients, "client"), k.Release, k.LastSeen.Format(time.RFC3339))
 			}
-			_, err := fmt.Fprintf(w, "  %s refused; what they have not sent stays with them until they are updated\n\nnext: %s\n", counted(clients, "client"), next)
+			_, err := fmt.Fprintf(w, "  %s refused; what they have not sent stays with them until they are updated\n\nnext: %s\n", counted(result.Clients, "client"), result.NextActions[0])
 			return err
 		})
 	})

@@ -1,10 +1,14 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"time"
 
+	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
 	"headgate/rollout"
 	"headgate/rollout/observe"
 )
@@ -52,4 +56,40 @@ func (e Environment) Floors(ctx context.Context) (map[string]string, error) {
 		return map[string]string{}, err
 	}
 	return map[string]string{"*": floor.Value}, nil
+}
+
+// A FloorChange says what setting a floor does.
+type FloorChange struct {
+	Environment string                 `json:"environment"`
+	Floor       string                 `json:"floor"` // empty for none
+	Set         bool                   `json:"set"`
+	Refused     []control.ReleaseCount `json:"refused"` // of the clients that were seen
+	Clients     int64                  `json:"clients"` // of all refused releases
+	NextActions []string               `json:"next_actions"`
+}
+
+// SetFloor sets the floor to a release, or to none, unless it is only to count whom that shuts out.
+func (e Environment) SetFloor(ctx context.Context, release string, by control.By, dryRun bool) (FloorChange, error) {
+	if release == rollout.NoRelease {
+		release = ""
+	} else if !config.IsVersion(release) {
+		return FloorChange{}, errs.Invalidf("%q is not a release", release).Hintf("write three numbers, 1.1.0, or none")
+	}
+	out := FloorChange{
+		Environment: e.Name, Floor: release, Set: !dryRun, Refused: []control.ReleaseCount{}, NextActions: []string{"headgate floor show --env " + e.Name},
+	}
+	counts, err := e.DB.Census(ctx, e.Name, e.Now().Add(-cmp.Or(e.Horizon, rollout.DefaultHorizon)))
+	if err != nil {
+		return out, err
+	}
+	for _, k := range counts {
+		if release != "" && (k.Release == rollout.NoRelease || schema.CompareVersions(k.Release, release) < 0) {
+			out.Refused = append(out.Refused, k)
+			out.Clients += k.Clients
+		}
+	}
+	if dryRun {
+		return out, nil
+	}
+	return out, e.DB.SetFloor(ctx, e.Name, release, by)
 }

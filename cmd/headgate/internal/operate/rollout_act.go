@@ -36,7 +36,7 @@ func (v *Rollout) result(from rollout.Phase, d rollout.Decision, dryRun bool) Ro
 	return r
 }
 
-// nextActions are the commands that lead on.
+// NextActions are the commands that lead on.
 func (v *Rollout) NextActions(s rollout.State) []string {
 	switch {
 	case s.Paused != nil:

@@ -38,6 +38,7 @@ func routes() []route {
 		reports,
 		telemetry,
 		get("/v1/floor", "The release below which the sync backend turns clients away, by schema; * for all", floor, (*Server).floors),
+		post("/v1/floor", "Set that release, or none", move, (*Server).setFloor),
 
 		get("/v1/status", "What runs, what blocks, and the next command", read, (*Server).status),
 		get("/v1/stores", "The stores of the inventory, by id", read, (*Server).stores),
@@ -53,6 +54,7 @@ func routes() []route {
 		post("/v1/flags/{key}/evaluate", "Which version a store's clients emit, and why", read, (*Server).flagEvaluate),
 		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
 		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
+		post("/v1/stop", "The emergency: abort every ramp, pause every migration, freeze every advance", move, (*Server).stop),
 	}
 }
 

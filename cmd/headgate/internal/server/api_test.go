@@ -49,6 +49,8 @@ func bodies() map[string]string {
 		"/v1/runs/cancel":          `{"reason":"wrong migration"}`,
 		"/v1/census":               `{"source":"test","clients":[{"storeId":"s1","clientId":"a","release":"1.2.0","lastSeen":"2026-01-01T00:00:00Z"}]}`,
 		"/v1/reports":              `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`,
+		"/v1/floor":                `{"release":"1.2.0","reason":"reads v2"}`,
+		"/v1/stop":                 `{"reason":"todos disappear"}`,
 		"/v1/telemetry":            `{"version":1,"dropped":2,"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`,
 		"/v1/flags/{key}/evaluate": `{"storeId":"s1","appVersion":"1.5.0"}`,
 	}
@@ -159,6 +161,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/stores?limit=-1", "", 400, errs.Invalid},
 		{"GET", "/v1/runs?cursor=x", "", 400, errs.Invalid},
 		{"GET", "/v1/audit?since=soon", "", 400, errs.Invalid},
+		{"POST", "/v1/floor", `{"release":"newest"}`, 400, errs.Invalid},
+		{"POST", "/v1/stop", `{}`, 400, errs.Invalid},
 		{"POST", "/v1/census", `{"source":"x","clients":[{"storeId":"a","clientId":"b","release":"new","lastSeen":"2026-01-01T00:00:00Z"}]}`, 400, errs.Invalid},
 		{"POST", "/v1/census", `{"source":"x","clients":[{"storeId":"a","clientId":"b","release":"1.0.0","lastSeen":"2099-01-01T00:00:00Z"}]}`, 400, errs.Invalid},
 	} {

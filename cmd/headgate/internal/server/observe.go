@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/rollout/observe"
 )
 
@@ -50,4 +51,21 @@ type Floors struct {
 func (s *Server) floors(ctx context.Context, _ *nothing) (Floors, error) {
 	floors, err := s.Environment.Floors(ctx)
 	return Floors{floors}, err
+}
+
+type floorIn struct {
+	Release string `json:"release"`          // or none
+	Reason  string `json:"reason,omitempty"` // for the audit
+}
+
+func (s *Server) setFloor(ctx context.Context, in *floorIn) (operate.FloorChange, error) {
+	return s.Environment.SetFloor(ctx, in.Release, by(ctx, in.Reason), false)
+}
+
+type stopIn struct {
+	Reason string `json:"reason"` // for the audit
+}
+
+func (s *Server) stop(ctx context.Context, in *stopIn) (operate.StopReport, error) {
+	return s.Environment.Stop(ctx, by(ctx, in.Reason), false)
 }
