@@ -1,0 +1,94 @@
+package controltest
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"headgate/internal/control"
+)
+
+// claimAtOnce: of many that claim a store, one has it.
+func claimAtOnce(t *testing.T, d *database) {
+	d.run(t, "r", "a")
+	other := d.open(t)
+	var got atomic.Int64
+	failed := atOnce(20, func(i int) error {
+		db := d.DB
+		if i%2 == 1 {
+			db = other
+		}
+		ok, err := db.Move(t.Context(), "r", "a", []control.State{control.Pending}, control.Running, control.Change{Owner: fmt.Sprint(i), Fence: int64(i + 1)})
+		if ok {
+			got.Add(1)
+		}
+		return err
+	})
+	if err := errors.Join(failed...); err != nil || got.Load() != 1 {
+		t.Errorf("%d claimed it, %v", got.Load(), err)
+	}
+}
+
+// fullWave: of many stores that are claimed at the same moment, as many are as may run in parallel, whoever claims them.
+func fullWave(t *testing.T, d *database) {
+	ctx := t.Context()
+	const parallel = 3
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprintf("s%02d", i))
+	}
+	d.run(t, "r", ids...)
+	d.run(t, "other", ids...) // is not counted
+	d.move(t, "other", "s00", control.Pending, control.Running, control.Change{Owner: "o", Fence: 1})
+	second := d.open(t)
+	var got atomic.Int64
+	failed := atOnce(len(ids), func(i int) error {
+		db := d.DB
+		if i%2 == 1 {
+			db = second
+		}
+		ok, err := db.Move(ctx, "r", ids[i], []control.State{control.Pending}, control.Running,
+			control.Change{Owner: fmt.Sprint(i), Fence: int64(i + 1), Parallel: parallel})
+		if ok {
+			got.Add(1)
+		}
+		return err
+	})
+	if err := errors.Join(failed...); err != nil || got.Load() != parallel {
+		t.Errorf("%d were claimed, %v", got.Load(), err)
+	}
+	// One that ends makes room for one, one that is to pause does not, and without a limit there is room.
+	var owned, pending []control.StoreRun
+	for s, err := range d.StoreRuns(ctx, "r", control.AllWaves) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.State == control.Running {
+			owned = append(owned, s)
+		} else {
+			pending = append(pending, s)
+		}
+	}
+	if len(owned) != parallel {
+		t.Fatalf("%d run", len(owned))
+	}
+	claim := func(s control.StoreRun, parallel int) bool {
+		ok, err := d.Move(ctx, "r", s.Store, []control.State{control.Pending}, control.Running, control.Change{Owner: "o", Fence: 99, Parallel: parallel})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	d.move(t, "r", owned[0].Store, control.Running, control.Pausing, control.Change{})
+	if claim(pending[0], parallel) {
+		t.Error("a store that is still to pause made room")
+	}
+	d.move(t, "r", owned[0].Store, control.Pausing, control.Paused, control.Change{})
+	if !claim(pending[0], parallel) || claim(pending[1], parallel) {
+		t.Error("a store that ended did not make room for one")
+	}
+	if !claim(pending[1], 0) {
+		t.Error("a claim without a limit was refused")
+	}
+}
