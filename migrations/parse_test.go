@@ -48,8 +48,8 @@ func TestParse(t *testing.T) {
 			{Event: "v1.Other", Key: []string{"id"}, Line: 14, SQLLine: 15, SQL: "WITH t AS (SELECT 1 AS id) SELECT id, strftime('%Y', at, 'unixepoch') AS y, date(at) FROM t"},
 		},
 		Asserts: []migrations.Assert{
-			{Label: "it's done", Line: 16, SQL: "SELECT count(*) = 0 FROM todos WHERE a = '-- x'"},
-			{Label: "two", Line: 17, SQL: "VALUES (1)"},
+			{Label: "it's done", Line: 16, SQLLine: 16, SQL: "SELECT count(*) = 0 FROM todos WHERE a = '-- x'"},
+			{Label: "two", Line: 17, SQLLine: 18, SQL: "VALUES (1)"},
 		},
 	}
 	opts := cmp.Options{cmpopts.IgnoreUnexported(migrations.Definition{}), cmpopts.IgnoreFields(migrations.Definition{}, "Checksum")}
