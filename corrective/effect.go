@@ -1,10 +1,12 @@
 package corrective
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -130,63 +132,67 @@ const (
 	Breaks Verdict = "breaks"
 )
 
-// A Reading is what clients of one release do with the bad events of a store.
+// A Reading is what clients of one release do with the events of a log that a selection picks.
 type Reading struct {
-	Release string           `json:"release"`
+	Release string  `json:"release"`
+	Verdict Verdict `json:"verdict"` // the worst of all events
+	Events  []Taken `json:"events"`  // by name
+}
+
+// A Taken is what a release does with the events of one name.
+type Taken struct {
+	Event   string           `json:"event"`
+	Events  int64            `json:"events"`
 	Verdict Verdict          `json:"verdict"`
-	Skipped []string         `json:"skipped,omitempty"` // names that it does not define or materialize
-	Failing []probe.Decoding `json:"failing,omitempty"` // what it does not decode
-
-	strict bool // an event that it does not know ends its clients' sync
+	Failing []probe.Offender `json:"failing,omitempty"` // the first that it does not decode
 }
 
-// Of is what clients of the release do with the events of one name.
-func (r Reading) Of(event string) Verdict {
-	switch {
-	case slices.ContainsFunc(r.Failing, func(d probe.Decoding) bool { return d.Event == event }):
-		return Breaks
-	case !slices.Contains(r.Skipped, event):
-		return Reads
-	case r.strict:
-		return Breaks
-	}
-	return Skips
-}
-
-// Receive asks a release's own decoder about the bad events of a log.
-func Receive(ctx context.Context, l script.Launcher, log eventlog.Reader, s Selection, ran func(client string) string, target replay.Target, names []Count) (Reading, error) {
-	r := Reading{Release: target.Release.Version, Verdict: Reads, strict: target.Release.UnknownEventHandling == "fail"}
-	var known []string
-	for _, n := range names {
-		_, defined := target.Release.Event(n.Event)
-		if _, taken := target.Release.Materializer(n.Event); !defined || !taken {
-			r.Skipped = append(r.Skipped, n.Event)
-			r.Verdict = Skips
-		}
-		if defined {
-			known = append(known, n.Event)
-		}
-	}
-	if len(r.Skipped) > 0 && r.strict {
-		r.Verdict = Breaks
-	}
-	if len(known) == 0 {
-		return r, nil
-	}
+// Receive asks a release's own decoder about the events of a log that a selection picks; the zero Selection picks all.
+func Receive(ctx context.Context, l script.Launcher, log eventlog.Reader, s Selection, ran func(client string) string, target replay.Target) (Reading, error) {
+	r := Reading{Release: target.Release.Version, Verdict: Reads, Events: []Taken{}}
 	m, err := s.compile(ctx, ran)
 	if err != nil {
 		return r, err
 	}
 	defer m.close() //nolint:errcheck // in memory
-	found, err := probe.Decode(ctx, l, target.Program, picked{log, m, true}, known, livestore.ClientSeq{}, nil)
+	found, err := probe.Decode(ctx, l, target.Program, picked{log, m, true}, nil, livestore.ClientSeq{}, nil)
 	if err != nil {
 		return r, err
 	}
 	for _, d := range found.Events {
-		if d.Failing > 0 {
-			r.Failing = append(r.Failing, d)
-			r.Verdict = Breaks
+		t := Taken{Event: d.Event, Events: d.Count, Verdict: Reads}
+		_, materialized := target.Release.Materializer(d.Event)
+		switch {
+		case !d.Undefined && d.Failing > 0:
+			t.Verdict, t.Failing = Breaks, d.Offenders
+		case !d.Undefined && materialized:
+		case target.Release.UnknownEventHandling == "fail":
+			t.Verdict = Breaks
+		default:
+			t.Verdict = Skips
 		}
+		r.Events = append(r.Events, t)
+		r.Verdict = worse(r.Verdict, t.Verdict)
 	}
 	return r, nil
+}
+
+// worse is the worse of two verdicts.
+func worse(a, b Verdict) Verdict {
+	order := []Verdict{Reads, Skips, Breaks}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
+}
+
+// Merge adds what the release does with the events of another log.
+func (r *Reading) Merge(o Reading) {
+	r.Verdict = worse(cmp.Or(r.Verdict, Reads), o.Verdict)
+	for _, t := range o.Events {
+		i, known := slices.BinarySearchFunc(r.Events, t.Event, func(t Taken, name string) int { return strings.Compare(t.Event, name) })
+		if !known {
+			r.Events = slices.Insert(r.Events, i, t)
+			continue
+		}
+		r.Events[i].Events += t.Events
+		r.Events[i].Verdict = worse(r.Events[i].Verdict, t.Verdict)
+	}
 }

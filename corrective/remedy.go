@@ -93,14 +93,6 @@ type Facts struct {
 	Running []string
 }
 
-// A Taken is what the target release does with the bad events of one name.
-type Taken struct {
-	Event   string  `json:"event"`
-	Events  int64   `json:"events"`
-	Verdict Verdict `json:"verdict"`
-	Why     string  `json:"why,omitempty"`
-}
-
 // A Question is one thing that the decision asks, with its answer.
 type Question struct {
 	Text   string `json:"question"`
@@ -335,10 +327,10 @@ func (f Facts) rebuild() string {
 
 // rebuildPreconditions are those of whatever makes all clients rebuild.
 func (f Facts) rebuildPreconditions() []Precondition {
-	hooks := Precondition{Text: "the release has the rebuild hooks", Met: met(f.Bad.Migrations.AtomicRebuild)}
-	if hooks.Met == No {
+	hooks := Precondition{Text: "the release has the rebuild hooks", Met: Yes}
+	if !f.Bad.Migrations.AtomicRebuild { // they can be had with the release that is shipped anyway
+		hooks.Met = Unclear
 		hooks.Why = "an interrupted rebuild would count as complete: headgate epoch bump writes them into the generated helper"
-		hooks.Met = Unclear // it can be had with the release that is shipped anyway
 	}
 	out := []Precondition{hooks}
 	if f.Bad.Migrations.Strategy == "manual" {

@@ -149,7 +149,7 @@ func TestHelperOnNode(t *testing.T) {
 
 // In a real browser the session is the tab's and outlives a reload and an upgrade, each tab has its own, and all of them
 // carry the release.
-func TestHelperOnWeb(t *testing.T) {
+func TestOnWebHelper(t *testing.T) {
 	if os.Getenv("HEADGATE_WEB") == "" {
 		t.Skip("HEADGATE_WEB=1 runs the proofs in a browser")
 	}

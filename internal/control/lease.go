@@ -114,6 +114,43 @@ func (db *DB) Heartbeat(ctx context.Context, l Lease, ttl time.Duration) (Lease,
 	return l, nil
 }
 
+// Hold renews a lease until stop is called, and ends the context when it is lost. stop waits, and leaves the lease with its
+// owner. What passes, as a database that restarts, loses no lease before its time is over.
+func (db *DB) Hold(ctx context.Context, l Lease, ttl time.Duration) (held context.Context, stop func()) {
+	held, lose := context.WithCancelCause(ctx)
+	beating, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		beat := time.NewTicker(ttl / 4)
+		defer beat.Stop()
+		over := time.NewTimer(ttl)
+		defer over.Stop()
+		for {
+			select {
+			case <-beating.Done():
+				return
+			case <-over.C:
+				lose(errs.New(errs.Locked, "the lock %s could not be renewed in time", l.Name))
+				return
+			case <-beat.C:
+			}
+			switch _, err := db.Heartbeat(beating, l, ttl); {
+			case err == nil:
+				over.Reset(ttl)
+			case errs.CodeOf(err) == errs.Locked:
+				lose(err)
+				return
+			}
+		}
+	}()
+	return held, func() {
+		end()
+		<-done
+		lose(nil)
+	}
+}
+
 // Release gives a lease back. One that is lost already stays as it is, and that is no error.
 func (db *DB) Release(ctx context.Context, l Lease) error {
 	return db.tx(ctx, "release the lease "+l.Name, func(tx *sql.Tx) error {

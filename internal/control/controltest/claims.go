@@ -1,12 +1,15 @@
 package controltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"headgate/internal/control"
+	"headgate/internal/errs"
 )
 
 // claimAtOnce: of many that claim a store, one has it.
@@ -91,4 +94,38 @@ func fullWave(t *testing.T, d *database) {
 	if !claim(pending[1], 0) {
 		t.Error("a claim without a limit was refused")
 	}
+}
+
+// hold: what is done under a lease that is renewed ends when someone breaks it, and the lease stays with its owner when the
+// work has ended by itself.
+func hold(t *testing.T, d *database) {
+	ctx := t.Context()
+	l, err := d.Acquire(ctx, control.Lease{Env: "prod", Name: "sweep/1", Owner: "one"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, stop := d.Hold(ctx, l, 200*time.Millisecond) // by the test's clock it ends later
+	d.clock.Advance(10 * time.Millisecond)
+	for renewed := false; !renewed && held.Err() == nil; {
+		leases, err := d.Leases(ctx, "prod")
+		if err != nil || len(leases) != 1 {
+			t.Fatal(leases, err)
+		}
+		renewed = leases[0].Heartbeat.After(l.Heartbeat)
+	}
+	stop()
+	if leases, err := d.Leases(ctx, "prod"); err != nil || len(leases) != 1 || leases[0].Owner != "one" {
+		t.Errorf("%+v, %v", leases, err)
+	}
+	if held.Err() == nil {
+		t.Error("the work goes on after stop")
+	}
+
+	held, stop = d.Hold(ctx, l, 200*time.Millisecond)
+	defer stop()
+	if _, err := d.Break(ctx, "prod", "sweep/1", control.By{Actor: "ana", Reason: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	<-held.Done()
+	wantCode(t, context.Cause(held), errs.Locked)
 }

@@ -51,6 +51,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"sweeps", sweeps},
 		{"pages of a run", runPages},
 		{"leases", leases},
+		{"a lease is held", hold},
 		{"lease at once", leaseAtOnce},
 		{"fencing", fencing},
 		{"break", breaking},

@@ -93,6 +93,18 @@ func (a *app) operate(env config.Environment, db *control.DB) operate.Environmen
 	}
 }
 
+// reasonOf is what --reason says, in one line.
+func reasonOf(c *cli.Context) string { return oneLine(c.String("reason")) }
+
+// neededReason is reasonOf where one is required; say says what of.
+func (a *app) neededReason(c *cli.Context, say string) (string, error) {
+	reason := reasonOf(c)
+	if reason == "" {
+		return "", errs.Invalidf("--reason is missing").Hintf("%s", say).Then(a.line + ` --reason "…"`)
+	}
+	return reason, nil
+}
+
 // by says who acts, for the audit: HEADGATE_ACTOR, or else the user's name.
 func (a *app) by(reason string) control.By {
 	for _, name := range []string{"HEADGATE_ACTOR", "USER"} {

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -55,7 +54,7 @@ type bump struct {
 }
 
 func (a *app) epochBump(c *cli.Context) error {
-	reason := strings.Join(strings.Fields(c.String("reason")), " ")
+	reason := reasonOf(c)
 	if len(reason) > 500 {
 		return errs.Invalidf("--reason has %d bytes, 500 are enough for one line", len(reason))
 	}

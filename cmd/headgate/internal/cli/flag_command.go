@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -93,28 +90,8 @@ func (a *app) flagsInit(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path := flagsPath(cfg)
-	shown := a.rel(path)
-	if c.Bool("dry-run") {
-		return a.render(map[string]any{"path": shown, "written": false, "text": text}, func(w io.Writer) error {
-			_, err := io.WriteString(w, text)
-			return err
-		})
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return errs.Refusedf("the file is there already").At("%s", shown).Hintf("`headgate flags init --dry-run` prints the draft").
-			Then("headgate flags init --dry-run")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(shown)).Because(err)
-	}
-	if err := atomicfile.Write(path, []byte(text), 0o666); err != nil {
-		return err
-	}
-	const next = "headgate flags check"
-	return a.render(map[string]any{"path": shown, "written": true, "next_actions": []string{next}}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "wrote %s; no store gets a new version yet\n\nnext: %s\n", shown, next)
-		return err
+	return a.writeDraft(c, draft{
+		path: flagsPath(cfg), text: text, said: "no store gets a new version yet", next: "headgate flags check",
 	})
 }
 

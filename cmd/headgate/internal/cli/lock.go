@@ -3,14 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
-	"headgate/internal/errs"
 )
 
 func (a *app) lockCommand() *cli.Command {
@@ -89,10 +87,9 @@ and what it reports until then about its store counts until another process take
 }
 
 func (a *app) lockBreak(c *cli.Context) error {
-	reason := strings.Join(strings.Fields(c.String("reason")), " ")
-	if reason == "" {
-		return errs.Invalidf("--reason is missing").Hintf("say why the owner can't give the lock back, for the audit").
-			Then(a.line + ` --reason "…"`)
+	reason, err := a.neededReason(c, "say why the owner can't give the lock back, for the audit")
+	if err != nil {
+		return err
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		was, err := db.Break(c.Context, env.Name, c.Args().First(), a.by(reason))

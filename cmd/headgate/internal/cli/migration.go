@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/atomicfile"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
 	"headgate/migrations"
@@ -153,17 +150,6 @@ func (a *app) migrationNew(c *cli.Context) error {
 		_, err := fmt.Fprintf(w, "wrote %s\n\ndecide what the draft asks, then\nnext: %s\n", shown, next)
 		return err
 	})
-}
-
-// writeNew writes a file that must not be there yet, in a directory that is made where it is missing.
-func writeNew(path, text string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(path)).Because(err)
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return errs.Refusedf("the file is there already").At("%s", path)
-	}
-	return atomicfile.Write(path, []byte(text), 0o666)
 }
 
 // shown is a path as people read it, from the app's directory.

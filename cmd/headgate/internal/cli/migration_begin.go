@@ -89,12 +89,12 @@ func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control
 	if err := one.harmless(allowed(run)); err != nil {
 		return run, failed, err
 	}
-	again := one.part(plan)
+	again, at := one.part(plan), one.places()
 	for s, err := range db.StoreRuns(c.Context, run.ID, control.AllWaves, takenUp...) {
 		if err != nil {
 			return run, failed, err
 		}
-		if i, ok := one.places()[livestore.StoreID(s.Store)]; ok {
+		if i, ok := at[livestore.StoreID(s.Store)]; ok {
 			again.stores = append(again.stores, one.stores[i])
 		}
 	}
@@ -103,7 +103,7 @@ func (r *runner) retried(c *cli.Context, db *control.DB, one *runner, by control
 	}
 	due, _, bad, err := again.consented(c)
 	for i, e := range bad {
-		failed[one.places()[again.stores[i].ID]] = e
+		failed[at[again.stores[i].ID]] = e
 	}
 	if err != nil || len(due) == 0 {
 		return control.Run{}, failed, err

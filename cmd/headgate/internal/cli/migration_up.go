@@ -176,7 +176,7 @@ func (r *runner) setPace(v string, onlyFailed bool) error {
 
 // allowing reads what a command lets pass, and why.
 func (a *app) allowing(c *cli.Context) (control.By, error) {
-	by := a.by(strings.Join(strings.Fields(c.String("reason")), " "))
+	by := a.by(reasonOf(c))
 	by.Allowed = c.StringSlice("allow")
 	if i := slices.IndexFunc(by.Allowed, func(s string) bool { return s != "RO102" }); i >= 0 {
 		return by, errs.Invalidf("--allow %s: only RO102 can be allowed here", by.Allowed[i]).Then(a.typed + " --help")
@@ -263,15 +263,13 @@ func (r *runner) ended(report upReport, failed []error, again, verify string) er
 
 // inRuns reports whether every store that failed is in a run: one whose preview failed is not.
 func inRuns(report upReport) bool {
-	for _, f := range report.Failed {
-		in := func(run runReport) bool {
-			return slices.ContainsFunc(run.Stores, func(s control.StoreRun) bool { return s.Store == string(f.Store) })
-		}
-		if !slices.ContainsFunc(report.Runs, in) {
-			return false
+	in := map[livestore.StoreID]bool{}
+	for _, run := range report.Runs {
+		for _, s := range run.Stores {
+			in[livestore.StoreID(s.Store)] = true
 		}
 	}
-	return true
+	return !slices.ContainsFunc(report.Failed, func(f operate.FailedStore) bool { return !in[f.Store] })
 }
 
 // without is the command line as it was typed, without some of its flags that take no value.

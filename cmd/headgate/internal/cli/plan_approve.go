@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -68,7 +67,7 @@ func (a *app) planApprove(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	mine, err := db.Approve(c.Context, env.Name, p.Digest, a.by(strings.Join(strings.Fields(c.String("reason")), " ")))
+	mine, err := db.Approve(c.Context, env.Name, p.Digest, a.by(reasonOf(c)))
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}

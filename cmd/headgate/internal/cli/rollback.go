@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -62,11 +61,11 @@ func (a *app) selection(c *cli.Context, cfg *config.Config, s config.Schema) (co
 			return sel, err
 		}
 	}
-	return sel, a.knownEvents(c.Context, cfg, s, sel.Events)
+	return sel, knownEvents(cfg, s, sel.Events)
 }
 
 // knownEvents refuses a name that no recorded release defines: it would pick nothing, and look like good news.
-func (a *app) knownEvents(_ context.Context, cfg *config.Config, s config.Schema, names []string) error {
+func knownEvents(cfg *config.Config, s config.Schema, names []string) error {
 	releases, err := releaseDir(cfg).LoadAll(s.Name)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -100,6 +101,10 @@ type assessor struct {
 	readers []replay.Target
 	assumed bool
 	ran     map[livestore.StoreID]map[string]string // store to client to release, from the census
+
+	back *replay.Target     // the release that one would go back to; nil where nobody asks
+	mu   sync.Mutex         // of met
+	met  corrective.Reading // what back does with every event of the logs, not the bad ones alone: its clients meet them all
 }
 
 func (a *app) rollbackAssess(c *cli.Context) error {
@@ -295,7 +300,14 @@ func (s *assessor) one(ctx context.Context, st config.Store, diff state.Options,
 		return d, atStore(err, s.cfg, st)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	if d, err = s.assess(ctx, st, log, diff, countOnly); err != nil {
+	if d, err = s.assess(ctx, st, log, diff, countOnly); err == nil && s.back != nil {
+		var r corrective.Reading
+		r, err = corrective.Receive(ctx, s.launcher, log, corrective.Selection{}, nil, *s.back)
+		s.mu.Lock()
+		s.met.Merge(r)
+		s.mu.Unlock()
+	}
+	if err != nil {
 		return d, atStore(err, s.cfg, st)
 	}
 	return d, nil
@@ -308,7 +320,7 @@ func (s *assessor) assess(ctx context.Context, st config.Store, log eventlog.Rea
 		return d, err
 	}
 	for _, t := range s.readers {
-		r, err := corrective.Receive(ctx, s.launcher, log, s.selection, ran, t, d.Names)
+		r, err := corrective.Receive(ctx, s.launcher, log, s.selection, ran, t)
 		if err != nil {
 			return d, err
 		}

@@ -49,21 +49,20 @@ func (a *app) rollbackPlan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	target, err := s.back(c.String("to"))
-	if err != nil {
+	if s.back, err = s.before(c.String("to")); err != nil {
 		return err
 	}
 	report, err := s.all(c)
 	if err != nil {
 		return err
 	}
-	facts, err := s.facts(c.Context, report, target)
+	facts, err := s.facts(c.Context, report)
 	if err != nil {
 		return err
 	}
 	out := rollbackReport{assessment: report, Decision: corrective.Decide(facts)}
-	if target != nil {
-		out.Target = target.Release.Version
+	if s.back != nil {
+		out.Target = s.back.Release.Version
 	}
 	out.NextActions = out.Remedies[0].Next
 	err = a.render(out, func(w io.Writer) error { return a.writeRollback(w, out) },
@@ -74,9 +73,9 @@ func (a *app) rollbackPlan(c *cli.Context) error {
 	return s.incomplete(report)
 }
 
-// back loads the release to go back to: the one that is named, or else the newest before the one that runs. It is nil
+// before loads the release to go back to: the one that is named, or else the newest before the one that runs. It is nil
 // where there is none.
-func (s *assessor) back(version string) (*replay.Target, error) {
+func (s *assessor) before(version string) (*replay.Target, error) {
 	if version == "" {
 		versions, err := releaseDir(s.cfg).Versions(s.schema.Name)
 		if err != nil {
@@ -94,12 +93,14 @@ func (s *assessor) back(version string) (*replay.Target, error) {
 }
 
 // facts finds out what the decision rests on beside the damage.
-func (s *assessor) facts(ctx context.Context, r assessment, target *replay.Target) (corrective.Facts, error) {
+func (s *assessor) facts(ctx context.Context, r assessment) (corrective.Facts, error) {
 	f := corrective.Facts{
 		Env: s.env.Name, Schema: s.schema.Name, Bad: s.is.Release, Events: r.Events.Total(), Pending: r.Pending,
 		Rows: -1, Keepers: planner.KeepOldState(adapterNames(s)), Wrapped: corrective.Unclear,
 	}
+	largest := int64(0)
 	for _, d := range r.Damages {
+		largest = max(largest, d.Read)
 		if d.Effect == nil {
 			continue
 		}
@@ -111,13 +112,11 @@ func (s *assessor) facts(ctx context.Context, r assessment, target *replay.Targe
 			f.Poison = append(f.Poison, fmt.Sprintf("%s at %s in store %s", p.Event, p.Seq, d.Store))
 		}
 	}
-	var err error
-	if target != nil {
-		f.Target = target.Release
-		if f.Names, err = s.taken(ctx, *target); err != nil {
-			return f, err
-		}
+	f.Rebuild = "up to " + counted(largest, "event") + " in the stores that were hit"
+	if s.back != nil {
+		f.Target, f.Names = s.back.Release, s.met.Events
 	}
+	var err error
 	if f.Flags, err = s.flags(r); err != nil {
 		return f, err
 	}
@@ -130,48 +129,6 @@ func adapterNames(s *assessor) (out []string) {
 		out = append(out, string(ad))
 	}
 	return out
-}
-
-// taken asks the target about every event of the logs, not about the bad ones alone: a client of it meets them all.
-func (s *assessor) taken(ctx context.Context, target replay.Target) ([]corrective.Taken, error) {
-	all := corrective.Selection{Since: 1}
-	byName := map[string]*corrective.Taken{}
-	var order []string
-	p := s.app.progress("asked "+target.Release.Version+" about stores", int64(len(s.stores)))
-	defer p.Done()
-	for _, st := range s.stores {
-		log, err := s.app.openStore(ctx, s.cfg, s.env, st)
-		if err != nil {
-			continue // the assessment has it among those that failed
-		}
-		d, err := corrective.Assess(ctx, st.ID, log, all, nil, func(int64) {})
-		var r corrective.Reading
-		if err == nil {
-			r, err = corrective.Receive(ctx, s.launcher, log, all, nil, target, d.Names)
-		}
-		if err := errors.Join(err, log.Close()); err != nil {
-			return nil, atStore(err, s.cfg, st)
-		}
-		for _, n := range d.Names {
-			t := byName[n.Event]
-			if t == nil {
-				t = &corrective.Taken{Event: n.Event, Verdict: corrective.Reads}
-				byName[n.Event] = t
-				order = append(order, n.Event)
-			}
-			t.Events += n.Events
-			if v := r.Of(n.Event); v != corrective.Reads && t.Verdict != corrective.Breaks {
-				t.Verdict = v
-			}
-		}
-		p.Add(1)
-	}
-	slices.Sort(order)
-	var out []corrective.Taken
-	for _, n := range order {
-		out = append(out, *byName[n])
-	}
-	return out, nil
 }
 
 // flags are those that decide whether the app emits the bad events.

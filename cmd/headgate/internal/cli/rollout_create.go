@@ -1,18 +1,13 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/atomicfile"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/rollout"
@@ -54,27 +49,9 @@ func (a *app) rolloutCreate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path := rolloutPath(cfg, name)
-	shown := a.rel(path)
-	if c.Bool("dry-run") {
-		return a.render(map[string]any{"name": name, "path": shown, "written": false, "text": text}, func(w io.Writer) error {
-			_, err := io.WriteString(w, text)
-			return err
-		})
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return errs.Refusedf("the file is there already").At("%s", shown).Hintf("--dry-run prints the draft").Then("headgate rollout check " + name)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(shown)).Because(err)
-	}
-	if err := atomicfile.Write(path, []byte(text), 0o666); err != nil {
-		return err
-	}
-	next := "headgate rollout check " + name
-	return a.render(map[string]any{"name": name, "path": shown, "written": true, "next_actions": []string{next}}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "wrote %s; nothing opens until it is started\n\nnext: %s\n", shown, next)
-		return err
+	return a.writeDraft(c, draft{
+		path: rolloutPath(cfg, name), text: text, about: map[string]any{"name": name},
+		said: "nothing opens until it is started", next: "headgate rollout check " + name,
 	})
 }
 

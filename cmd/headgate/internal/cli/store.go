@@ -172,10 +172,9 @@ census. What runs did stays. A store that somebody works on is left alone. Who f
 }
 
 func (a *app) storeForget(c *cli.Context) error {
-	reason := strings.Join(strings.Fields(c.String("reason")), " ")
-	if reason == "" {
-		return errs.Invalidf("--reason is missing").Hintf("say what became of the store, for the audit").
-			Then(a.line + ` --reason "…"`)
+	reason, err := a.neededReason(c, "say what became of the store, for the audit")
+	if err != nil {
+		return err
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		was, err := db.Forget(c.Context, env.Name, c.Args().First(), a.by(reason))

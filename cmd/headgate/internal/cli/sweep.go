@@ -143,8 +143,10 @@ func (r *runner) sweep(ctx context.Context, s sweeper, a agreedRun) (one sweptOn
 	if err != nil {
 		return one, err
 	}
-	ctx, stop := r.holding(ctx, s.db, lease)
-	defer func() { err = errors.Join(err, stop()) }()
+	free := context.WithoutCancel(ctx)
+	defer func() { err = errors.Join(err, s.db.Release(free, lease)) }()
+	ctx, stop := s.db.Hold(ctx, lease, leaseTime)
+	defer stop()
 	if last, err := s.db.LastSweep(ctx, r.env.Name, a.run.Migration); err != nil || s.every > 0 && r.app.now().Sub(last) < s.every {
 		one.Skipped = "it was swept at " + last.Format(time.RFC3339)
 		return one, err
@@ -203,35 +205,6 @@ func (r *runner) sweep(ctx context.Context, s sweeper, a agreedRun) (one sweptOn
 		return one, err
 	}
 	return part.swept(ctx, s, one, run, seen)
-}
-
-// holding renews a lease until stop, and ends the context when it is lost.
-func (r *runner) holding(ctx context.Context, db *control.DB, lease control.Lease) (_ context.Context, stop func() error) {
-	free := context.WithoutCancel(ctx)
-	held, lose := context.WithCancelCause(ctx)
-	beating, done := context.WithCancel(free)
-	var beats sync.WaitGroup
-	beats.Go(func() {
-		for sleep(beating, leaseTime/4) == nil {
-			next, err := db.Heartbeat(beating, lease, leaseTime)
-			if beating.Err() != nil {
-				return
-			}
-			if err != nil && errs.CodeOf(err) == errs.Locked {
-				lose(err)
-				return
-			}
-			if err == nil {
-				lease = next
-			}
-		}
-	})
-	return held, func() error {
-		done()
-		beats.Wait()
-		lose(nil)
-		return db.Release(free, lease)
-	}
 }
 
 // late looks for what is due in the stores where the migration ran, and in those that are new since. seen are the stores

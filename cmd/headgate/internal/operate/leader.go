@@ -27,29 +27,9 @@ func (l *Leader) Lead(ctx context.Context, work func(context.Context) error) err
 	if err != nil || !leads {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		beat := time.NewTicker(leaderTime / 3)
-		defer beat.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-beat.C:
-				if _, err := l.DB.Heartbeat(ctx, l.held, leaderTime); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		}
-	}()
-	err = work(ctx)
-	cancel(nil)
-	<-done
-	return err
+	held, stop := l.DB.Hold(ctx, l.held, leaderTime)
+	defer stop()
+	return work(held)
 }
 
 // leads renews the lease, or takes it where nobody has it.

@@ -106,7 +106,6 @@ func (x *Expr) values(e livestore.Event) []any {
 // True reports whether the expression holds for an event. NULL does not hold. An expression that fails on the event, as
 // one that takes apart what is no JSON, is errs.Invalid and names the event.
 func (x *Expr) True(ctx context.Context, e livestore.Event) (bool, error) {
-	var v sql.NullBool
 	var raw any
 	if err := x.stmt.QueryRowContext(ctx, x.values(e)...).Scan(&raw); err != nil {
 		if ctx.Err() != nil {
@@ -114,10 +113,9 @@ func (x *Expr) True(ctx context.Context, e livestore.Event) (bool, error) {
 		}
 		return false, errs.Invalidf("the SQL expression %q fails on event %s: %s", x.text, e.Seq, reason(err))
 	}
-	if err := v.Scan(raw); err == nil {
-		return v.Valid && v.Bool, nil
-	}
 	switch n := raw.(type) { // as SQLite takes numbers for truth
+	case nil:
+		return false, nil
 	case int64:
 		return n != 0, nil
 	case float64:

@@ -67,6 +67,7 @@ func TestTrueFails(t *testing.T) {
 	e := event()
 	for text, args := range map[string]string{
 		"args ->> 'list'":       `{"list":"archive"}`,
+		"args ->> 'id'":         `{"id":"true"}`, // a text
 		"json_extract(args, 1)": `{}`,
 	} {
 		x, err := eventsql.Compile(t.Context(), text)
