@@ -290,6 +290,10 @@ func (t *ticker) full() {
 func (t *ticker) drain() {
 	horizon := t.def.Horizon
 	at := later(t.state.Since, t.facts.OldSeen).Add(horizon)
+	if t.facts.Unread > 0 {
+		t.next(fmt.Sprintf("it is drained, when %d logs that can't be read were", t.facts.Unread), time.Time{})
+		return
+	}
 	if t.now.Before(at) {
 		t.next("it is drained, if no event of the old version comes", at)
 		return

@@ -183,7 +183,11 @@ func TestWholeRollout(t *testing.T) {
 	w.facts.OldSeen = w.now.Add(days(1))
 	w.tick(days(30))
 	w.want(rollout.Draining, 0, 400)
+	w.facts.Unread = 2 // what they hold is not known
 	w.tick(days(1))
+	w.want(rollout.Draining, 0, 400)
+	w.facts.Unread = 0
+	w.tick(time.Second)
 	w.want(rollout.Drained, 0, 400)
 	w.refused(errs.Invalid, "needs a reason", rollout.Request{Command: rollout.Undo})
 	w.must(rollout.Request{Command: rollout.Promote})

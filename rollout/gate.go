@@ -42,6 +42,24 @@ type Watch struct {
 	Since time.Time // the environment's first report; zero for none yet
 	Last  time.Time // the store's last report; zero for none: nobody watches this store
 	Floor string    // the release below which the Worker that reported last refuses to sync; empty for none
+
+	Heard time.Time // the environment's last report; zero where nobody knows
+	Known bool      // somebody set or lifted the floor
+	Now   string    // and then this is it; empty for none
+}
+
+// silence is after how long without any report from an environment its reports are taken for broken.
+const silence = 24 * time.Hour
+
+// silent reports whether nobody watches the store, or nobody does any more.
+func (w Watch) silent(now time.Time) bool {
+	return w.Last.IsZero() || w.Since.IsZero() || !w.Heard.IsZero() && now.Sub(w.Heard) > silence
+}
+
+// shutsOut reports whether a client can't sync. What a report said of a floor that was lowered since is over: the client
+// comes in again.
+func (w Watch) shutsOut(o Observation) bool {
+	return (o.Refused || shutOut(o.Release, w.Floor)) && (!w.Known || shutOut(o.Release, w.Now))
 }
 
 // A Gate is the rule of who may hold a store back.
@@ -62,7 +80,7 @@ const (
 	Eligible   Readiness = "eligible"   // every client that is active reads the new version
 	Waiting    Readiness = "waiting"    // nobody blocks, but it has not been watched for as long as a client may be away
 	Blocked    Readiness = "blocked"    // a client is active that does not read it
-	Unobserved Readiness = "unobserved" // the sync backend reports nobody
+	Unobserved Readiness = "unobserved" // the sync backend reports nobody, or stopped reporting at all
 )
 
 // A Verdict is the gate's answer for a store.
@@ -104,7 +122,7 @@ func (g Gate) Store(store livestore.StoreID, now time.Time, w Watch, seen []Obse
 			v.Readers++
 			continue
 		}
-		if o.Refused || shutOut(o.Release, w.Floor) {
+		if w.shutsOut(o) {
 			continue
 		}
 		if waive(func(w Waiver) bool {
@@ -119,10 +137,10 @@ func (g Gate) Store(store livestore.StoreID, now time.Time, w Watch, seen []Obse
 		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.Client, b.Client))
 	})
 	covered := w.Since.Add(g.Horizon)
-	excused := (w.Last.IsZero() || w.Since.IsZero() || covered.After(now)) &&
+	excused := (w.silent(now) || covered.After(now)) &&
 		waive(func(w Waiver) bool { return w.Store != "" && fits(w.Store, string(store)) })
 	switch {
-	case (w.Last.IsZero() || w.Since.IsZero()) && !excused:
+	case w.silent(now) && !excused:
 		v.Readiness, v.Until = Unobserved, time.Time{}
 	case len(v.Blockers) > 0:
 		v.Readiness = Blocked

@@ -45,6 +45,10 @@ func TestGate(t *testing.T) {
 	recent := rollout.Watch{Since: now.Add(-days(10)), Last: now.Add(-days(1))}
 	floored := watched
 	floored.Floor = "1.1.0"
+	set, lowered, silent := floored, floored, watched
+	set.Known, set.Now = true, "1.1.0"
+	lowered.Known, lowered.Now = true, "1.0.0" // since, and the Worker has not reported again
+	silent.Heard = now.Add(-25 * time.Hour)
 	type list = []rollout.Observation
 	for _, tc := range []struct {
 		name  string
@@ -57,6 +61,10 @@ func TestGate(t *testing.T) {
 		{"all read", "s", watched, list{seen("a", "1.1.0", 1), seen("b", "1.2.0", 29)}, rollout.Eligible, time.Time{}},
 		{"nobody came for long", "s", watched, nil, rollout.Eligible, time.Time{}},
 		{"an old one", "s", watched, list{seen("a", "1.1.0", 1), seen("b", "1.0.0", 3)}, rollout.Blocked, now.Add(days(27) + time.Millisecond)},
+		{"one below a floor that holds", "s", set, list{seen("a", "1.0.0", 1)}, rollout.Eligible, time.Time{}},
+		{"one below a floor that was lowered", "s", lowered, list{seen("a", "1.0.0", 3)}, rollout.Blocked, now.Add(days(27) + time.Millisecond)},
+		{"one that was refused by a floor that was lowered", "s", lowered, list{refused}, rollout.Blocked, now.Add(days(29) + time.Millisecond)},
+		{"nothing is reported any more", "s", silent, list{seen("a", "1.1.0", 2)}, rollout.Unobserved, time.Time{}},
 		{"an old one beyond the horizon", "s", watched, list{seen("b", "1.0.0", 31)}, rollout.Eligible, time.Time{}},
 		{"at the horizon", "s", watched, list{seen("b", "1.0.0", 30)}, rollout.Blocked, now.Add(time.Millisecond)},
 		{"one that says no release", "s", watched, list{seen("b", rollout.NoRelease, 1)}, rollout.Blocked, now.Add(days(29) + time.Millisecond)},

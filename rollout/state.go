@@ -23,6 +23,11 @@ const (
 	Undone          Phase = "undone"
 )
 
+// Phases lists the phases.
+func Phases() []Phase {
+	return []Phase{Draft, ReadersShipping, ReaderGate, Ramp, PointOfNoReturn, Full, Draining, Drained, Retired, Aborted, Undone}
+}
+
 // Active reports whether the controller moves a rollout that is in this phase.
 func (p Phase) Active() bool {
 	switch p {
@@ -101,6 +106,7 @@ type Facts struct {
 
 	Measurements []Measurement // since the last tick
 	OldSeen      time.Time     // when an event of the old version was last committed, where that is known
+	Unread       int           // logs that could not be read for that
 }
 
 // A StoreFact is what is known of a store.

@@ -152,6 +152,10 @@ func watch(ctx context.Context, tx *sql.Tx, env string, batch []Client) error {
 	return err
 }
 
+// authority orders what the sources say of a client: what the sync backend reports comes before what anybody says of
+// himself, and then the latest.
+const authority = `CASE source WHEN 'sync' THEN 0 ELSE 1 END, last_seen DESC, source`
+
 // A ReleaseCount says how much a release is used.
 type ReleaseCount struct {
 	Release  string    `json:"release"`
@@ -169,7 +173,7 @@ func (db *DB) Census(ctx context.Context, env string, since time.Time) ([]Releas
 		c.LastSeen = fromMillis(seen)
 		return c, err
 	}, `SELECT release, count(*), count(DISTINCT store), max(last_seen) 
-		FROM (SELECT store, release, last_seen, row_number() OVER (PARTITION BY store, client ORDER BY last_seen DESC, source DESC) AS nth
+		FROM (SELECT store, release, last_seen, row_number() OVER (PARTITION BY store, client ORDER BY `+authority+`) AS nth
 			FROM clients WHERE env = $1 AND last_seen >= $2) AS latest WHERE nth = 1 GROUP BY release`,
 		env, millis(since))
 	slices.SortFunc(out, func(a, b ReleaseCount) int { return compareReleases(b.Release, a.Release) })
@@ -183,7 +187,9 @@ func (db *DB) ClientsOf(ctx context.Context, env, store string) ([]Client, error
 		err = rows.Scan(&c.Store, &c.ID, &c.Release, &seen)
 		c.LastSeen = fromMillis(seen)
 		return c, err
-	}, `SELECT store, client, release, last_seen FROM clients WHERE env = $1 AND store = $2 ORDER BY client`, env, store)
+	}, `SELECT store, client, release, last_seen
+		FROM (SELECT store, client, release, last_seen, row_number() OVER (PARTITION BY client ORDER BY `+authority+`) AS nth
+			FROM clients WHERE env = $1 AND store = $2) AS latest WHERE nth = 1 ORDER BY client`, env, store)
 	return out, db.failed(ctx, "read the census of a store", err)
 }
 

@@ -41,15 +41,18 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 		if gone {
 			_, err = tx.ExecContext(ctx, `DELETE FROM stores WHERE env = $1 AND id = $2`, env, store)
 			_, e := tx.ExecContext(ctx, `DELETE FROM clients WHERE env = $1 AND store = $2`, env, store)
-			err = errors.Join(err, e)
+			_, w := tx.ExecContext(ctx, `DELETE FROM watches WHERE env = $1 AND store = $2`, env, store)
+			err = errors.Join(err, e, w)
 		} else {
 			_, err = tx.ExecContext(ctx, `UPDATE stores SET head = 0, backend_id = '' WHERE env = $1 AND id = $2`, env, store)
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM swept_stores WHERE env = $1 AND store = $2`, env, store); err != nil {
-			return err
+		for _, read := range []string{`DELETE FROM swept_stores WHERE env = $1 AND store = $2`, `DELETE FROM rollout_events WHERE env = $1 AND store = $2`} {
+			if _, err := tx.ExecContext(ctx, read, env, store); err != nil { // they were counted in the log that was
+				return err
+			}
 		}
 		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "store.forget", Subject: store, Detail: map[string]any{
 			"head": was.Head, "backendId": was.BackendID, "inInventory": !gone, "reason": by.Reason,

@@ -18,8 +18,8 @@ type Reply struct {
 const (
 	// replyLife is how long a key is remembered.
 	replyLife = 24 * time.Hour
-	// replyTime is after how long a request that is under way is given up: its server died.
-	replyTime = time.Minute
+	// ReplyTime is after how long a request that is under way is given up: its server died. Nobody may be longer at it.
+	ReplyTime = time.Minute
 )
 
 // BeginReply claims a caller's key for a request, which is named by a hash of all of it. It returns the reply when there
@@ -32,7 +32,7 @@ func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) 
 	err = db.tx(ctx, "look an earlier request up", func(tx *sql.Tx) error {
 		now := db.now()
 		_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE created_at < $1 OR (status = 0 AND created_at < $2)`,
-			millis(now.Add(-replyLife)), millis(now.Add(-replyTime)))
+			millis(now.Add(-replyLife)), millis(now.Add(-ReplyTime)))
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"headgate/internal/errs"
@@ -125,7 +126,7 @@ func (db *DB) Advance(ctx context.Context, r Rollout, t Transition, by By) (move
 			return err
 		}
 		if t.State.Revision != r.State.Revision {
-			if err := publish(ctx, tx, r.Env, t.Flags, now); err != nil {
+			if err := db.publish(ctx, tx, r.Env, t.Flags, now); err != nil {
 				return err
 			}
 		}
@@ -140,17 +141,35 @@ func (db *DB) Advance(ctx context.Context, r Rollout, t Transition, by By) (move
 	return moved && err == nil, err
 }
 
-func publish(ctx context.Context, tx *sql.Tx, env string, flags []rollout.Flag, now int64) error {
+// publish publishes flags. A flag that another rollout holds, since it is under way, is errs.Stale: one would take back
+// what the other opened.
+func (db *DB) publish(ctx context.Context, tx *sql.Tx, env string, flags []rollout.Flag, now int64) error {
+	if err := db.serialise(ctx, tx, "flags "+env); err != nil {
+		return err
+	}
+	var held []string
+	for _, p := range rollout.Phases() {
+		if p.Active() || p == rollout.Drained {
+			held = append(held, string(p))
+		}
+	}
 	for _, f := range flags {
 		text, err := json.Marshal(f)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO published_flags (env, key, rollout, revision, definition, published_at) VALUES ($1, $2, $3, $4, $5, $6)
+		res, err := tx.ExecContext(ctx, `INSERT INTO published_flags (env, key, rollout, revision, definition, published_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (env, key) DO UPDATE SET rollout = excluded.rollout, revision = excluded.revision, definition = excluded.definition,
-				published_at = excluded.published_at`, env, f.Key, f.Rollout, f.Revision, string(text), now)
+				published_at = excluded.published_at
+			WHERE published_flags.rollout = excluded.rollout OR NOT EXISTS (SELECT 1 FROM rollouts r
+				WHERE r.env = published_flags.env AND r.name = published_flags.rollout AND $7 LIKE '%,' || r.phase || ',%')`,
+			env, f.Key, f.Rollout, f.Revision, string(text), now, ","+strings.Join(held, ",")+",")
 		if err != nil {
 			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, errs.New(errs.Stale, "another rollout that is under way has the flag %s", f.Key).
+				Hintf("finish that one, or abort it, before this one starts").Then("headgate rollout list --env "+env))
 		}
 	}
 	return nil
@@ -304,6 +323,7 @@ func (db *DB) Lift(ctx context.Context, env string, by By) (lifted bool, err err
 // A Fleet is who was seen in an environment's stores.
 type Fleet struct {
 	Since time.Time // the first report of a sync Worker; zero for none
+	Heard time.Time // the last one
 	Seen  map[livestore.StoreID][]rollout.Observation
 	watch map[livestore.StoreID]rollout.Watch
 }
@@ -311,7 +331,7 @@ type Fleet struct {
 // Watch says how a store is watched.
 func (f Fleet) Watch(store livestore.StoreID) rollout.Watch {
 	w := f.watch[store]
-	w.Since = f.Since
+	w.Since, w.Heard = f.Since, f.Heard
 	return w
 }
 
@@ -350,9 +370,10 @@ func (db *DB) fleet(ctx context.Context, where, env string, since time.Time, sto
 		}, `SELECT store, last_at, floor FROM watches WHERE `+where+` AND last_at >= $2`, slices.Concat([]any{env, int64(0)}, store)...)
 	}
 	if err == nil {
-		var first int64
-		err = db.sql.QueryRowContext(ctx, `SELECT COALESCE(min(first_at), 0) FROM watches WHERE env = $1`, env).Scan(&first)
-		f.Since = fromMillis(first)
+		var first, last int64
+		err = db.sql.QueryRowContext(ctx, `SELECT COALESCE((SELECT min(first_at) FROM watches WHERE env = $1), 0),
+			COALESCE((SELECT max(last_at) FROM watches WHERE env = $1), 0)`, env).Scan(&first, &last)
+		f.Since, f.Heard = fromMillis(first), fromMillis(last)
 	}
 	return f, db.failed(ctx, "read who was seen", err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -140,14 +141,17 @@ func (f *Fleet) conduct(ctx context.Context) error {
 	if err := f.orphans(ctx); err != nil {
 		return err
 	}
+	active := map[string]bool{}
 	for r, err := range f.DB.Runs(ctx, f.Env, control.Pending, control.Running, control.Pausing, control.Cancelling) {
 		if err != nil {
 			return err
 		}
+		active[r.ID] = true
 		if err := f.advance(ctx, r); err != nil {
 			return err
 		}
 	}
+	maps.DeleteFunc(f.rung, func(a storeArgs, _ int) bool { return !active[a.Run] })
 	return nil
 }
 

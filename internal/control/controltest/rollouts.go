@@ -63,10 +63,18 @@ func whoWasSeen(t *testing.T, d *database) {
 	if err != nil || len(one.Seen) != 1 || len(one.Seen["s1"]) != 2 || !one.Watch("s1").Since.Equal(start) {
 		t.Errorf("%+v, %v", one, err)
 	}
-	// A client is one, whoever says it.
+	if !got.Watch("s2").Heard.Equal(later) {
+		t.Errorf("the last report was at %s", got.Watch("s2").Heard)
+	}
+	// A client is one, whoever says it, and the sync backend knows it best.
+	if of, err := d.ClientsOf(ctx, "prod", "s1"); err != nil || len(of) != 1 || of[0].Release != "1.1.0" {
+		t.Errorf("%+v, %v", of, err)
+	}
 	counts, err := d.Census(ctx, "prod", time.Time{})
-	if err != nil || len(counts) != 3 || counts[0].Clients+counts[1].Clients+counts[2].Clients != 3 {
-		t.Errorf("%+v, %v", counts, err)
+	if diff := cmp.Diff([]control.ReleaseCount{
+		{Release: "1.1.0", Clients: 2, Stores: 2, LastSeen: later}, {Release: "none", Clients: 1, Stores: 1, LastSeen: start},
+	}, counts); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }
 
@@ -131,6 +139,39 @@ func aRollout(t *testing.T, d *database) {
 	entries := collect(t, d.Audit(ctx, "prod", time.Time{}))
 	if len(entries) != 2 || entries[1].Action != "rollout.advance" || !strings.Contains(string(entries[1].Detail), `"opened":450`) {
 		t.Errorf("audit: %+v", entries)
+	}
+
+	// Another rollout can't take the flag over while this one is under way, and nothing of its transition stays.
+	other, err := d.CreateRollout(ctx, "prod", "todo-v2-again", ana())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theft := control.Transition{Decision: rollout.Decision{State: after, Action: "advance"}, Flags: def.Flags("1.1.0", 1, nil, false)}
+	for i := range theft.Flags {
+		theft.Flags[i].Rollout = "todo-v2-again"
+	}
+	ok, err := d.Advance(ctx, other, theft, ana())
+	wantCode(t, err, errs.Stale)
+	flags, err = d.PublishedFlags(ctx, "prod")
+	if diff := cmp.Diff(tr.Flags, flags); diff != "" || err != nil || ok {
+		t.Errorf("%t, %v\n%s", ok, err, diff)
+	}
+	aborted := after
+	aborted.Phase, aborted.Revision = rollout.Aborted, 2
+	closed := control.Transition{Decision: rollout.Decision{State: aborted, Action: "abort"}, Flags: def.Flags("1.1.0", 2, nil, false)}
+	if ok, err := d.Advance(ctx, got, closed, ana()); err != nil || !ok {
+		t.Fatalf("%t, %v", ok, err)
+	}
+	if ok, err := d.Advance(ctx, other, theft, ana()); err != nil || !ok {
+		t.Fatalf("%t, %v", ok, err)
+	}
+	// What was counted in a log is forgotten with it.
+	d.stores(t, "s001")
+	if _, err := d.Forget(ctx, "prod", "s001", control.By{Actor: "ana", Reason: "a new backend"}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := d.Committed(ctx, "prod", "todo-v2"); err != nil || len(c) != 0 {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

@@ -187,8 +187,11 @@ func (r *runner) sweep(ctx context.Context, s sweeper, a agreedRun) (one sweptOn
 		a.options.Drift, a.options.Slack = s.drift.share, s.drift.slack
 	}
 	due, seen, err := part.late(ctx, s, a, &one)
-	if err != nil || len(due) == 0 {
-		return one, errors.Join(err, part.keep(ctx, s, seen))
+	if err != nil {
+		return one, err
+	}
+	if len(due) == 0 {
+		return one, part.keep(ctx, s, seen)
 	}
 	if s.agree != nil {
 		if err := s.agree(one); err != nil {

@@ -3,6 +3,7 @@ package operate
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"headgate/cmd/headgate/internal/config"
@@ -20,23 +21,26 @@ const floorSpread = 2 * time.Minute
 // Observe keeps who was seen. What the sync backend reports makes its stores watched. What an app says of itself only adds
 // a client, and never that it was turned away: its token is in the open.
 func (e Environment) Observe(ctx context.Context, batch []observe.Observation) error {
-	floor, err := e.DB.Floor(ctx, e.Name)
-	if err != nil {
-		return err
+	var floor control.Setting
+	if slices.ContainsFunc(batch, func(o observe.Observation) bool { return fromSync(o.Kind) }) {
+		var err error
+		if floor, err = e.DB.Floor(ctx, e.Name); err != nil {
+			return err
+		}
 	}
 	spreading := e.Now().Before(floor.At.Add(floorSpread))
 	clients := make([]control.Client, 0, len(batch))
 	for _, o := range batch {
 		c := control.Client{Store: o.StoreID, ID: o.ClientID, Release: o.Release, Refused: o.Kind == observe.Refused}
-		switch o.Kind {
-		case observe.Pull, observe.Push, observe.Refused:
+		switch {
+		case fromSync(o.Kind):
 			c.Source, c.Floor = rollout.FromSync, o.Floor
 			if spreading && c.Floor == floor.Value {
 				c.Floor = ""
 			}
-		case observe.Flag:
+		case o.Kind == observe.Flag:
 			c.Source = rollout.FromFlag
-		case observe.MustUpdate: // it says nothing that the sync backend has not reported
+		case o.Kind == observe.MustUpdate: // it says nothing that the sync backend has not reported
 			continue
 		default:
 			c.Source = rollout.FromTelemetry
@@ -47,6 +51,11 @@ func (e Environment) Observe(ctx context.Context, batch []observe.Observation) e
 		return nil
 	}
 	return e.DB.Observe(ctx, e.Name, clients)
+}
+
+// fromSync reports whether only the sync backend says such a thing.
+func fromSync(k observe.Kind) bool {
+	return k == observe.Pull || k == observe.Push || k == observe.Refused
 }
 
 // Floors are the releases that clients have to reach, by schema: * for all. Empty where no floor is set.

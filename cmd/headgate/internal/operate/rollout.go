@@ -102,13 +102,24 @@ func (v *Rollout) Look(ctx context.Context) error {
 	for _, s := range v.open {
 		opened[s] = true
 	}
+	floor, err := v.DB.Floor(ctx, v.Name)
+	if err != nil {
+		return err
+	}
 	v.Facts = rollout.Facts{Floor: v.Definition.FloorOf(v.Releases), Stopped: stopped.Reason}
 	gate := rollout.Gate{Horizon: v.Definition.Horizon, Waivers: v.Definition.Waivers, Clients: v.Clients, Reads: v.Definition.Readers(v.Releases)}
 	for _, s := range v.Stores {
+		w := fleet.Watch(s.ID)
+		w.Known, w.Now = !floor.At.IsZero(), floor.Value
 		v.Facts.Stores = append(v.Facts.Stores, rollout.StoreFact{
-			ID: s.ID, Open: opened[s.ID], Verdict: gate.Store(s.ID, now, fleet.Watch(s.ID), fleet.Seen[s.ID]),
+			ID: s.ID, Open: opened[s.ID], Verdict: gate.Store(s.ID, now, w, fleet.Seen[s.ID]),
 		})
 	}
+	return v.lookBack(ctx)
+}
+
+// lookBack finds out when an event of the old version was last seen.
+func (v *Rollout) lookBack(ctx context.Context) error {
 	committed, err := v.DB.Committed(ctx, v.Name, v.Definition.Name)
 	for _, c := range committed {
 		if c.OldAt.After(v.Facts.OldSeen) {

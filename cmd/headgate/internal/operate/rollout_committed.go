@@ -74,6 +74,10 @@ func (v *Rollout) CountCommitted(ctx context.Context) (CommittedCount, error) {
 			unread = append(unread, UnreadLog{s.ID, err.Error()})
 			continue
 		}
+		if c == known[s.ID] {
+			counted()
+			continue
+		}
 		if err := v.DB.KeepCommitted(ctx, v.Name, v.Definition.Name, c); err != nil {
 			return CommittedCount{}, err
 		}

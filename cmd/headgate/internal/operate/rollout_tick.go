@@ -51,18 +51,22 @@ func (v *Rollout) Tick(ctx context.Context, dryRun bool) (RolloutResult, error) 
 	from, opened := v.Row.State.Phase, 0
 	var reasons []string
 	by := control.By{Actor: rollout.Controller}
+	unread := 0
 	for move := 0; ; move++ {
-		if p := v.Row.State.Phase; p.Open() && !dryRun {
-			if err := v.Look(ctx); err != nil {
-				return RolloutResult{}, err
-			}
-			if _, err := v.CountCommitted(ctx); err != nil {
-				return RolloutResult{}, err
-			}
-		}
 		if err := v.Look(ctx); err != nil {
 			return RolloutResult{}, err
 		}
+		if move == 0 && v.Row.State.Phase.Open() && !dryRun {
+			count, err := v.CountCommitted(ctx)
+			if err != nil {
+				return RolloutResult{}, err
+			}
+			unread = len(count.Unread)
+			if err := v.lookBack(ctx); err != nil {
+				return RolloutResult{}, err
+			}
+		}
+		v.Facts.Unread = unread
 		if move == 0 && !dryRun && v.Facts.Stopped == "" {
 			v.measure(ctx)
 		}

@@ -49,10 +49,6 @@ func (e Environment) stopRollouts(ctx context.Context, by control.By, r *StopRep
 	if err != nil {
 		return err
 	}
-	published, err := e.DB.PublishedFlags(ctx, e.Name)
-	if err != nil {
-		return err
-	}
 	for _, row := range rows {
 		for row.State.Phase.Ramping() {
 			d, err := rollout.Act(e.Now(), nil, row.State, rollout.Facts{}, rollout.Request{Command: rollout.Abort, By: by.Actor, Reason: by.Reason})
@@ -61,6 +57,10 @@ func (e Environment) stopRollouts(ctx context.Context, by control.By, r *StopRep
 			}
 			moved := r.DryRun
 			if !moved {
+				published, err := e.DB.PublishedFlags(ctx, e.Name) // of this row or a later one: then Advance refuses
+				if err != nil {
+					return err
+				}
 				t := control.Transition{Decision: d, Flags: ClosedFlags(published, row.Name, d.State.Revision)}
 				if moved, err = e.DB.Advance(ctx, row, t, by); err != nil {
 					return err

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"headgate/rollout/ofrep"
 )
 
 // meters are what /metrics shows. Labels are the patterns of routes, statuses and kinds: nothing that callers choose.
@@ -39,7 +41,7 @@ func (m *meters) request(pattern string, status int, took time.Duration) {
 		pattern = "none"
 	}
 	m.requests.WithLabelValues(pattern, strconv.Itoa(status)).Inc()
-	if took < writeTime {
+	if pattern != "GET "+ofrep.StreamPath {
 		m.seconds.WithLabelValues(pattern).Observe(took.Seconds())
 	}
 }

@@ -72,8 +72,8 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	if err := bind(in.Elem(), r, body); err != nil {
 		return err
 	}
-	answer := func() ([]byte, error) {
-		out, err := rt.handle(s, r.Context(), in.Interface())
+	answer := func(ctx context.Context) ([]byte, error) {
+		out, err := rt.handle(s, ctx, in.Interface())
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if rt.method != http.MethodPost || key == "" {
-		out, err := answer()
+		out, err := answer(r.Context())
 		if err == nil {
 			writeBody(w, http.StatusOK, "application/json", out)
 		}
@@ -94,7 +94,7 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 }
 
 // once answers as it did before when the caller's key is known, else it keeps what it answers. A failure is not kept.
-func (s *Server) once(w http.ResponseWriter, r *http.Request, key string, body []byte, answer func() ([]byte, error)) error {
+func (s *Server) once(w http.ResponseWriter, r *http.Request, key string, body []byte, answer func(context.Context) ([]byte, error)) error {
 	who := caller(r.Context()).ID
 	h := sha256.New()
 	_, _ = h.Write([]byte(r.Method + " " + r.URL.RequestURI() + "\n")) // never fails
@@ -109,8 +109,10 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, key string, body [
 		writeBody(w, kept.Status, "application/json", kept.Body)
 		return nil
 	}
-	ctx := context.WithoutCancel(r.Context()) // what was done must be kept when the caller has gone
-	out, err := answer()
+	ctx := context.WithoutCancel(r.Context()) // what was begun is ended, and kept, when the caller has gone
+	limited, done := context.WithTimeout(ctx, control.ReplyTime*3/4)
+	defer done()
+	out, err := answer(limited)
 	if err != nil {
 		return errors.Join(err, db.EndReply(ctx, env, who, key, nil))
 	}

@@ -385,6 +385,7 @@ func (s *Server) observe(mux *http.ServeMux) http.Handler {
 		start, id := s.Environment.Now(), newRequestID()
 		w.Header().Set("X-Request-Id", id)
 		seen := &answer{ResponseWriter: w, status: http.StatusOK}
+		inner := r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
 		defer func() {
 			if p := recover(); p != nil {
 				s.Log.Error("a request crashed the handler", "request", id, "path", r.URL.Path, "panic", fmt.Sprint(p))
@@ -392,12 +393,11 @@ func (s *Server) observe(mux *http.ServeMux) http.Handler {
 					writeProblem(seen, problemOf(errors.New("crashed"), id))
 				}
 			}
-			_, pattern := mux.Handler(r)
 			took := s.Environment.Now().Sub(start)
-			s.meters.request(pattern, seen.status, took)
+			s.meters.request(inner.Pattern, seen.status, took)
 			s.Log.Info("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", seen.status, "took", took, "from", address(r))
 		}()
-		mux.ServeHTTP(seen, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
+		mux.ServeHTTP(seen, inner)
 	})
 }
 
