@@ -76,3 +76,8 @@ type AssertResult struct {
 	// Before says, of a preview, that it held before any event, too: then it proves nothing.
 	Before bool `json:"before,omitempty"`
 }
+
+// Open reports whether a run of the verified migration would commit something on the store, or has to wait for another.
+func (r Report) Open(d Definition) bool {
+	return r.Outcome != Fresh && (r.Events > 0 || r.Waits != "" || d.Marker != "" && !r.Marker)
+}

@@ -490,6 +490,34 @@ func TestMaxEventsOfARun(t *testing.T) {
 	}
 }
 
+// What comes after a migration does not wait for what no run of it can change: a key that has two events, as two clients
+// that ran it offline leave it, and an assert that holds no more. It waits for what is due.
+func TestAfter(t *testing.T) {
+	log := &memLog{}
+	log.create("t1")
+	first := definition(t, "00001_schedule", schedule)
+	if _, err := job(t, first, log).Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	twice := log.events[len(log.events)-1]
+	twice.Seq.Global, twice.Parent.Global, twice.SessionID = twice.Seq.Global+1, twice.Seq.Global, "hg:r0:1"
+	log.events = append(log.events, twice)
+	later := definition(t, "00002_archive", "-- headgate: requires >= 1.3.0\n-- headgate: after 00001_schedule\n-- +goose Up\n"+
+		"-- headgate: emit v1.TodoArchived key id\nSELECT id FROM todos ORDER BY id;\n")
+	j := job(t, later, log)
+	j.Run, j.After = "r2", []migrations.Job{job(t, first, log)}
+	if v, done, err := j.After[0].Verify(t.Context()); err != nil || done || v.Duplicates != 1 {
+		t.Fatalf("%+v, %t, %v", v, done, err)
+	}
+	if r, err := j.Commit(t.Context()); err != nil || r.Events != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	log.create("t2")
+	if _, err := j.Commit(t.Context()); errs.CodeOf(err) != errs.Stale || !strings.Contains(err.Error(), "00001_schedule comes before") {
+		t.Errorf("with an event due before: %v", err)
+	}
+}
+
 // A later migration is previewed on what the earlier ones leave, and the log stays as it is.
 func TestPreviewInOrder(t *testing.T) {
 	log := &memLog{}

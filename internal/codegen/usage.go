@@ -62,9 +62,11 @@ func (u *Usage) look(rel string, text []byte) {
 	if Inspect(text).Generated {
 		return
 	}
-	if wrapped, bare := Wraps(text); wrapped {
+	wrapped, bare := Wraps(text)
+	if wrapped {
 		u.Wrapped = append(u.Wrapped, rel)
-	} else if bare {
+	}
+	if bare { // beside the wrapper, too: what it takes from there is not wrapped
 		u.Backends = append(u.Backends, rel)
 	}
 	if bytes.Contains(text, []byte("syncIdentity(")) {

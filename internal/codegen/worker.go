@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path"
@@ -85,7 +86,10 @@ var (
 // Wraps says how far the backend's module uses the wrapper: whether it imports it, and whether it still imports
 // LiveStore's own functions beside or instead of it.
 func Wraps(module []byte) (wrapped, bare bool) {
-	return wrapperImport.Match(module), syncImport.Match(module)
+	for _, line := range syncImport.FindAll(module, -1) {
+		bare = bare || !bytes.HasPrefix(bytes.TrimSpace(line), []byte("import type ")) // types run nothing
+	}
+	return wrapperImport.Match(module), bare
 }
 
 func checkRelease(release string) error {

@@ -3,6 +3,7 @@ package codegen_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"headgate/internal/codegen"
@@ -27,5 +28,20 @@ func TestExampleWorker(t *testing.T) {
 	have, err := os.ReadFile(path)
 	if err != nil || string(have) != string(want) {
 		t.Errorf("%s is not what headgate renders (%v): run the test with -update", path, err)
+	}
+}
+
+// TestWraps tells what a backend's module takes from where. Types run nothing.
+func TestWraps(t *testing.T) {
+	wrapped, bare := "import { makeWorker } from './headgate.worker.ts'\n", "import {\n  makeDurableObject,\n} from '@livestore/sync-cf/cf-worker'\n"
+	types := "import type { CfTypes } from '@livestore/sync-cf/cf-worker'\n"
+	for text, want := range map[string][2]bool{
+		"": {}, wrapped: {true, false}, bare: {false, true}, wrapped + types: {true, false}, wrapped + bare: {true, true}, types: {},
+		"// " + strings.TrimSpace(wrapped): {},
+	} {
+		w, b := codegen.Wraps([]byte(text))
+		if w != want[0] || b != want[1] {
+			t.Errorf("%q: wrapped %t, bare %t", text, w, b)
+		}
 	}
 }

@@ -177,7 +177,8 @@ export const watchFloor = ({ url, syncPayload, identity, onChange, every = 30_00
       const body = { _tag: 'Request', id: '0', tag: 'SyncHttpRpc.Ping', payload: { storeId: identity.storeId, payload: syncPayload }, headers: [] }
       // Plain text: a page of another origin may send it without asking first.
       const response = await web.fetch(ping, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: JSON.stringify(body) })
-      settle(response.status === 400 ? belowFloor(await response.text()) : undefined)
+      const found = response.status === 400 ? belowFloor(await response.text()) : undefined
+      if (response.status === 200 || found !== undefined) settle(found) // anything else says nothing of the floor
     } catch {
       // Offline, or let in: an answer that is no refusal may not be for other origins to read. Nothing is known.
     }

@@ -70,6 +70,12 @@ let failures = 0
 let notBefore = 0
 let armedUntil = 0
 
+/** A setting in milliseconds. What is no number above 0 counts as not set. */
+const millis = (name: string, otherwise: number): number => {
+  const n = Number(setting(name) || otherwise)
+  return Number.isFinite(n) && n >= 1 ? n : otherwise
+}
+
 const observe = (background: Background, storeId: string, who: Who, kind: Kind): void => {
   try {
     if (who.tool || storeId.length > 256 || !reports()) return
@@ -77,7 +83,7 @@ const observe = (background: Background, storeId: string, who: Who, kind: Kind):
     const key = JSON.stringify([storeId, who.schema, who.clientId, who.release, kind])
     const sample = sampled.get(key) ?? { count: 0, at: 0 }
     sample.count++
-    if (now - sample.at >= Number(setting('HEADGATE_SAMPLE_MS') || 60_000)) {
+    if (now - sample.at >= millis('HEADGATE_SAMPLE_MS', 60_000)) {
       if (queue.length >= most.queued) dropped++
       else queue.push({ storeId, schema: who.schema, clientId: who.clientId, release: who.release, kind, count: sample.count, floor: floorFor(who.schema) })
       sample.count = 0
@@ -152,7 +158,7 @@ let knownSince = Number.NEGATIVE_INFINITY
 let askedAt = Number.NEGATIVE_INFINITY
 let unanswered = 0
 
-const floorIsDue = (): boolean => reports() && Date.now() - askedAt >= Math.min(300_000, Number(setting('HEADGATE_FLOOR_MS') || 10_000) * 2 ** unanswered)
+const floorIsDue = (): boolean => reports() && Date.now() - askedAt >= Math.min(300_000, millis('HEADGATE_FLOOR_MS', 10_000) * 2 ** unanswered)
 /** Nothing was heard for so long that a sync waits for the answer. */
 const floorIsStale = (): boolean => Date.now() - knownSince >= 60_000
 
@@ -184,9 +190,13 @@ const ownFloors = (): ReadonlyMap<string, string> =>
   new Map(
     setting('HEADGATE_FLOOR').split(',').filter((part) => part.trim() !== '').map((part) => {
       const [schema, floor] = part.includes('=') ? part.split('=') : ['*', part]
-      return [schema!.trim(), floor!.trim()]
-    }),
+      return [schema!.trim(), floor!.trim()] as const
+    }).filter(([, floor]) => versionOf(floor) !== undefined), // about says of the others that they are none
   )
+
+/** The parts of HEADGATE_FLOOR that are no floor: nobody is held to them. */
+const brokenFloors = (): string[] =>
+  setting('HEADGATE_FLOOR').split(',').map((part) => part.trim()).filter((part) => part !== '' && versionOf(part.split('=').at(-1)!.trim()) === undefined)
 
 const highestFloor = (applies: (schema: string) => boolean): string | undefined => {
   let highest: string | undefined
@@ -332,9 +342,13 @@ type Options = NonNullable<Parameters<typeof sync.makeDurableObject>[0]>
 type Callback = (message: any, context: any) => any
 
 const watched = (kind: 'pull' | 'push', app: Callback | undefined): Callback => (message, context) => {
+  const state = objects.get(context.storeId)?.deref()
+  if (floorIsDue() && floorIsStale()) return freshFloor(state).then(() => admitted(kind, app, message, context, state))
+  return admitted(kind, app, message, context, state)
+}
+
+const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any, context: any, state: State | undefined): any => {
   const { storeId } = context
-  const state = objects.get(storeId)?.deref()
-  if (floorIsDue() && floorIsStale()) return freshFloor(state).then(() => watched(kind, app)(message, context))
   // Over HTTP, LiveStore 0.4.0 leaves context.payload of a push empty, and the message has it.
   const who = whoIs(context.payload ?? message.payload, message.batch?.[0])
   const reason = refusal(who)
@@ -371,10 +385,11 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
       const { fetch, webSocketMessage } = this
       let storeId: string | undefined
       const here = (id: unknown) => {
-        if (storeId !== undefined || typeof id !== 'string') return
-        storeId = id
-        if (objects.size > most.sampled) objects.clear()
-        objects.set(id, new WeakRef(state))
+        if (typeof id !== 'string') return
+        storeId ??= id
+        if (objects.get(storeId)?.deref() === state) return
+        if (objects.size > most.sampled) objects.clear() // those that live come back with their next message
+        objects.set(storeId, new WeakRef(state))
       }
       this.fetch = (request: { readonly url: string }) => {
         here(new URL(request.url).searchParams.get('storeId'))
@@ -383,7 +398,7 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
       // After it slept, the object is woken by a message.
       if (webSocketMessage !== undefined) {
         this.webSocketMessage = (socket: Socket, message: unknown) => {
-          if (storeId === undefined) here(attachmentOf(socket).storeId)
+          here(storeId ?? attachmentOf(socket).storeId)
           return webSocketMessage.call(this, socket, message)
         }
       }
@@ -454,7 +469,7 @@ const same = async (a: string, b: string): Promise<boolean> => {
 export const handleAdminRequest = async ({ request, env, syncBackendBinding }: { request: any; env: any; syncBackendBinding: PropertyKey }): Promise<Response | undefined> => {
   const path = new URL(request.url).pathname
   if (path === '/headgate/about') {
-    return Response.json({ wrapped: true, livestore: '0.4.0', reports: reports(), admin: setting('HEADGATE_ADMIN_TOKEN').length >= 16 })
+    return Response.json({ wrapped: true, livestore: '0.4.0', reports: reports(), admin: setting('HEADGATE_ADMIN_TOKEN').length >= 16, brokenFloors: brokenFloors() })
   }
   const secret = setting('HEADGATE_ADMIN_TOKEN')
   if (!path.startsWith('/headgate/admin/') || secret.length < 16) return undefined

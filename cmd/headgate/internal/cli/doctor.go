@@ -218,6 +218,8 @@ func diagnoseBackend(ctx context.Context, env config.Environment) []diagnosis {
 		d.Text = "the sync backend runs without the wrapper: deploy it"
 	case !about.Reports:
 		d.Text = "the wrapper runs there, but reports to nobody: set HEADGATE_URL and HEADGATE_TOKEN"
+	case len(about.BrokenFloors) > 0:
+		d.Text = "the Worker's HEADGATE_FLOOR has what is no version, and holds nobody to it: " + strings.Join(about.BrokenFloors, ", ")
 	default:
 		d.OK, d.Next, d.Text = true, "", "the wrapper runs in the sync backend, and reports"
 	}
@@ -227,6 +229,8 @@ func diagnoseBackend(ctx context.Context, env config.Environment) []diagnosis {
 type aboutBackend struct {
 	Wrapped bool `json:"wrapped"`
 	Reports bool `json:"reports"`
+	// BrokenFloors are the parts of the Worker's HEADGATE_FLOOR that are no versions.
+	BrokenFloors []string `json:"brokenFloors"`
 }
 
 func askAbout(ctx context.Context, address string) (about aboutBackend, err error) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -10,6 +11,7 @@ import (
 	"headgate/internal/jobs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/replay/state"
+	"headgate/migrations"
 )
 
 // part is a runner of one of the migrations, which has no stores yet.
@@ -31,14 +33,19 @@ func (r *runner) consented(c *cli.Context) (due map[livestore.StoreID]int64, som
 	if c.Context.Err() != nil {
 		return nil, false, failed, context.Cause(c.Context)
 	}
-	p.Stores, p.Estimate = p.Sampled, p.Events
 	due = map[livestore.StoreID]int64{}
 	at := r.places()
-	for _, s := range p.Migrations[0].Stores {
-		if failed[at[s.Store]] == nil {
-			due[s.Store] = s.Events
+	of := &p.Migrations[0]
+	of.Stores = slices.DeleteFunc(of.Stores, func(s migrations.Report) bool { return failed[at[s.Store]] != nil }) // they get nothing
+	p.Events, p.Markers = 0, 0
+	for _, s := range of.Stores {
+		due[s.Store] = s.Events
+		p.Events += s.Events
+		if s.MarkerDue {
+			p.Markers++
 		}
 	}
+	p.Stores, p.Estimate = p.Sampled, p.Events
 	unreached := 0
 	for i, e := range failed {
 		if errs.CodeOf(e) == errs.Internal {
