@@ -5,6 +5,7 @@ package eventsql
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,20 +20,36 @@ import (
 // Columns are the names that an expression may use, with what they hold.
 const Columns = "name, args (JSON text), seq, client, session, release (as stamped, or null), pending (1 or 0), at (ISO 8601, or null)"
 
-const row = ` FROM (SELECT ? AS name, ? AS args, ? AS seq, ? AS client, ? AS session, ? AS release, ? AS pending, ? AS at)`
+// ClientColumns are those that a client knows of an event in its log, too.
+const ClientColumns = "name, args (JSON text), seq, client, session, release (as stamped, or null)"
+
+const (
+	row       = ` FROM (SELECT ? AS name, ? AS args, ? AS seq, ? AS client, ? AS session, ? AS release, ? AS pending, ? AS at)`
+	clientRow = ` FROM (SELECT ? AS name, ? AS args, ? AS seq, ? AS client, ? AS session, ? AS release)`
+)
 
 // An Expr is a compiled expression. It is for one goroutine at a time.
 type Expr struct {
-	text string
-	db   *sql.DB
-	stmt *sql.Stmt
+	text    string
+	columns int // how many of the row's it sees
+	db      *sql.DB
+	stmt    *sql.Stmt
 }
 
 // Compile reads an expression over [Columns]. One that SQLite does not take, or that is no single value, is errs.Invalid.
-func Compile(ctx context.Context, text string) (x *Expr, err error) {
+func Compile(ctx context.Context, text string) (*Expr, error) {
+	return compile(ctx, text, row, Columns, 8)
+}
+
+// CompileForClients reads an expression over [ClientColumns]: one that the app's own clients run, too.
+func CompileForClients(ctx context.Context, text string) (*Expr, error) {
+	return compile(ctx, text, clientRow, ClientColumns, 6)
+}
+
+func compile(ctx context.Context, text, row, columns string, n int) (x *Expr, err error) {
 	invalid := func(why string) error {
 		return errs.Invalidf("the SQL expression %q can't be read: %s", text, why).
-			Hintf("it sees one event: %s; its arguments are args ->> 'id'", Columns)
+			Hintf("it sees one event: %s; its arguments are args ->> 'id'", columns)
 	}
 	if strings.TrimSpace(text) == "" {
 		return nil, invalid("it is empty")
@@ -58,7 +75,7 @@ func Compile(ctx context.Context, text string) (x *Expr, err error) {
 	if err != nil {
 		return nil, invalid(reason(err))
 	}
-	x = &Expr{text: text, db: db, stmt: stmt}
+	x = &Expr{text: text, columns: n, db: db, stmt: stmt}
 	var value any // of more than one column, Scan is an error
 	if err := stmt.QueryRowContext(ctx, x.values(livestore.Event{Args: []byte("{}")})...).Scan(&value); err != nil {
 		return nil, invalid(reason(err))
@@ -100,7 +117,26 @@ func (x *Expr) values(e livestore.Event) []any {
 	if !e.CreatedAt.IsZero() {
 		values[7] = e.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z")
 	}
-	return values
+	return values[:x.columns]
+}
+
+// Object is the JSON object that the expression makes of an event. Anything else, and an expression that fails, is
+// errs.Invalid and names the event.
+func (x *Expr) Object(ctx context.Context, e livestore.Event) (json.RawMessage, error) {
+	var raw any
+	if err := x.stmt.QueryRowContext(ctx, x.values(e)...).Scan(&raw); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, errs.Invalidf("the SQL expression %q fails on event %s: %s", x.text, e.Seq, reason(err))
+	}
+	text, ok := raw.(string)
+	var object map[string]json.RawMessage
+	if !ok || json.Unmarshal([]byte(text), &object) != nil || object == nil {
+		return nil, errs.Invalidf("the SQL expression %q does not give a JSON object at event %s", x.text, e.Seq).
+			Hintf("json_set(args, '$.list', 'inbox') changes a field, json_object('id', args ->> 'id') makes new arguments")
+	}
+	return json.RawMessage(text), nil
 }
 
 // True reports whether the expression holds for an event. NULL does not hold. An expression that fails on the event, as

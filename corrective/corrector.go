@@ -1,0 +1,180 @@
+package corrective
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/eventlog/eventsql"
+)
+
+// A Corrector applies corrections to the events of a log: it says what the log would have to be for the release without
+// corrections to make of it what the corrected one makes. It is for one goroutine at a time.
+type Corrector struct {
+	rules []rule
+}
+
+// A rule is a correction with its expressions compiled.
+type rule struct {
+	Correction
+	where   *eventsql.Expr
+	rewrite *eventsql.Expr
+	args    []*eventsql.Expr // of Replace
+	set     map[string]json.RawMessage
+}
+
+// Compile makes corrections ready for a log. The caller closes the Corrector.
+func (c Corrections) Compile(ctx context.Context) (out *Corrector, err error) {
+	out = &Corrector{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, out.Close())
+		}
+	}()
+	for _, one := range c.List {
+		r := rule{Correction: one}
+		compile := eventsql.CompileForClients
+		if one.Match.Where != "" && one.Match.IsPinned() {
+			compile = eventsql.Compile
+		}
+		if one.Match.Where != "" {
+			if r.where, err = compile(ctx, one.Match.Where); err != nil {
+				return out, err
+			}
+		}
+		if one.Rewrite != "" {
+			if r.rewrite, err = eventsql.CompileForClients(ctx, one.Rewrite); err != nil {
+				return out, err
+			}
+		}
+		for _, p := range one.Replace {
+			x, err := eventsql.CompileForClients(ctx, p.Args)
+			if err != nil {
+				return out, err
+			}
+			r.args = append(r.args, x)
+		}
+		if one.Set != nil {
+			r.set = map[string]json.RawMessage{}
+			for field, value := range one.Set {
+				if r.set[field], err = json.Marshal(value); err != nil {
+					return out, errs.Invalidf("correction %s sets %s to what is no JSON", one.Name, field).Because(err)
+				}
+			}
+		}
+		out.rules = append(out.rules, r)
+	}
+	return out, nil
+}
+
+// Close releases the expressions.
+func (c *Corrector) Close() error {
+	var all []error
+	for _, r := range c.rules {
+		for _, x := range append([]*eventsql.Expr{r.where, r.rewrite}, r.args...) {
+			if x != nil {
+				all = append(all, x.Close())
+			}
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Match returns the name of the correction that counts for an event, empty for none. Two corrections that match the same
+// event are errs.Invalid: which of them was meant is for a person to say.
+func (c *Corrector) Match(ctx context.Context, e livestore.Event) (string, error) {
+	r, err := c.match(ctx, e)
+	if r == nil {
+		return "", err
+	}
+	return r.Name, err
+}
+
+func (c *Corrector) match(ctx context.Context, e livestore.Event) (*rule, error) {
+	var found *rule
+	for i := range c.rules {
+		ok, err := c.rules[i].matches(ctx, e)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+		case found != nil:
+			return nil, errs.Invalidf("the corrections %s and %s both match event %s, %s", found.Name, c.rules[i].Name, e.Seq, e.Name).
+				Hintf("narrow one of them down with where, from and to")
+		default:
+			found = &c.rules[i]
+		}
+	}
+	return found, nil
+}
+
+func (r *rule) matches(ctx context.Context, e livestore.Event) (bool, error) {
+	m := r.Match
+	if e.Name != m.Event || livestore.SeqNum(m.From) > e.Seq.Global || m.To != 0 && e.Seq.Global > livestore.SeqNum(m.To) ||
+		len(m.Clients) > 0 && !slices.Contains(m.Clients, e.ClientID) {
+		return false, nil
+	}
+	if m.Release != "" {
+		if wrote, ok := eventlog.ReleaseOf(e.SessionID); !ok || strings.HasPrefix(e.ClientID, ownClients) || !sameRelease(wrote, m.Release) {
+			return false, nil
+		}
+	}
+	if r.where == nil {
+		return true, nil
+	}
+	return r.where.True(ctx, e)
+}
+
+// Apply returns the events that count in the place of e, without numbers of their own, and the name of the correction that
+// says so. An event that none matches is returned as it is, with an empty name. Arguments that an expression does not make
+// an object of are errs.Invalid.
+func (c *Corrector) Apply(ctx context.Context, e livestore.Event) ([]livestore.Event, string, error) {
+	r, err := c.match(ctx, e)
+	if err != nil || r == nil {
+		return []livestore.Event{e}, "", err
+	}
+	instead, err := r.make(ctx, e)
+	if err != nil {
+		return nil, r.Name, fmt.Errorf("correction %s: %w", r.Name, err)
+	}
+	return instead, r.Name, nil
+}
+
+func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, error) {
+	var err error
+	switch {
+	case r.Skip:
+		return nil, nil
+	case r.set != nil:
+		var args map[string]json.RawMessage
+		if err := json.Unmarshal(e.Args, &args); err != nil || args == nil {
+			return nil, errs.Invalidf("the arguments of event %s are no object: no field of theirs can be set", e.Seq).Hintf("use rewrite")
+		}
+		for field, value := range r.set {
+			args[field] = value
+		}
+		if e.Args, err = json.Marshal(args); err != nil {
+			return nil, fmt.Errorf("write the arguments of event %s: %w", e.Seq, err)
+		}
+		return []livestore.Event{e}, nil
+	case r.rewrite != nil:
+		e.Args, err = r.rewrite.Object(ctx, e)
+		return []livestore.Event{e}, err
+	}
+	var out []livestore.Event
+	for i, p := range r.Replace {
+		other := e
+		other.Name = p.Event
+		if other.Args, err = r.args[i].Object(ctx, e); err != nil {
+			return nil, err
+		}
+		out = append(out, other)
+	}
+	return out, nil
+}
