@@ -104,9 +104,9 @@ export default function* (query, uuid5) {
 }
 `
 
-// TestWorkerWithoutTheApp begins runs in the app's directory, and has workers elsewhere do all of them: one that has
-// headgate.yaml alone, and one whose migrations and releases are others. They take what the runs began with from the
-// control database.
+// TestWorkerWithoutTheApp begins runs in the app's directory, and has a worker elsewhere do all of each: one whose migration
+// of that name is another, and one that has headgate.yaml alone, for a migration that needs other files and one before it.
+// They take what the runs began with from the control database.
 func TestWorkerWithoutTheApp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4)
@@ -126,17 +126,18 @@ func TestWorkerWithoutTheApp(t *testing.T) {
 		e.write("headgate.yaml", string(yaml))
 	}
 	other.write("headgate/migrations/00001_schedule.sql", strings.Replace(chaosMigration, "2030", "2031", 1))
-	workers := []*program{bare.startWorker(t), other.startWorker(t)}
-	for _, migration := range []string{"00001_schedule", "00002_label"} {
-		w.headgate(t, 0, "migration", "up", migration, "--env", "chaos", "--yes", "--detach")
-		end := w.await(t, "the end of "+migration, func(s fleetStatus) bool { return s.Runs[0].State == "succeeded" || s.Runs[0].State == "failed" })
+	for _, run := range []struct {
+		migration string
+		in        *world
+	}{{"00001_schedule", other}, {"00002_label", bare}} {
+		worker := run.in.startWorker(t)
+		w.headgate(t, 0, "migration", "up", run.migration, "--env", "chaos", "--yes", "--detach")
+		end := w.await(t, "the end of "+run.migration, func(s fleetStatus) bool { return s.Runs[0].State == "succeeded" || s.Runs[0].State == "failed" })
 		if end.Runs[0].State != "succeeded" || end.in("succeeded") != int64(len(w.stores)) {
-			t.Fatalf("%s: %+v", migration, end)
+			t.Fatalf("%s: %+v", run.migration, end)
 		}
-	}
-	for _, k := range workers {
-		if k.stop(t) == 0 {
-			t.Errorf("the worker in %s had nothing to do:\n%s", k.cmd.Dir, k.stderr)
+		if n := worker.stop(t); n != len(w.stores) {
+			t.Errorf("the worker of %s took %d stores:\n%s", run.migration, n, worker.stderr)
 		}
 	}
 	w.headgate(t, 0, "migration", "verify", "--env", "chaos")
