@@ -85,6 +85,11 @@ func TestFailures(t *testing.T) {
 	w.write("headgate.yaml", string(sound)+with("page", page.URL))
 	out = w.headgate(t, 5, "migration", "up", "--env", "chaos", "--yes")
 	says(out, "73 events committed", "2 of 4 stores failed: store-02, page", "headgate: next: headgate migration up --env chaos --yes\n")
+	out = w.headgate(t, 0, "status", "--env", "chaos")
+	says(out, "00001_schedule: 2 stores in no run, since looking at what is due there failed\n", "  page: ", "it answers with HTTP 200 and an HTML page",
+		"    fix: check the address", "  store-02: ", "its arguments don't decode at $.id", "    next: headgate log stats --store store-02 --env chaos",
+		"next: headgate migration up 00001_schedule --env chaos")
+	says(w.headgate(t, 5, "migration", "status", "--env", "chaos"), "no run took it: ", "failed page: ")
 	for _, s := range w.stores[:2] {
 		if r := w.inspect(t, s); r.duplicates != 0 || r.ours == 0 || r.markers != 1 || r.mixed {
 			t.Errorf("%s: %+v", s, r)
@@ -94,5 +99,11 @@ func TestFailures(t *testing.T) {
 	defer poison.Close()
 	if h, err := poison.Head(t.Context()); err != nil || h.Last.Global != bad.Seq.Global {
 		t.Errorf("something was written to the poisoned store: %v, %v", h, err)
+	}
+	// Once they are looked at well, they wait for nobody.
+	w.write("headgate.yaml", strings.Replace(string(sound), "- {id: store-02,", "- {id: another,", 1)+with("page", w.url))
+	w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes")
+	if out := w.headgate(t, 0, "status", "--env", "chaos"); strings.Contains(out, "page: ") {
+		t.Errorf("the page is still left out:\n%s", out)
 	}
 }

@@ -49,6 +49,19 @@ func placeholders(n, width int) string {
 	return b.String()
 }
 
+// list is n placeholders from a number on: $3, $4, $5.
+func list(from, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(from + i))
+	}
+	return b.String()
+}
+
 // Values makes a sequence without errors of a slice.
 func Values[T any](values []T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {

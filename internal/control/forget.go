@@ -49,7 +49,11 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 		if err != nil {
 			return err
 		}
-		for _, read := range []string{`DELETE FROM swept_stores WHERE env = $1 AND store = $2`, `DELETE FROM rollout_events WHERE env = $1 AND store = $2`} {
+		for _, read := range []string{
+			`DELETE FROM swept_stores WHERE env = $1 AND store = $2`,
+			`DELETE FROM left_out WHERE env = $1 AND store = $2`,
+			`DELETE FROM rollout_events WHERE env = $1 AND store = $2`,
+		} {
 			if _, err := tx.ExecContext(ctx, read, env, store); err != nil { // they were counted in the log that was
 				return err
 			}

@@ -44,6 +44,9 @@ func (db *DB) CreateRun(ctx context.Context, r Run, stores iter.Seq2[RunStore, e
 		r.Options = json.RawMessage("{}")
 	}
 	err = db.tx(ctx, "create the run", func(tx *sql.Tx) error {
+		if err := db.serialise(ctx, tx, "left out "+r.Env); err != nil {
+			return err
+		}
 		res, err := tx.ExecContext(ctx, `INSERT INTO runs (id, env, migration, checksum, state, actor, created_at, ended_at, options)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8) ON CONFLICT (id) DO NOTHING`,
 			r.ID, r.Env, r.Migration, r.Checksum, string(r.State), r.Actor, millis(r.CreatedAt), string(r.Options))
@@ -87,10 +90,17 @@ func insertStores(ctx context.Context, tx *sql.Tx, r Run, batch []RunStore) erro
 		return err
 	}
 	n, err := res.RowsAffected()
-	if err == nil && n != int64(len(batch)) {
-		err = errs.Invalidf("a store is in the run twice")
+	if err != nil {
+		return err
 	}
-	return err
+	if n != int64(len(batch)) {
+		return errs.Invalidf("a store is in the run twice")
+	}
+	ids := make([]string, len(batch))
+	for i, s := range batch {
+		ids[i] = s.Store
+	}
+	return takeIn(ctx, tx, r.Env, r.Migration, ids)
 }
 
 // onlyActive refuses a run with a store that may not be pushed to.

@@ -134,9 +134,7 @@ func syncStores(ctx context.Context, tx *sql.Tx, env string, batch []Store, stam
 	if err != nil {
 		return 0, err
 	}
-	list := strings.Trim(placeholders(1, len(seen)), "()")
-	list = strings.TrimPrefix(list, "$1, $2, ")
-	marked, err := tx.ExecContext(ctx, `UPDATE stores SET seen_at = $2 WHERE env = $1 AND seen_at < $2 AND id IN (`+list+`)`, seen...)
+	marked, err := tx.ExecContext(ctx, `UPDATE stores SET seen_at = $2 WHERE env = $1 AND seen_at < $2 AND id IN (`+list(3, len(batch))+`)`, seen...)
 	if err != nil {
 		return 0, err
 	}

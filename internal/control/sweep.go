@@ -46,10 +46,18 @@ func (db *DB) KeepSwept(ctx context.Context, env, migration, checksum string, st
 		if err := db.serialise(ctx, tx, "sweep "+env); err != nil {
 			return err
 		}
+		if err := db.serialise(ctx, tx, "left out "+env); err != nil {
+			return err
+		}
 		err := batches(stores, func(batch []SweptStore) error {
 			args := make([]any, 0, 5*len(batch))
-			for _, s := range batch {
+			ids := make([]string, len(batch))
+			for i, s := range batch {
 				args = append(args, env, migration, s.Store, checksum, s.Head)
+				ids[i] = s.Store
+			}
+			if err := takeIn(ctx, tx, env, migration, ids); err != nil {
+				return err
 			}
 			_, err := tx.ExecContext(ctx, `INSERT INTO swept_stores (env, migration, store, checksum, head) VALUES `+placeholders(len(batch), 5)+`
 				ON CONFLICT (env, migration, store) DO UPDATE SET checksum = excluded.checksum, head = excluded.head`, args...)

@@ -88,7 +88,7 @@ func (w *storeWork) do(ctx context.Context, o RunOptions) error {
 	}
 	c := control.Change{Fence: w.lease.Fence, Progress: &w.progress}
 	if cause != nil {
-		c.ErrorCode, c.Error = errs.CodeOf(cause), text(cause)
+		c.ErrorCode, c.Error = errs.CodeOf(cause), ErrorText(cause)
 		w.Log.Info("a store failed", "run", w.run.ID, "store", w.row.Store, "state", state, "error", cause)
 	}
 	return w.patiently(ctx, func() (bool, error) { return false, w.end(free, w.run.ID, w.row.Store, state, c) })
@@ -131,9 +131,9 @@ func (f *Fleet) patiently(ctx context.Context, work func() (onward bool, err err
 	}
 }
 
-// text is what is kept of an error: what happened in the first line, in the second what to do about it, and then the
-// commands to run next.
-func text(err error) string {
+// ErrorText is what the control database keeps of an error: what happened in the first line, in the second what to do
+// about it, and then the commands to run next.
+func ErrorText(err error) string {
 	lines := []string{err.Error()}
 	if e := errs.As(err); e != nil {
 		lines = append(append(lines, e.Hint), e.Next...)

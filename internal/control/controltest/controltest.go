@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"retry", retry},
 		{"orphans", orphans},
 		{"unfinished", unfinished},
+		{"left out", leftOut},
 		{"sweeps", sweeps},
 		{"pages of a run", runPages},
 		{"leases", leases},

@@ -69,13 +69,31 @@ func (r *runner) begun(c *cli.Context, db *control.DB, one *runner, by control.B
 	}
 	due, some, failed, err := one.consented(c)
 	switch {
-	case err != nil || len(due) == 0 || !some && !ok:
+	case err != nil || ok && len(due) == 0:
 		return run, failed, err
-	case ok:
+	case ok: // it is for these stores, or they are not joined
 		return active, failed, one.join(c.Context, db, active)
+	case len(due) > 0 && some:
+		if run, err = one.begin(c.Context, db, due, by); err != nil {
+			return run, failed, err
+		}
 	}
-	run, err = one.begin(c.Context, db, due, by)
-	return run, failed, err
+	return run, failed, one.leaveOut(c.Context, db, run.ID, failed)
+}
+
+// leaveOut keeps which of the stores are in no run, since their previews failed, so that status lists them.
+func (r *runner) leaveOut(ctx context.Context, db *control.DB, run string, failed []error) error {
+	return db.LeaveOut(ctx, r.env.Name, r.plans[0].Name, run, func(yield func(control.LeftOut, error) bool) {
+		for i, s := range r.stores {
+			l := control.LeftOut{Store: string(s.ID)}
+			if failed[i] != nil {
+				l.ErrorCode, l.Error = errs.CodeOf(failed[i]), jobs.ErrorText(failed[i])
+			}
+			if !yield(l, nil) {
+				return
+			}
+		}
+	})
 }
 
 // takenUp are the states of the stores that --only-failed goes on with.

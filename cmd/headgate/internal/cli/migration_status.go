@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
 	"headgate/migrations"
@@ -19,7 +21,8 @@ func (a *app) migrationStatusCommand() *cli.Command {
 		ArgsUsage: "[NAME]",
 		UsageText: "headgate migration status --env prod\nheadgate migration status backfill_priority --env prod --store acme",
 		Description: `Reads the logs only, no state is made: how many events of each migration are there, in how many runs, and the last one.
-What is still due says verify. A store that is not what the control database knows of it is refused.`,
+What is still due says verify. Where no run took a store since looking at it failed, the last reason is noted. A store that
+is not what the control database knows of it is refused.`,
 		Flags:  migrationFlags(),
 		Action: a.migrationStatus,
 	}
@@ -27,13 +30,23 @@ What is still due says verify. A store that is not what the control database kno
 
 // A storeStanding is how migrations stand in one store's log.
 type storeStanding struct {
-	Store      livestore.StoreID     `json:"store"`
-	Head       livestore.SeqNum      `json:"head"`
-	Migrations []migrations.Standing `json:"migrations"`
+	Store      livestore.StoreID `json:"store"`
+	Head       livestore.SeqNum  `json:"head"`
+	Migrations []standing        `json:"migrations"`
+}
+
+// A standing is how a migration stands in a store's log.
+type standing struct {
+	migrations.Standing
+	LeftOut *operate.FailedStore `json:"leftOut,omitempty"` // why no run took the store
 }
 
 func (a *app) migrationStatus(c *cli.Context) error {
 	r, err := a.runner(c)
+	if err != nil {
+		return err
+	}
+	out, err := r.leftOut(c.Context)
 	if err != nil {
 		return err
 	}
@@ -49,8 +62,12 @@ func (a *app) migrationStatus(c *cli.Context) error {
 			for _, p := range t.plans {
 				defs = append(defs, p.Definition)
 			}
-			s, err := migrations.Scan(ctx, log, defs)
-			stands[at[t.store.ID]] = storeStanding{t.store.ID, h.Last.Global, s}
+			found, err := migrations.Scan(ctx, log, defs)
+			one := storeStanding{t.store.ID, h.Last.Global, []standing{}}
+			for _, s := range found {
+				one.Migrations = append(one.Migrations, standing{s, out[leftKey{string(t.store.ID), s.Migration}]})
+			}
+			stands[at[t.store.ID]] = one
 			return err
 		})
 	})
@@ -91,8 +108,31 @@ func (a *app) migrationStatus(c *cli.Context) error {
 	return r.outcome(failed, "")
 }
 
-func note(s storeStanding, m migrations.Standing) string {
+// A leftKey is a store and a migration.
+type leftKey struct{ store, migration string }
+
+// leftOut says why no run took stores. Where there is no control database nobody knows, and none is made.
+func (r *runner) leftOut(ctx context.Context) (out map[leftKey]*operate.FailedStore, err error) {
+	db, err := r.app.existingControl(ctx, r.env)
+	if db == nil || err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	out = map[leftKey]*operate.FailedStore{}
+	for l, err := range db.LeftOut(ctx, r.env.Name) {
+		if err != nil {
+			return nil, err
+		}
+		f := operate.LeftOutStore(r.env.Name, l)
+		out[leftKey{l.Store, l.Migration}] = &f
+	}
+	return out, nil
+}
+
+func note(s storeStanding, m standing) string {
 	switch {
+	case m.LeftOut != nil:
+		return "no run took it: " + m.LeftOut.Error
 	case s.Head == 0:
 		return "the store is empty"
 	case !m.Known:

@@ -21,8 +21,8 @@ func (a *app) statusCommand() *cli.Command {
 		Usage:     "what runs, what blocks, and the next command",
 		UsageText: "headgate status\nheadgate status --env prod --format json",
 		Description: `Shows the runs of migrations that are under way and the last one that ended, as the environment's control database
-has them; stores that older runs left undone, migrations that no run was for yet, and who holds locks. The logs themselves
-are asked by headgate migration status.`,
+has them; stores that older runs left undone, those that no run took since looking at them failed, migrations that no run
+was for yet, and who holds locks. The logs themselves are asked by headgate migration status.`,
 		Flags:  []cli.Flag{&cli.StringFlag{Name: "env", Usage: "only the environment `ENV`"}},
 		Action: a.status,
 	}
@@ -70,6 +70,10 @@ func (a *app) writeStatus(w io.Writer, s operate.Status) error {
 	}
 	for _, u := range s.Unfinished {
 		fmt.Fprintf(w, "%s of older runs: %s not done\n", u.Migration, count(u.Stores, "store"))
+		writeFailed(w, u.Failed)
+	}
+	for _, u := range s.LeftOut {
+		fmt.Fprintf(w, "%s: %s in no run, since looking at what is due there failed\n", u.Migration, count(u.Stores, "store"))
 		writeFailed(w, u.Failed)
 	}
 	if len(s.Pending) > 0 {

@@ -281,7 +281,7 @@ func (r *runner) late(ctx context.Context, s sweeper, a agreedRun, one *sweptOne
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	return due, seen, nil
+	return due, seen, r.leaveOut(ctx, s.db, "", failed)
 }
 
 // lateOf says what a store's report means: how many events are due, and whether the marker is.

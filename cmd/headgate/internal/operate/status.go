@@ -128,6 +128,7 @@ type Status struct {
 	Environment string          `json:"environment"`
 	Runs        []RunStatus     `json:"runs"`                 // under way, paused, and the last one that ended
 	Unfinished  []Unfinished    `json:"unfinished"`           // what older runs left
+	LeftOut     []Unfinished    `json:"leftOut"`              // stores that no run took, since looking at them failed
 	Pending     []string        `json:"pending"`              // migrations that no run was for
 	Unreadable  string          `json:"unreadable,omitempty"` // why the migrations can't be read
 	Held        string          `json:"held,omitempty"`       // why the environment's throttle holds the runs, where it was asked
@@ -135,17 +136,17 @@ type Status struct {
 	NextActions []string        `json:"next_actions"`
 }
 
-// An Unfinished is what the runs before the ones that are shown left of a migration.
+// An Unfinished is what there is left to do of a migration beside the runs that are shown.
 type Unfinished struct {
 	Migration string        `json:"migration"`
-	Stores    int           `json:"stores"` // that failed, or that it never reached
+	Stores    int           `json:"stores"` // that failed, or that no run reached
 	Failed    []FailedStore `json:"failed"` // the first of them
 }
 
 // Status lists the runs that are under way or paused and the last one, what is left to do beside them, and the locks.
 func (e Environment) Status(ctx context.Context) (Status, error) {
 	s := Status{
-		Environment: e.Name, Runs: []RunStatus{}, Unfinished: []Unfinished{}, Pending: []string{}, Locks: []control.Lease{},
+		Environment: e.Name, Runs: []RunStatus{}, Unfinished: []Unfinished{}, LeftOut: []Unfinished{}, Pending: []string{}, Locks: []control.Lease{},
 		NextActions: []string{},
 	}
 	ran := map[string]bool{}
@@ -185,7 +186,7 @@ func (e Environment) Status(ctx context.Context) (Status, error) {
 	return s, err
 }
 
-// left adds what runs that are not shown left undone.
+// left adds what runs that are not shown left undone, and what no run took.
 func (s *Status) left(ctx context.Context, db *control.DB) error {
 	for u, err := range db.Unfinished(ctx, s.Environment) {
 		if err != nil {
@@ -194,17 +195,39 @@ func (s *Status) left(ctx context.Context, db *control.DB) error {
 		if slices.ContainsFunc(s.Runs, func(r RunStatus) bool { return r.ID == u.Run }) {
 			continue
 		}
-		i := slices.IndexFunc(s.Unfinished, func(k Unfinished) bool { return k.Migration == u.Migration })
-		if i < 0 {
-			i = len(s.Unfinished)
-			s.Unfinished = append(s.Unfinished, Unfinished{Migration: u.Migration, Failed: []FailedStore{}})
-			s.NextActions = append(s.NextActions, "headgate migration up "+u.Migration+" --env "+s.Environment)
-		}
-		k := &s.Unfinished[i]
+		k := s.undone(&s.Unfinished, u.Migration)
 		k.Stores++
 		if u.State != control.Pending && len(k.Failed) < failedShown {
 			k.Failed = append(k.Failed, failedOf(s.Environment, u.StoreRun))
 		}
 	}
+	for l, err := range db.LeftOut(ctx, s.Environment) {
+		if err != nil {
+			return err
+		}
+		k := s.undone(&s.LeftOut, l.Migration)
+		k.Stores++
+		if len(k.Failed) < failedShown {
+			k.Failed = append(k.Failed, LeftOutStore(s.Environment, l))
+		}
+	}
 	return nil
+}
+
+// undone is a migration's part of a list; a new one says how to go on.
+func (s *Status) undone(list *[]Unfinished, migration string) *Unfinished {
+	i := slices.IndexFunc(*list, func(k Unfinished) bool { return k.Migration == migration })
+	if i < 0 {
+		i = len(*list)
+		*list = append(*list, Unfinished{Migration: migration, Failed: []FailedStore{}})
+		if next := "headgate migration up " + migration + " --env " + s.Environment; !slices.Contains(s.NextActions, next) {
+			s.NextActions = append(s.NextActions, next)
+		}
+	}
+	return &(*list)[i]
+}
+
+// LeftOutStore is why no run took a store.
+func LeftOutStore(env string, l control.LeftOut) FailedStore {
+	return failedOf(env, control.StoreRun{Store: l.Store, ErrorCode: l.ErrorCode, Error: l.Error})
 }
