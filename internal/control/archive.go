@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
+	"time"
 
 	"headgate/internal/errs"
 )
@@ -37,8 +39,8 @@ func digestOf(data []byte) string {
 	return "sha256-" + hex.EncodeToString(sum[:])
 }
 
-// Keep stores an archive under its digest, once however often it is kept. One with more than [MaxArchiveBytes] is
-// errs.Invalid. Archives are never removed: those of two runs share what did not change.
+// Keep stores an archive under its digest, once however often it is kept: runs share what did not change. One with more
+// than [MaxArchiveBytes] is errs.Invalid. [DB.PruneArchives] leaves it alone for a day, in which a run is to refer to it.
 func (db *DB) Keep(ctx context.Context, a Archive) (digest string, err error) {
 	size := 0
 	for path, content := range a {
@@ -52,12 +54,12 @@ func (db *DB) Keep(ctx context.Context, a Archive) (digest string, err error) {
 	}
 	raw := a.encode()
 	digest = digestOf(raw)
-	there, err := all(ctx, db.sql, func(rows *sql.Rows) (one int, err error) {
-		err = rows.Scan(&one)
-		return one, err
-	}, `SELECT 1 FROM archives WHERE digest = $1`, digest)
-	if err != nil || len(there) > 0 {
-		return digest, db.failed(ctx, "look for the archive", err)
+	again, err := db.sql.ExecContext(ctx, `UPDATE archives SET created_at = $2 WHERE digest = $1`, digest, millis(db.now()))
+	if err != nil {
+		return "", db.failed(ctx, "look for the archive", err)
+	}
+	if n, err := again.RowsAffected(); err != nil || n > 0 {
+		return digest, err
 	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -66,11 +68,64 @@ func (db *DB) Keep(ctx context.Context, a Archive) (digest string, err error) {
 		return "", err
 	}
 	err = db.tx(ctx, "keep the archive", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO archives (digest, data, created_at) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING`,
+		_, err := tx.ExecContext(ctx, `INSERT INTO archives (digest, data, created_at) VALUES ($1, $2, $3) ON CONFLICT (digest) DO UPDATE SET created_at = excluded.created_at`,
 			digest, packed.Bytes(), millis(db.now()))
 		return err
 	})
 	return digest, err
+}
+
+// keepNew is how long an archive stays that no run refers to yet.
+const keepNew = 24 * time.Hour
+
+// inOptions finds the digests that a run's options name, of whatever they are.
+var inOptions = regexp.MustCompile(`sha256-[0-9a-f]{64}`)
+
+// PruneArchives removes the archives that nobody needs any more, and returns how many those were. Needed are those that a
+// run names in its options which ended less than keep ago, or is the last one of its migration in its environment: it may
+// be retried, and sweeps work with what it keeps. While a run is under way or paused, in any environment, nothing is
+// removed.
+func (db *DB) PruneArchives(ctx context.Context, keep time.Duration) (removed int, err error) {
+	err = db.tx(ctx, "remove old archives", func(tx *sql.Tx) error {
+		removed = 0
+		var open int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM runs WHERE ended_at = 0`).Scan(&open); err != nil || open > 0 {
+			return err
+		}
+		needed, err := all(ctx, tx, scanText, `SELECT r.options FROM runs r WHERE r.ended_at >= $1 OR NOT EXISTS (
+			SELECT 1 FROM runs q WHERE q.env = r.env AND q.migration = r.migration AND (q.created_at, q.id) > (r.created_at, r.id))`, millis(db.now().Add(-keep)))
+		if err != nil {
+			return err
+		}
+		stays := map[string]bool{}
+		for _, options := range needed {
+			for _, digest := range inOptions.FindAllString(options, -1) {
+				stays[digest] = true
+			}
+		}
+		before := millis(db.now().Add(-keepNew))
+		old, err := all(ctx, tx, scanText, `SELECT digest FROM archives WHERE created_at < $1`, before)
+		if err != nil {
+			return err
+		}
+		for _, digest := range old {
+			if stays[digest] {
+				continue
+			}
+			// The time again: one that is kept anew meanwhile stays.
+			if _, err := tx.ExecContext(ctx, `DELETE FROM archives WHERE digest = $1 AND created_at < $2`, digest, before); err != nil {
+				return err
+			}
+			removed++
+		}
+		return nil
+	})
+	return removed, err
+}
+
+func scanText(rows *sql.Rows) (s string, err error) {
+	err = rows.Scan(&s)
+	return s, err
 }
 
 // Archive returns what was kept under a digest, or errs.NotFound. What is not what the digest says is errs.Mismatch.

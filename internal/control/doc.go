@@ -1,6 +1,7 @@
 // Package control is headgate's control database: what the fleet's runs need to know beside the event logs. It holds
-// the stores that the inventory names, the clients of the last census, runs and their stores, what a run needs of the app's
-// directory (its migration and releases, see [DB.Keep]), who approved which plan, leases, and the audit.
+// the stores that the inventory names, the clients of the last census, runs and their stores and which no run took, what a
+// run needs of the app's directory (its migration and releases, see [DB.Keep] and [DB.PruneArchives]), who approved which
+// plan, leases, and the audit.
 // There is one implementation for SQLite and Postgres: the same SQL, with two sets of table definitions.
 //
 // It decides nothing and contacts no store. It caches what the event logs say: whoever loses this database loses

@@ -206,6 +206,9 @@ func waves(counts []control.WaveCount) []wave {
 	return out
 }
 
+// keepArchives is how long what a run keeps of the app's directory stays after it has ended.
+const keepArchives = 30 * 24 * time.Hour
+
 // stopShare is the share of a wave's stores that may fail before the others are not begun any more.
 const stopShare = 0.02
 
@@ -227,7 +230,10 @@ func (f *Fleet) advance(ctx context.Context, r control.Run) error {
 	}
 	by := control.By{Actor: f.Owner}
 	end := func(to control.State) error {
-		_, err := f.DB.MoveRun(ctx, r.ID, []control.State{r.State}, to, by)
+		moved, err := f.DB.MoveRun(ctx, r.ID, []control.State{r.State}, to, by)
+		if err == nil && moved && to.Ended() {
+			_, err = f.DB.PruneArchives(ctx, keepArchives)
+		}
 		return err
 	}
 	switch {

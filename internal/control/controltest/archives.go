@@ -2,8 +2,10 @@ package controltest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +66,80 @@ func archives(t *testing.T, d *database) {
 	d.exec(t, "UPDATE archives SET data = (SELECT data FROM archives WHERE digest = '"+control.Archive{"a": []byte("bc")}.Digest()+"') WHERE digest = '"+digest+"'")
 	_, err = d.Archive(ctx, digest)
 	wantCode(t, err, errs.Mismatch)
+}
+
+// pruneArchives: what a run needs that is under way, that ended lately or is the last of its migration stays.
+func pruneArchives(t *testing.T, d *database) {
+	ctx := t.Context()
+	d.stores(t, "a")
+	archive := map[string]string{}
+	keep := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			digest, err := d.Keep(ctx, control.Archive{name: []byte("SELECT 1;")})
+			if err != nil || archive[name] != "" && archive[name] != digest {
+				t.Fatal(digest, err)
+			}
+			archive[name] = digest
+		}
+	}
+	create := func(id, env, migration string, names ...string) {
+		t.Helper()
+		keep(names...)
+		kept := map[string]string{}
+		for _, name := range names {
+			kept[name] = archive[name]
+		}
+		options, err := json.Marshal(map[string]any{"kept": map[string]any{"releases": kept}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.CreateRun(ctx, control.Run{ID: id, Env: env, Migration: migration, Options: options}, control.Values([]control.RunStore{}), ana()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := func(id string) {
+		t.Helper()
+		for _, move := range [][2]control.State{{control.Pending, control.Running}, {control.Running, control.Succeeded}} {
+			if ok, err := d.MoveRun(ctx, id, move[:1], move[1], ana()); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+		}
+	}
+	const month = 30 * 24 * time.Hour
+	prune := func(want int, gone ...string) {
+		t.Helper()
+		if n, err := d.PruneArchives(ctx, month); err != nil || n != want {
+			t.Errorf("%d removed, %v, want %d", n, err, want)
+		}
+		for name, digest := range archive {
+			_, err := d.Archive(ctx, digest)
+			if is := errs.CodeOf(err) == errs.NotFound; is != slices.Contains(gone, name) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	create("r1", "prod", "00001_x", "first", "shared")
+	create("r2", "staging", "00001_x", "staging")
+	keep("nobody's")
+	prune(0)
+	d.clock.Advance(2 * month)
+	prune(0) // they are under way
+	end("r1")
+	end("r2")
+	create("r3", "prod", "00001_x", "second", "shared")
+	d.clock.Advance(2 * month)
+	prune(0) // r3 is
+	end("r3")
+	keep("new")
+	d.clock.Advance(time.Hour)
+	prune(2, "first", "nobody's")
+	keep("first") // again, for a run that is about to begin
+	prune(0, "nobody's")
+	create("r4", "prod", "00001_x", "first", "shared")
+	end("r4")
+	d.clock.Advance(2 * month)
+	prune(2, "nobody's", "second", "new")
 }
 
 func approvals(t *testing.T, d *database) {

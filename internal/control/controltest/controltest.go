@@ -62,6 +62,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"tokens", tokens},
 		{"replies", replies},
 		{"archives", archives},
+		{"archives that nobody needs", pruneArchives},
 		{"approvals", approvals},
 		{"context", canceled},
 	} {

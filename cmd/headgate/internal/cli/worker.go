@@ -25,7 +25,9 @@ headgate.yaml); on SQLite those of one machine do. A worker that dies is noticed
 stores over: what it had committed is in their logs.
 
 A worker needs headgate.yaml and no more of the app: the migration and the releases of a run are in the control database
-since the run began, and are taken from there where the app's directory has none, or others.
+since the run began, and are taken from there where the app's directory has none, or others. They stay there for 30 days
+after the run has ended, those of a migration's last run until another one follows; what no run needs any more is removed
+when a run ends and none is left that is under way or paused.
 
 headgate migration up begins runs, and works on them itself. With --sweep the workers begin some by themselves: one of them
 looks every so often for what clients that were offline made due (headgate migration sweep).`,
