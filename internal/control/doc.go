@@ -57,6 +57,11 @@
 // any the same name ever had, also after a release and a break. The row of a store's run keeps the fence of its last
 // claim, and [DB.Move] and [DB.Report] with a lower one change nothing.
 //
+// Who can't renew a lease works on until it is over ([DB.Hold]), so that a database which is away for less takes nobody's
+// store. For a moment two may hold one all the same: a push under way is not cut off. That is no danger to exactly-once,
+// which does not rest on leases: a push is for one place in the store's log, and is refused at any other, and what it holds
+// was due in the log just up to there (package migrations). Leases keep two from getting in each other's way.
+//
 // # Failures
 //
 // A worker that dies leaves a row in running, pausing or cancelling and a lease that ends; [DB.Orphans] lists such

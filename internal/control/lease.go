@@ -115,29 +115,30 @@ func (db *DB) Heartbeat(ctx context.Context, l Lease, ttl time.Duration) (Lease,
 }
 
 // Hold renews a lease until stop is called, and ends the context when it is lost. stop waits, and leaves the lease with its
-// owner. What passes, as a database that restarts, loses no lease before its time is over.
+// owner. What passes, as a database that is away, loses no lease before its time is over, counted from the last renewal; nor
+// does it hold on to one longer, whether the database refuses or does not answer.
 func (db *DB) Hold(ctx context.Context, l Lease, ttl time.Duration) (held context.Context, stop func()) {
 	held, lose := context.WithCancelCause(ctx)
 	beating, end := context.WithCancel(context.WithoutCancel(ctx))
+	over := time.AfterFunc(ttl, func() { lose(errs.New(errs.Locked, "the lock %s could not be renewed in time", l.Name)) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		beat := time.NewTicker(ttl / 4)
 		defer beat.Stop()
-		over := time.NewTimer(ttl)
-		defer over.Stop()
 		for {
 			select {
 			case <-beating.Done():
 				return
-			case <-over.C:
-				lose(errs.New(errs.Locked, "the lock %s could not be renewed in time", l.Name))
-				return
 			case <-beat.C:
 			}
-			switch _, err := db.Heartbeat(beating, l, ttl); {
+			sent := time.Now()
+			limited, cancel := context.WithTimeout(beating, ttl/4)
+			_, err := db.Heartbeat(limited, l, ttl)
+			cancel()
+			switch {
 			case err == nil:
-				over.Reset(ttl)
+				over.Reset(ttl - time.Since(sent))
 			case errs.CodeOf(err) == errs.Locked:
 				lose(err)
 				return
@@ -147,6 +148,7 @@ func (db *DB) Hold(ctx context.Context, l Lease, ttl time.Duration) (held contex
 	return held, func() {
 		end()
 		<-done
+		over.Stop()
 		lose(nil)
 	}
 }

@@ -49,7 +49,11 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, f.DB.Release(free, lease)) }()
+	defer func() {
+		limited, done := context.WithTimeout(free, f.TTL)
+		defer done()
+		err = errors.Join(err, f.DB.Release(limited, lease))
+	}()
 	moved, err := f.DB.Move(free, run, store, []control.State{control.Pending}, control.Running, control.Change{Owner: f.Owner, Fence: lease.Fence, Parallel: parallel})
 	if err == nil && !moved && parallel > 0 {
 		return time.Second, nil // others may have filled the wave meanwhile: the row is read again
@@ -65,13 +69,15 @@ func (f *Fleet) store(ctx context.Context, run, store string) (wait time.Duratio
 // do migrates the store, and brings its row to where that ended. The lease is kept all the while.
 func (w *storeWork) do(ctx context.Context, o RunOptions) error {
 	free := context.WithoutCancel(ctx)
-	working, cancel := context.WithCancelCause(ctx)
+	held, let := w.DB.Hold(ctx, w.lease, w.TTL)
+	defer let()
+	working, cancel := context.WithCancelCause(held)
 	defer cancel(nil)
 	w.cancel = cancel
-	beating, done := context.WithCancel(free)
-	var beats sync.WaitGroup
-	beats.Go(func() { w.heartbeat(beating) })
-	defer beats.Wait()
+	listening, done := context.WithCancel(free)
+	var listens sync.WaitGroup
+	listens.Go(func() { w.listen(listening) })
+	defer listens.Wait()
 	defer done() // before the wait
 
 	var state control.State
@@ -91,7 +97,11 @@ func (w *storeWork) do(ctx context.Context, o RunOptions) error {
 		c.ErrorCode, c.Error = errs.CodeOf(cause), ErrorText(cause)
 		w.Log.Info("a store failed", "run", w.run.ID, "store", w.row.Store, "state", state, "error", cause)
 	}
-	return w.patiently(ctx, func() (bool, error) { return false, w.end(free, w.run.ID, w.row.Store, state, c) })
+	return w.patiently(ctx, func() (bool, error) {
+		limited, done := context.WithTimeout(free, w.TTL) // whoever comes after a database that does not answer finds it in the log
+		defer done()
+		return false, w.end(limited, w.run.ID, w.row.Store, state, c)
+	})
 }
 
 const (
@@ -249,7 +259,7 @@ func (w *storeWork) known(ctx context.Context, log eventlog.Reader) (control.Sta
 func (w *storeWork) why(ctx context.Context, err error) (control.State, error) {
 	if ctx.Err() != nil {
 		switch cause := context.Cause(ctx); {
-		case errors.Is(cause, errLost):
+		case errors.Is(cause, errLost), errs.CodeOf(cause) == errs.Locked: // [control.DB.Hold] says the latter
 			return "", nil
 		case errors.Is(cause, errPausing):
 			return control.Paused, nil
@@ -267,15 +277,17 @@ func (w *storeWork) why(ctx context.Context, err error) (control.State, error) {
 	return control.Failed, err
 }
 
-// report keeps the progress, and hears whether the work is to end.
+// report keeps the progress, and hears whether the work is to end. A database that does not answer holds nothing up.
 func (w *storeWork) report(ctx context.Context, change func(*control.Progress)) {
 	w.mu.Lock()
 	change(&w.progress)
 	p := w.progress
 	w.mu.Unlock()
-	state, held, err := w.DB.Report(ctx, w.run.ID, w.row.Store, w.lease.Fence, p)
+	limited, done := context.WithTimeout(ctx, w.TTL/4)
+	defer done()
+	state, held, err := w.DB.Report(limited, w.run.ID, w.row.Store, w.lease.Fence, p)
 	switch {
-	case err != nil: // the heartbeat decides whether that lasts too long
+	case err != nil: // the lease decides whether that lasts too long
 		w.Log.Info("can't report progress", "store", w.row.Store, "error", err)
 	case !held:
 		w.cancel(errLost)
@@ -286,30 +298,9 @@ func (w *storeWork) report(ctx context.Context, change func(*control.Progress)) 
 	}
 }
 
-// heartbeat renews the lease until the context ends. A lease that can't be renewed ends the work before it expires.
-func (w *storeWork) heartbeat(ctx context.Context) {
-	lease, failures := w.lease, 0
+// listen reports until the context ends, so that a request to stop is heard between two pushes, too.
+func (w *storeWork) listen(ctx context.Context) {
 	for pause(ctx, w.TTL/4) == nil {
-		// Two that hang or fail come to an end before the lease does.
-		limited, done := context.WithTimeout(ctx, w.TTL/4)
-		next, err := w.DB.Heartbeat(limited, lease, w.TTL)
-		done()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errs.CodeOf(err) == errs.Locked:
-			w.cancel(errLost)
-			return
-		case err != nil:
-			if failures++; failures == 2 {
-				w.cancel(errLost)
-				return
-			}
-		default:
-			lease, failures = next, 0
-		}
-		limited, done = context.WithTimeout(ctx, w.TTL/4)
-		w.report(limited, func(*control.Progress) {})
-		done()
+		w.report(ctx, func(*control.Progress) {})
 	}
 }

@@ -2,6 +2,7 @@ package controltest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -128,4 +129,58 @@ func hold(t *testing.T, d *database) {
 	}
 	<-held.Done()
 	wantCode(t, context.Cause(held), errs.Locked)
+}
+
+// away: a database that does not answer for a while takes no lease from its owner; one that is away for as long as the
+// lease lasts does, though nobody says so.
+func away(t *testing.T, d *database) {
+	const ttl = 4 * time.Second
+	l, err := d.Acquire(t.Context(), control.Lease{Env: "prod", Name: "store/a", Owner: "one"}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, stop := d.Hold(t.Context(), l, ttl)
+	defer stop()
+	d.clock.Advance(time.Second)
+	back := d.block(t)
+	<-time.After(ttl * 3 / 5)
+	back()
+	select {
+	case <-held.Done():
+		t.Fatalf("lost after %s of %s: %v", ttl*3/5, ttl, context.Cause(held))
+	case <-time.After(ttl):
+	}
+	if now, err := d.Leases(t.Context(), "prod"); err != nil || len(now) != 1 || !now[0].Heartbeat.After(l.Heartbeat) {
+		t.Errorf("it was not renewed: %+v, %v", now, err)
+	}
+	back = d.block(t)
+	<-held.Done()
+	wantCode(t, context.Cause(held), errs.Locked)
+	back()
+}
+
+// block keeps every write to the leases waiting until the function that it returns is called.
+func (d *database) block(t *testing.T) (unblock func()) {
+	t.Helper()
+	driver, statement := "sqlite", "BEGIN IMMEDIATE"
+	if d.Postgres() {
+		driver, statement = "pgx", "BEGIN; LOCK TABLE leases"
+	}
+	pool, err := sql.Open(driver, d.DataSource())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pool.Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), statement)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_, err := conn.ExecContext(t.Context(), "ROLLBACK")
+		if err := errors.Join(err, conn.Close(), pool.Close()); err != nil {
+			t.Error(err)
+		}
+	}
 }

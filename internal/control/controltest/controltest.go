@@ -53,6 +53,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"pages of a run", runPages},
 		{"leases", leases},
 		{"a lease is held", hold},
+		{"a lease outlasts a database that is away", away},
 		{"lease at once", leaseAtOnce},
 		{"fencing", fencing},
 		{"break", breaking},
