@@ -53,6 +53,8 @@ type Schema struct {
 	// Marker is the event that says that a migration ran, nil where the app has none.
 	Marker     *Marker    `yaml:"marker,omitempty"`
 	Migrations Migrations `yaml:"migrations,omitempty"`
+	// StoreReset puts the part into the generated file that acts on the flag store.reset.
+	StoreReset bool `yaml:"store_reset,omitempty"`
 }
 
 // A Bump is one raise of the epoch.

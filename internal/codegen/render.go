@@ -27,6 +27,9 @@ func (s Schema) sections() []string {
 	if len(s.Migrations.Client) > 0 {
 		parts = append(parts, "migrations.ts")
 	}
+	if s.StoreReset {
+		parts = append(parts, "reset.ts")
+	}
 	return parts
 }
 
@@ -40,11 +43,13 @@ func (s Schema) imports() string {
 	if s.hasReadyMarker() {
 		names = append(names, "Events", "Schema")
 	}
-	if len(s.Migrations.Client) > 0 {
+	if len(s.Migrations.Client) > 0 || s.StoreReset {
 		if names == nil {
 			names = append(names, "Schema")
 		}
 		names = append(names, "type Store")
+	}
+	if len(s.Migrations.Client) > 0 {
 		types = fmt.Sprintf("import type { SchemaAST } from '%s'\n", s.Effect)
 	}
 	if names == nil {

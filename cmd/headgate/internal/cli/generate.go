@@ -29,6 +29,9 @@ whose events are encrypted end to end it is the only way. --client-migration ren
 and each generate brings it up to date with the file. With a marker (--marker) it is recorded in a table of the app's
 state that a migration ran. examples/client-migrations.md has the whole story.
 
+With --store-reset the app acts on headgate reset: it asks for the flag store.reset before it opens the store, and loads the
+store anew where that is due, after it has sent what it had. examples/store-reset.md has that.
+
 --worker FILE, with the module of the app's sync backend, writes headgate.worker.ts beside it. The backend imports
 LiveStore's functions from it, and so tells headgate which releases are out there. With --release the app says which
 release it is, in the sync payload and in each event's session. examples/worker.md has both.
@@ -49,6 +52,8 @@ func (a *app) generateCommand() *cli.Command {
 			&cli.StringFlag{Name: "schema", Usage: "only the store kind `SCHEMA`"},
 			&cli.StringFlag{Name: "worker", Usage: "wrap the sync backend: write headgate.worker.ts beside its module `FILE`"},
 			&cli.StringFlag{Name: "release", Usage: "let the app say that it is `VERSION`; newest takes the newest recorded release"},
+			&cli.BoolFlag{Name: "store-reset", Usage: "let the app act on headgate reset"},
+			&cli.BoolFlag{Name: "no-store-reset", Usage: "take that out again"},
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit 3 if a file is not what the manifest renders"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be written, write nothing"},
 			&cli.BoolFlag{Name: "force", Usage: "write over a file that was changed by hand"},
@@ -72,6 +77,7 @@ type generated struct {
 	ClientMigrations []string        `json:"client_migrations,omitempty"`
 	Changed          []string        `json:"changed_migrations,omitempty"` // whose files are not what was generated before
 	Marker           *codegen.Marker `json:"marker,omitempty"`
+	StoreReset       bool            `json:"store_reset,omitempty"`
 	Rebuild          string          `json:"rebuild,omitempty"` // what a marker's table that is new costs
 }
 
@@ -80,8 +86,11 @@ func (a *app) generate(c *cli.Context) error {
 	if check && c.Bool("force") {
 		return errs.Invalidf("--check and --force exclude each other").Hintf("--check writes nothing")
 	}
-	if check && (c.String("worker") != "" || c.String("release") != "") {
+	if check && (c.String("worker") != "" || c.String("release") != "" || c.Bool("store-reset") || c.Bool("no-store-reset")) {
 		return errs.Invalidf("--check writes nothing, so that it excludes flags that change the manifest")
+	}
+	if c.Bool("store-reset") && c.Bool("no-store-reset") {
+		return errs.Invalidf("--store-reset and --no-store-reset exclude each other")
 	}
 	if check && dryRun {
 		return errs.Invalidf("--check and --dry-run exclude each other").Hintf("both write nothing; --check sets the exit status")
@@ -189,6 +198,8 @@ func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manif
 		return none, codegen.File{}, err
 	}
 	g.Release = section.Release
+	section.StoreReset = (section.StoreReset || c.Bool("store-reset")) && !c.Bool("no-store-reset")
+	g.StoreReset = section.StoreReset
 	m.Schemas[s.Name] = section
 	f, err := w.File(m, s.Name)
 	if err != nil {
@@ -235,6 +246,9 @@ func (a *app) writeGenerated(w io.Writer, report []generated, check, dryRun bool
 			if n.Note != "" && g.Status != codegen.Current {
 				fmt.Fprintf(w, "  %s: %s\n", n.Name, n.Note)
 			}
+		}
+		if g.StoreReset && g.Status != codegen.Current {
+			fmt.Fprintln(w, "  where the app makes its adapter: withReset((reset) => makeAdapter({ ...reset, storage, … }), { storage, flag, onExport })")
 		}
 		for _, line := range g.migrationLines() {
 			if g.Status != codegen.Current {

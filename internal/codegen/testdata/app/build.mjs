@@ -1,10 +1,11 @@
-// node build.mjs GENERATED OUT: bundles the node client with the given headgate.generated.ts. LiveStore is bundled too,
-// since loading its hundreds of modules takes longer than a run; what finds files beside itself stays outside.
+// node build.mjs GENERATED OUT [ENTRY]: bundles the node client, or another one, with the given headgate.generated.ts.
+// LiveStore is bundled too, since loading its hundreds of modules takes longer than a run; what finds files beside itself
+// stays outside.
 import { build } from 'esbuild'
 
-const [generated, outdir] = process.argv.slice(2)
+const [generated, outdir, entry] = process.argv.slice(2)
 await build({
-  entryPoints: ['src/node/main.ts', 'src/node/worker.ts'],
+  entryPoints: entry === undefined ? ['src/node/main.ts', 'src/node/worker.ts'] : [entry],
   outdir,
   outExtension: { '.js': '.mjs' },
   bundle: true,
