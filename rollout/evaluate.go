@@ -18,7 +18,7 @@ type Caller struct {
 // An Evaluation is a flag's answer to one caller.
 type Evaluation struct {
 	Variant string // "" when the flag is disabled
-	Value   string // the event to emit; "" when the flag is disabled
+	Value   any    // what [Variant.Answer] gives, such as the event to emit; "" when the flag is disabled
 	// Reason is SPLIT by the store's bucket, TARGETING_MATCH for a listed store, DEFAULT for a caller that can't be
 	// placed or whose build is below every floor, STATIC where there is one variant, or DISABLED.
 	Reason openfeature.Reason
@@ -30,7 +30,7 @@ type Evaluation struct {
 func (f *Flag) Evaluate(c Caller) Evaluation {
 	switch {
 	case f.Disabled:
-		return Evaluation{Reason: openfeature.DisabledReason, Why: "the flag is disabled: the app uses the default in its own code"}
+		return Evaluation{Value: "", Reason: openfeature.DisabledReason, Why: "the flag is disabled: the app uses the default in its own code"}
 	case len(f.Variants) == 1:
 		return give(&f.Variants[0], openfeature.StaticReason, "the flag has one variant")
 	}
@@ -73,5 +73,5 @@ func (r rule) pick(key string, store livestore.StoreID) Evaluation {
 }
 
 func give(v *Variant, reason openfeature.Reason, why string) Evaluation {
-	return Evaluation{Variant: v.Name, Value: v.Event, Reason: reason, Why: why}
+	return Evaluation{Variant: v.Name, Value: v.Answer(), Reason: reason, Why: why}
 }

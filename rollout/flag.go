@@ -12,7 +12,7 @@ import (
 // FileName is where the flags stand, below the directory of headgate.yaml.
 const FileName = "headgate/flags.yaml"
 
-// KeyPrefix begins every flag's key; the event family's name follows.
+// KeyPrefix begins the key of a flag about events; the event family's name follows. Other flags are plain.
 const KeyPrefix = "event."
 
 // A File is a whole flags.yaml. It is read only once it is parsed.
@@ -39,7 +39,7 @@ func (f *File) Keys() []string {
 	return keys
 }
 
-// A Flag decides which version of one event family is emitted.
+// A Flag decides which version of one event family is emitted; a plain one has values of the app's own.
 type Flag struct {
 	Key      string // "event.TodoCreated"
 	Schema   string // the store kind in headgate.yaml; empty for the only one
@@ -52,10 +52,16 @@ type Flag struct {
 	Line     int
 }
 
-// A Variant is one version of the event.
+// Plain reports whether the flag is about something else than events.
+func (f *Flag) Plain() bool { return !strings.HasPrefix(f.Key, KeyPrefix) }
+
+// A Variant is one version of the event, or one value of a plain flag.
 type Variant struct {
 	Name  string // "v2"
-	Event string // "v2.TodoCreated"
+	Event string // "v2.TodoCreated"; "" in a plain flag
+
+	// Value is a plain flag's: a bool, a whole number or a text, of the same type in all variants. Nil for an event.
+	Value any `json:",omitempty"`
 
 	// Floor is the first release of the app that may emit the event, empty for any. A prerelease of Floor counts as
 	// the release: 1.5.0-beta.1 is at or above the floor 1.5.0.
@@ -68,6 +74,17 @@ type Variant struct {
 	Stores []livestore.StoreID
 
 	Line int
+}
+
+// Answer is what a store with the variant is told: the event's name, or the plain value as a bool, an int64 or a string.
+func (v Variant) Answer() any {
+	switch value := v.Value.(type) {
+	case nil:
+		return v.Event
+	case float64: // JSON has no whole numbers
+		return int64(value)
+	}
+	return v.Value
 }
 
 // Open reports whether any store can get the variant.

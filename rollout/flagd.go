@@ -19,7 +19,7 @@ type flagdFile struct {
 
 type flagdDef struct {
 	State     string            `json:"state"`
-	Variants  map[string]string `json:"variants"`
+	Variants  map[string]any    `json:"variants"`
 	Default   string            `json:"defaultVariant"`
 	Targeting any               `json:"targeting,omitempty"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
@@ -34,12 +34,12 @@ func (f *File) Flagd() ([]byte, error) {
 	out := flagdFile{Schema: flagdSchema, Flags: map[string]flagdDef{}, Evaluators: map[string]any{}}
 	for i := range f.Flags {
 		fl := &f.Flags[i]
-		def := flagdDef{State: "ENABLED", Variants: map[string]string{}, Default: fl.Variants[fl.Default].Name, Metadata: fl.metadata()}
+		def := flagdDef{State: "ENABLED", Variants: map[string]any{}, Default: fl.Variants[fl.Default].Name, Metadata: fl.metadata()}
 		if fl.Disabled {
 			def.State = "DISABLED"
 		}
 		for _, v := range fl.Variants {
-			def.Variants[v.Name] = v.Event
+			def.Variants[v.Name] = v.Answer()
 		}
 		if rules := fl.rules(); len(rules) > 0 {
 			var branches []any

@@ -23,8 +23,11 @@ type Problem struct {
 }
 
 // Lint holds a flag against the recorded releases of its schema: each release at or above a variant's floor must define
-// the event as a synced one and materialize it. It says nothing about who reads a store.
+// the event as a synced one and materialize it. It says nothing about who reads a store, nor about a plain flag.
 func Lint(f *Flag, releases []*schema.Release) []Problem {
+	if f.Plain() {
+		return nil
+	}
 	releases = slices.SortedFunc(slices.Values(releases), func(a, b *schema.Release) int { return schema.CompareVersions(a.Version, b.Version) })
 	var out []Problem
 	for _, v := range f.Variants {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"strconv"
@@ -63,10 +64,14 @@ func Parse(data []byte, path string) (*File, error) {
 
 func (d decoder) flag(key, value *yaml.Node, path string) (Flag, error) {
 	f := Flag{Key: key.Value, Line: key.Line}
-	family, ok := strings.CutPrefix(f.Key, KeyPrefix)
-	if !ok || !keyPattern().MatchString(family) {
+	family := strings.TrimPrefix(f.Key, KeyPrefix)
+	switch {
+	case f.Key == ResetKey:
+		return f, d.errorf(key, "flags: %s is not set in the file", f.Key).
+			Hintf("a reset is armed first, then fired: headgate reset --help").Then("headgate reset --help")
+	case !f.Plain() && !keyPattern().MatchString(family), f.Plain() && !plainKeyPattern().MatchString(f.Key):
 		return f, d.errorf(key, "flags: %q is not a flag's key", f.Key).
-			Hintf("it is %s and the event family, as in %sTodoCreated", KeyPrefix, KeyPrefix)
+			Hintf("it is %s and the event family, as in %sTodoCreated; or of a plain flag letters, digits, dots, - and _", KeyPrefix, KeyPrefix)
 	}
 	var defaultName string
 	var defaultNode *yaml.Node
@@ -108,21 +113,31 @@ func (d decoder) variants(n *yaml.Node, path, family string, f *Flag) error {
 	err := d.named(n, path, func(key, value *yaml.Node, path string) error {
 		v := Variant{Name: key.Value, Percent: unset, Line: key.Line}
 		if !keyPattern().MatchString(v.Name) {
-			return d.errorf(key, "%s: a variant's name has letters, digits, - and _", path).Hintf("name it after the event's version: v2")
+			return d.errorf(key, "%s: a variant's name has letters, digits, - and _", path).Hintf("name it after the event's version, v2, or after what it means: off")
+		}
+		answer := map[string]field{"event": {required: true, read: func(n *yaml.Node, path string) (err error) { v.Event, err = d.text(n, path); return err }}}
+		name := "event"
+		if f.Plain() {
+			name, answer = "value", d.plainValue(f, &v)
 		}
 		var err error
 		if n := resolve(value); n.Kind == yaml.ScalarNode {
-			v.Event, err = d.text(n, path)
+			err = answer[name].read(n, path)
 		} else {
-			err = d.mapping(n, path, map[string]field{
-				"event":   {required: true, read: func(n *yaml.Node, path string) (err error) { v.Event, err = d.text(n, path); return err }},
+			fields := map[string]field{
 				"floor":   d.value(func(s string) error { v.Floor = s; return checkFloor(s) }, "write the first release that may emit the event: 1.5.0"),
 				"percent": d.value(func(s string) error { return v.setPercent(s) }, "write a percentage of the stores from 0 to 100, with three decimals at most: 25 or 0.5"),
 				"stores":  {read: func(n *yaml.Node, path string) error { return d.stores(n, path, f, &v) }},
-			})
+			}
+			maps.Copy(fields, answer)
+			err = d.mapping(n, path, fields)
 		}
 		if err != nil {
 			return err
+		}
+		if f.Plain() {
+			f.Variants = append(f.Variants, v)
+			return nil
 		}
 		if err := checkEvent(v, family); err != nil {
 			return d.errorf(key, "%s: %s", path, err).Hintf("the flag %s is for the versions of %s only", f.Key, family)
@@ -135,10 +150,13 @@ func (d decoder) variants(n *yaml.Node, path, family string, f *Flag) error {
 		f.Variants = append(f.Variants, v)
 		return nil
 	})
-	if err == nil && len(f.Variants) == 0 {
-		return d.errorf(n, "%s is empty", path).Hintf("write the oldest version first: `v1: v1.%s`", family)
+	switch {
+	case err != nil || len(f.Variants) > 0:
+		return err
+	case f.Plain():
+		return d.errorf(n, "%s is empty", path).Hintf("write what every store gets first: `off: false`")
 	}
-	return err
+	return d.errorf(n, "%s is empty", path).Hintf("write the oldest version first: `v1: v1.%s`", family)
 }
 
 // unset is the Percent of a variant whose line has none.
@@ -210,7 +228,7 @@ func (d decoder) checkFlag(f *Flag, path string) error {
 		case i == f.Default && v.Floor != "":
 			return d.errorf(at(*v), "%s is the default and has a floor", name(*v)).
 				Hintf("builds below %s would get it too: remove the floor, or make an older version the default", v.Floor)
-		case i > f.Default && v.Floor == "":
+		case i > f.Default && v.Floor == "" && !f.Plain():
 			return d.errorf(at(*v), "%s.floor is missing", name(*v)).
 				Hintf("add the first release that defines and materializes %s, as in `floor: 1.5.0`", v.Event)
 		case i > 0 && before.Floor != "" && schema.CompareVersions(v.gate(), before.gate()) < 0:

@@ -78,7 +78,9 @@ func TestErrors(t *testing.T) {
 		{"key twice", "revision: 1", "revision: 1\n    revision: 2", "4", "flags.event.A.revision is there twice", ""},
 		{"complex key", "revision: 1", "[a]: 1", "3", "a key must be a single value", ""},
 		{"flag twice", good, good + "  event.A: {variants: {v1: v1.A}}\n", "9", "flags.event.A is there twice", ""},
-		{"flag's key", "event.A:", "TodoCreated:", "2", `"TodoCreated" is not a flag's key`, "event.TodoCreated"},
+		{"flag's key", "event.A:", "Todo Created:", "2", `"Todo Created" is not a flag's key`, "event.TodoCreated"},
+		{"no event's key", "event.A:", "TodoCreated:", "7", "variants.v2.event: TodoCreated is a plain flag", "event.TodoCreated"},
+		{"reset", "event.A:", "store.reset:", "2", "store.reset is not set in the file", "armed first"},
 		{"flag's key ends", "event.A:", "event.:", "2", `"event." is not a flag's key`, ""},
 		{"revision", "revision: 1", "revision: 0", "3", `"0" is not a revision`, "from 1"},
 		{"no value", "revision: 1", "revision:", "3", "flags.event.A.revision has no value", ""},
@@ -128,6 +130,40 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+const plain = `flags:
+  sharing: {default: on, variants: {off: false, on: true}}
+  page-size: {variants: {small: 20, large: {value: 100, percent: 50, stores: [demo], floor: 1.5.0}}}
+  theme.name: {variants: {a: "1", b: {value: dark, stores: [demo]}}}
+`
+
+func TestParsePlain(t *testing.T) {
+	f := flags(t, plain)
+	for i, want := range [][]any{{false, true}, {int64(20), int64(100)}, {"1", "dark"}} {
+		for j, v := range f.Flags[i].Variants {
+			if v.Answer() != want[j] || v.Event != "" {
+				t.Errorf("%s: %#v, want %#v", f.Flags[i].Key, v, want[j])
+			}
+		}
+	}
+	if f.Flags[0].Default != 1 || f.Flags[1].Variants[1].Floor != "1.5.0" {
+		t.Errorf("%+v", f.Flags)
+	}
+	for _, tc := range []struct{ old, new, msg, hint string }{
+		{"on: true", "on: 1", "variants.on is a number, and off is a boolean", "one type"},
+		{"on: true", "on: 1.5", `"1.5" is not a value`, "a whole number"},
+		{"on: true", "on: ", "variants.on has no value", ""},
+		{"small: 20", "small: 9007199254740992", "beyond what JavaScript can hold", ""},
+		{"value: dark, ", "", "variants.b.value is missing", ""},
+		{"{off: false, on: true}", "{}", "sharing.variants is empty", "off: false"},
+		{"theme.name", ".name", `".name" is not a flag's key`, ""},
+	} {
+		_, err := rollout.Parse([]byte(strings.Replace(plain, tc.old, tc.new, 1)), "flags.yaml")
+		if e := errs.As(err); e == nil || !strings.Contains(e.Msg, tc.msg) || !strings.Contains(e.Hint, tc.hint) {
+			t.Errorf("%s: %v", tc.new, err)
+		}
+	}
+}
+
 func TestRead(t *testing.T) {
 	path := t.TempDir() + "/flags.yaml"
 	if _, err := rollout.Read(path); errs.CodeOf(err) != errs.NotFound || errs.As(err).Next[0] != "headgate flags init" {
@@ -162,6 +198,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("flags: &x {event.A: *x}")
 	f.Add("flags: {event.A: {variants: {v1: v1.A, v99999999999999999999: {event: b, floor: 1.0.0, percent: 0.001}}}}")
 	f.Add("? [a]\n: b")
+	f.Add(plain)
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := rollout.Parse([]byte(text), "flags.yaml")
 		if err != nil {

@@ -16,8 +16,8 @@ const (
 	AppVersionAttribute = "appVersion" // the release compiled into the build that would emit
 )
 
-// A Provider evaluates the flags of a file in this process, for an OpenFeature client. All flags are strings. It reads
-// the file when OpenFeature initializes it; Publish gives it another one. It is safe for concurrent use.
+// A Provider evaluates the flags of a file in this process, for an OpenFeature client. Flags of events are strings, plain
+// ones have the type of their values. It reads the file when OpenFeature initializes it; Publish gives it another one. It is safe for concurrent use.
 //
 // What can't be placed gets the default variant and no error: a context without a store, a version that is missing or
 // can't be read. A storeId that is not a string is INVALID_CONTEXT, which gives the caller its own default.
@@ -86,40 +86,50 @@ func (p *Provider) Init(c openfeature.EvaluationContext) error {
 // Shutdown is ShutdownWithContext for an SDK that has no context.
 func (p *Provider) Shutdown() { p.file.Store(nil) }
 
-// StringEvaluation answers for an event family's flag: the name of the event to emit.
+// StringEvaluation answers for an event family's flag, with the name of the event to emit, and for a plain one of texts.
 func (p *Provider) StringEvaluation(_ context.Context, flag, defaultValue string, flat openfeature.FlattenedContext) openfeature.StringResolutionDetail {
-	value, detail := p.resolve(flag, flat)
-	if value == "" {
-		value = defaultValue
-	}
+	value, detail := answerAs(p, flag, defaultValue, flat)
 	return openfeature.StringResolutionDetail{Value: value, ProviderResolutionDetail: detail}
 }
 
-// BooleanEvaluation never succeeds: no flag is a boolean.
-func (p *Provider) BooleanEvaluation(_ context.Context, flag string, defaultValue bool, _ openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
-	return openfeature.BoolResolutionDetail{Value: defaultValue, ProviderResolutionDetail: p.mismatch(flag, "a boolean")}
+// BooleanEvaluation answers for a plain flag of booleans.
+func (p *Provider) BooleanEvaluation(_ context.Context, flag string, defaultValue bool, flat openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+	value, detail := answerAs(p, flag, defaultValue, flat)
+	return openfeature.BoolResolutionDetail{Value: value, ProviderResolutionDetail: detail}
 }
 
-// FloatEvaluation never succeeds: no flag is a number.
-func (p *Provider) FloatEvaluation(_ context.Context, flag string, defaultValue float64, _ openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
-	return openfeature.FloatResolutionDetail{Value: defaultValue, ProviderResolutionDetail: p.mismatch(flag, "a number")}
+// FloatEvaluation answers for a plain flag of whole numbers, as IntEvaluation does: some languages have one type of numbers.
+func (p *Provider) FloatEvaluation(ctx context.Context, flag string, defaultValue float64, flat openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+	d := p.IntEvaluation(ctx, flag, 0, flat)
+	if d.Variant != "" {
+		defaultValue = float64(d.Value)
+	}
+	return openfeature.FloatResolutionDetail{Value: defaultValue, ProviderResolutionDetail: d.ProviderResolutionDetail}
 }
 
-// IntEvaluation never succeeds: no flag is a number.
-func (p *Provider) IntEvaluation(_ context.Context, flag string, defaultValue int64, _ openfeature.FlattenedContext) openfeature.IntResolutionDetail {
-	return openfeature.IntResolutionDetail{Value: defaultValue, ProviderResolutionDetail: p.mismatch(flag, "a number")}
+// IntEvaluation answers for a plain flag of whole numbers.
+func (p *Provider) IntEvaluation(_ context.Context, flag string, defaultValue int64, flat openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+	value, detail := answerAs(p, flag, defaultValue, flat)
+	return openfeature.IntResolutionDetail{Value: value, ProviderResolutionDetail: detail}
 }
 
 // ObjectEvaluation never succeeds: no flag is an object.
 func (p *Provider) ObjectEvaluation(_ context.Context, flag string, defaultValue any, _ openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
-	return openfeature.InterfaceResolutionDetail{Value: defaultValue, ProviderResolutionDetail: p.mismatch(flag, "an object")}
+	f, refusal := p.find(flag)
+	if f != nil {
+		refusal = mismatch(f, "an object")
+	}
+	return openfeature.InterfaceResolutionDetail{Value: defaultValue, ProviderResolutionDetail: refusal}
 }
 
-// resolve returns the event's name, or "" where the caller's own default holds.
-func (p *Provider) resolve(key string, flat openfeature.FlattenedContext) (string, openfeature.ProviderResolutionDetail) {
+// answerAs answers with a value of the type that is asked for, or with the caller's own default.
+func answerAs[T any](p *Provider, key string, fallback T, flat openfeature.FlattenedContext) (T, openfeature.ProviderResolutionDetail) {
 	f, refusal := p.find(key)
 	if f == nil {
-		return "", refusal
+		return fallback, refusal
+	}
+	if _, is := f.Variants[0].Answer().(T); !is {
+		return fallback, mismatch(f, kindOf(fallback))
 	}
 	var c Caller
 	switch id := flat[StoreIDAttribute].(type) {
@@ -129,7 +139,7 @@ func (p *Provider) resolve(key string, flat openfeature.FlattenedContext) (strin
 	case livestore.StoreID:
 		c.Store = id
 	default:
-		return "", failed(openfeature.NewInvalidContextResolutionError(fmt.Sprintf("%s is a %T, not a string", StoreIDAttribute, id)))
+		return fallback, failed(openfeature.NewInvalidContextResolutionError(fmt.Sprintf("%s is a %T, not a string", StoreIDAttribute, id)))
 	}
 	if v := flat[AppVersionAttribute]; v != nil {
 		c.AppVersion = fmt.Sprint(v) // a version like 2 may come as a number; flagd reads it too
@@ -139,14 +149,14 @@ func (p *Provider) resolve(key string, flat openfeature.FlattenedContext) (strin
 	for k, v := range f.metadata() {
 		detail.FlagMetadata[k] = v
 	}
-	return e.Value, detail
+	if value, is := e.Value.(T); is && e.Variant != "" {
+		return value, detail
+	}
+	return fallback, detail
 }
 
-func (p *Provider) mismatch(key, asked string) openfeature.ProviderResolutionDetail {
-	if f, refusal := p.find(key); f == nil {
-		return refusal
-	}
-	return failed(openfeature.NewTypeMismatchResolutionError(fmt.Sprintf("the flag %s is a string, not %s", key, asked)))
+func mismatch(f *Flag, asked string) openfeature.ProviderResolutionDetail {
+	return failed(openfeature.NewTypeMismatchResolutionError(fmt.Sprintf("the flag %s is %s, not %s", f.Key, kindOf(f.Variants[0].Answer()), asked)))
 }
 
 // find returns the flag, or why there is none.

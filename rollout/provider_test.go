@@ -101,6 +101,29 @@ func TestProviderOtherTypes(t *testing.T) {
 	}
 }
 
+func TestProviderPlain(t *testing.T) {
+	c := client(t, plain)
+	ctx, demo := t.Context(), attributes(map[string]any{"storeId": "demo", "appVersion": "1.5.0"})
+	b, errB := c.BooleanValueDetails(ctx, "sharing", false, demo)
+	i, errI := c.IntValueDetails(ctx, "page-size", 5, demo)
+	f, errF := c.FloatValueDetails(ctx, "page-size", 0.5, openfeature.EvaluationContext{})
+	s, errS := c.StringValueDetails(ctx, "theme.name", "mine", demo)
+	if errB != nil || errI != nil || errF != nil || errS != nil || !b.Value || i.Value != 100 || f.Value != 20 || s.Value != "dark" || i.Variant != "large" {
+		t.Errorf("%+v\n%+v\n%+v\n%+v", b, i, f, s)
+	}
+	if d, _ := c.BooleanValueDetails(ctx, "page-size", true, demo); d.ErrorCode != openfeature.TypeMismatchCode || !d.Value {
+		t.Errorf("a number for a boolean: %+v", d)
+	}
+	if d, _ := c.FloatValueDetails(ctx, "sharing", 0.5, demo); d.ErrorCode != openfeature.TypeMismatchCode || d.Value != 0.5 {
+		t.Errorf("a boolean for a number: %+v", d)
+	}
+	_, got := exported(t, plain)
+	variants := got.(map[string]any)["flags"].(map[string]any)["page-size"].(map[string]any)["variants"]
+	if diff := cmp.Diff(map[string]any{"small": 20.0, "large": 100.0}, variants); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestProviderLifeCycle(t *testing.T) {
 	path := t.TempDir() + "/flags.yaml"
 	p := rollout.NewProvider(func(context.Context) (*rollout.File, error) { return rollout.Read(path) })

@@ -175,7 +175,8 @@ func (db *DB) publish(ctx context.Context, tx *sql.Tx, env string, flags []rollo
 	return nil
 }
 
-// PublishedFlags are the flags that the rollouts of an environment published last, by key.
+// PublishedFlags are the flags that the rollouts of an environment published last, by key, and then store.reset, where a
+// reset was fired.
 func (db *DB) PublishedFlags(ctx context.Context, env string) ([]rollout.Flag, error) {
 	out, err := all(ctx, db.sql, func(rows *sql.Rows) (f rollout.Flag, err error) {
 		var text string
@@ -184,7 +185,17 @@ func (db *DB) PublishedFlags(ctx context.Context, env string) ([]rollout.Flag, e
 		}
 		return f, json.Unmarshal([]byte(text), &f)
 	}, `SELECT definition FROM published_flags WHERE env = $1 ORDER BY key`, env)
-	return out, db.failed(ctx, "read the published flags", err)
+	if err != nil {
+		return nil, db.failed(ctx, "read the published flags", err)
+	}
+	generations, err := db.Generations(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := rollout.ResetFlag(generations); ok {
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 // OpenedStores are the stores that an attempt of a rollout opened, by id.

@@ -37,6 +37,8 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"rollout", aRollout},
 		{"rollout at once", rolloutAtOnce},
 		{"floor and stop", floorAndStop},
+		{"reset", reset},
+		{"reset at once", resetAtOnce},
 		{"run", run},
 		{"run refused", runRefused},
 		{"moves", moves},

@@ -19,7 +19,7 @@ func (a *app) flagsCommand() *cli.Command {
 	return &cli.Command{
 		Name:     "flags",
 		Category: plumbing,
-		Usage:    "which version of an event the app emits, and in which stores",
+		Usage:    "which version of an event the app emits, and in which stores; switches of the app's own",
 		UsageText: "headgate flags init\n" +
 			"headgate flags check\n" +
 			"headgate flags eval TodoCreated --store demo --app-version 1.5.0\n" +
@@ -42,6 +42,21 @@ a flag per event family, and the app asks it through OpenFeature which version t
 Also possible: schema, the store kind, where the app has several; default, another variant than the first; stores for v1
 too, to keep some out; state: disabled, which leaves the choice to the app's own code. Raising percent only adds stores.
 A caller without a storeId, or with a version that can't be read, gets the default.
+
+A flag whose key does not begin with event. is a plain one, a switch for instance. Its variants have values of the app's own,
+all true or false, all whole numbers or all texts, and a floor only where you want one:
+
+  sharing:
+    default: on                    # off: nobody shares any more
+    variants:
+      off: false
+      on: true
+  page-size:
+    variants:
+      small: 20
+      large: {value: 100, percent: 10, stores: [demo]}
+
+The plain flag store.reset is not in the file: headgate reset says which stores' clients load their data again.
 
 A floor says what a build can emit. That the other clients of a store can read it is for ` + "`headgate check`" + ` to say, before
 percent rises. And percent: 0 stops new events only: what was emitted stays in the logs, and its readers in the app.`,
@@ -129,6 +144,7 @@ func (a *app) flagsCheck(*cli.Context) error {
 		Flag    string `json:"flag"`
 		Variant string `json:"variant"`
 		Event   string `json:"event"`
+		Value   any    `json:"value,omitempty"` // of a plain flag
 		Floor   string `json:"floor,omitempty"`
 		Percent string `json:"percent"`
 		Stores  int    `json:"storesListed"`
@@ -138,11 +154,11 @@ func (a *app) flagsCheck(*cli.Context) error {
 	variants := []variant{}
 	for _, f := range file.Flags {
 		for i, v := range f.Variants {
-			variants = append(variants, variant{f.Key, v.Name, v.Event, v.Floor, v.Percent.String(), len(v.Stores), i == f.Default, !f.Disabled})
+			variants = append(variants, variant{f.Key, v.Name, v.Event, v.Value, v.Floor, v.Percent.String(), len(v.Stores), i == f.Default, !f.Disabled})
 		}
 	}
 	err = a.render(map[string]any{"variants": variants, "problems": problems}, func(w io.Writer) error {
-		rows := [][]string{{"FLAG", "VARIANT", "EVENT", "FLOOR", "STORES", ""}}
+		rows := [][]string{{"FLAG", "VARIANT", "VALUE", "FLOOR", "STORES", ""}}
 		for _, v := range variants {
 			stores := v.Percent
 			if v.Stores > 0 {
@@ -155,7 +171,11 @@ func (a *app) flagsCheck(*cli.Context) error {
 			if !v.Enabled {
 				note = strings.TrimSpace(note + " (disabled)")
 			}
-			rows = append(rows, []string{v.Flag, v.Variant, v.Event, v.Floor, stores, note})
+			value := v.Event
+			if v.Value != nil {
+				value = fmt.Sprint(v.Value)
+			}
+			rows = append(rows, []string{v.Flag, v.Variant, value, v.Floor, stores, note})
 		}
 		if err := table(w, rows); err != nil {
 			return err
@@ -182,7 +202,8 @@ func (a *app) flagsExportCommand() *cli.Command {
 evaluation context has storeId and appVersion.
 
 Nothing is written while ` + "`headgate flags check`" + ` has something against a variant that stores get. One that is closed does
-not hold the export up, so an abort (percent: 0, no stores) always goes out.`,
+not hold the export up, so an abort (percent: 0, no stores) always goes out. With --env, a reset that was fired first opens
+the stores that are due: export every few minutes while one is under way.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"},
 			&cli.StringFlag{Name: "env", Usage: "with the flags that the rollouts of the environment `ENV` published"},
@@ -205,6 +226,9 @@ func (a *app) flagsExport(c *cli.Context) error {
 			return errs.New(errs.Findings, "%s: %s %s: %s", p.Code, p.Flag, p.Variant, p.Msg).At("%s", p.Where).Hintf("%s", p.Hint).
 				Then("headgate flags check")
 		}
+	}
+	if file, err = a.openReset(c, file); err != nil {
+		return err
 	}
 	data, err := file.Flagd()
 	if err != nil {
@@ -241,6 +265,9 @@ func (a *app) flags() (*config.Config, *rollout.File, error) {
 	}
 	for i := range file.Flags {
 		f := &file.Flags[i]
+		if f.Plain() && f.Schema == "" {
+			continue
+		}
 		s, err := cfg.Schema(f.Schema)
 		if e := errs.As(err); e != nil {
 			if f.Schema == "" {
@@ -267,6 +294,9 @@ func (a *app) lintFlags(cfg *config.Config, file *rollout.File) ([]flagProblem, 
 	problems := []flagProblem{}
 	for i := range file.Flags {
 		f := &file.Flags[i]
+		if f.Plain() {
+			continue
+		}
 		releases, err := releaseDir(cfg).LoadAll(f.Schema)
 		if err != nil {
 			return nil, err

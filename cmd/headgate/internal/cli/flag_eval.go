@@ -36,7 +36,7 @@ type evaluated struct {
 	Flag       string            `json:"flag"`
 	Store      livestore.StoreID `json:"store"`
 	AppVersion string            `json:"appVersion"`
-	Value      string            `json:"value"`
+	Value      any               `json:"value"` // an event's name, or a plain value; "" when the flag is disabled
 	Variant    string            `json:"variant"`
 	Reason     string            `json:"reason"`
 	Why        string            `json:"why"`
@@ -59,7 +59,7 @@ func (a *app) flagsEval(c *cli.Context) error {
 		}
 		var known []livestore.StoreID
 		for _, s := range env.Stores {
-			if s.Schema == f.Schema {
+			if s.Schema == f.Schema || f.Schema == "" {
 				known = append(known, s.ID)
 			}
 		}
@@ -89,11 +89,11 @@ func (a *app) flagsEval(c *cli.Context) error {
 }
 
 // orNothing is a value in text: a disabled flag gives none.
-func orNothing(value string) string {
+func orNothing(value any) string {
 	if value == "" {
 		return "(the app's own default)"
 	}
-	return value
+	return fmt.Sprint(value)
 }
 
 // storesAsked are all of an environment's stores, or the one that is named.

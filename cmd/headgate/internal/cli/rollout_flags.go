@@ -10,7 +10,7 @@ import (
 	"headgate/rollout"
 )
 
-// flagsOf are the app's flags, and with --env those that the rollouts there published, which need no flags.yaml.
+// flagsOf are the app's flags, and with --env those that rollouts and resets there published, which need no flags.yaml.
 func (a *app) flagsOf(c *cli.Context) (*config.Config, *rollout.File, error) {
 	cfg, file, err := a.flags()
 	if c.String("env") == "" || err != nil && errs.CodeOf(err) != errs.NotFound {

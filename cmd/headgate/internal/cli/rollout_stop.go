@@ -15,11 +15,11 @@ import (
 
 func (a *app) stopCommand() *cli.Command {
 	return &cli.Command{
-		Name: "stop", Category: daily, Usage: "the emergency command: abort every ramp, pause every migration, freeze every advance",
+		Name: "stop", Category: daily, Usage: "the emergency command: abort every ramp, pause every migration and reset, freeze every advance",
 		UsageText: "headgate stop --env prod --reason=todos-disappear\nheadgate stop --env prod --lift --reason=fixed-in-1.3.1",
 		Description: `Needs the control database only: no store is contacted, and no file of a rollout is read. Rollouts that ramp up are
-aborted, migrations pause after the batch under way, and nothing opens or advances until --lift. It prints what it can't
-stop. After --lift, rollouts are started and migrations resumed one by one.`,
+aborted, migrations pause after the batch under way, a reset gets no more stores, and nothing opens or advances until
+--lift. It prints what it can't stop. After --lift, rollouts are started, migrations resumed and a reset fired one by one.`,
 		Flags: []cli.Flag{
 			envFlag(), &cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
 			&cli.BoolFlag{Name: "lift", Usage: "let things advance again"},
@@ -56,7 +56,7 @@ func (a *app) lift(c *cli.Context, env config.Environment, db *control.DB, by co
 	}
 	next := "headgate rollout list --env " + env.Name
 	return a.render(map[string]any{"environment": env.Name, "stopped": false, "next_actions": []string{next}}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s may advance again; rollouts are started and migrations resumed one by one\n\nnext: %s\n", env.Name, next)
+		_, err := fmt.Fprintf(w, "%s may advance again; rollouts are started, migrations resumed and a reset fired one by one\n\nnext: %s\n", env.Name, next)
 		return err
 	})
 }
@@ -72,6 +72,9 @@ func writeStop(w io.Writer, r operate.StopReport) error {
 	}
 	for _, name := range r.Paused {
 		fmt.Fprintf(w, "  migration %s: pausing\n", name)
+	}
+	if r.Reset != "" {
+		fmt.Fprintf(w, "  %s\n", r.Reset)
 	}
 	fmt.Fprintln(w, "what can't be stopped:")
 	for _, line := range r.Remains {

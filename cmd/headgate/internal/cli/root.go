@@ -43,6 +43,7 @@ func (a *app) commands() []*cli.Command {
 		a.epochCommand(),
 		a.censusCommand(),
 		a.floorCommand(),
+		a.resetCommand(),
 		a.workerCommand(),
 		a.storeCommand(),
 		a.serveCommand(),

@@ -32,7 +32,8 @@ this machine alone unless --listen says otherwise, and on other addresses with T
 headgate/flags.yaml is read again when it changes; one that is broken leaves the last good flags in force, which the log and
 /readyz say. What rollouts publish takes the place of flags of the same key.
 
-The server moves the rollouts, as headgate rollout tick does; of several on one control database, one at a time. The sync
+The server moves the rollouts, as headgate rollout tick does, and opens the stores of a reset; of several on one control
+database, one at a time. The sync
 backend reports to /v1/reports and the app to /v1/telemetry who is out there.
 
 With --work the server takes part in the runs of migrations, as headgate worker does. SIGTERM ends it: what is under way
@@ -45,7 +46,7 @@ ends first, for ten seconds at most.`,
 			&cli.BoolFlag{Name: "insecure-http", Usage: "allow other addresses without TLS: something in front of the server has it"},
 			&cli.BoolFlag{Name: "insecure-no-auth", Usage: "ask for no tokens; on this machine only"},
 			&cli.IntFlag{Name: "rate", Usage: "let an address ask for flags `N` times a second", Value: 1000},
-			&cli.StringFlag{Name: "tick", Usage: "move the rollouts once in `DURATION`, 0s for never", Value: "10s"},
+			&cli.StringFlag{Name: "tick", Usage: "move the rollouts and a reset once in `DURATION`, 0s for never", Value: "10s"},
 			&cli.BoolFlag{Name: "work", Usage: "work on runs of migrations, too"},
 			&cli.IntFlag{Name: "jobs", Usage: "work on `N` stores at a time; as many as there are processors by default"},
 		},
@@ -102,13 +103,14 @@ func (a *app) serve(c *cli.Context) error {
 			o.Tick = func(ctx context.Context) error {
 				return leader.Lead(ctx, func(ctx context.Context) error {
 					a.inventories.forget(env.Name)
+					_, opening := o.Environment.OpenReset(ctx)
 					moved, err := rollouts.Tick(ctx, false)
 					for _, r := range moved {
 						if len(r.Reasons) > 0 {
 							a.log.Info("moved a rollout", "rollout", r.Rollout, "phase", r.Phase, "step", r.Step, "opened", r.Opened, "reasons", r.Reasons)
 						}
 					}
-					return err
+					return errors.Join(err, opening)
 				})
 			}
 		}

@@ -14,13 +14,14 @@ type StopReport struct {
 	Environment string   `json:"environment"`
 	Stopped     bool     `json:"stopped"` // nothing advances
 	DryRun      bool     `json:"dryRun,omitempty"`
-	Aborted     []string `json:"aborted"` // rollouts
-	Paused      []string `json:"paused"`  // runs of migrations
-	Remains     []string `json:"remains"` // what can't be stopped
+	Aborted     []string `json:"aborted"`         // rollouts
+	Paused      []string `json:"paused"`          // runs of migrations
+	Reset       string   `json:"reset,omitempty"` // that opens no more stores
+	Remains     []string `json:"remains"`         // what can't be stopped
 	NextActions []string `json:"next_actions"`
 }
 
-// Stop aborts what ramps up, pauses the runs and holds every advance. It contacts no store and reads no rollout's file.
+// Stop aborts what ramps up, pauses the runs and the reset, and holds every advance. It contacts no store and reads no rollout's file.
 func (e Environment) Stop(ctx context.Context, by control.By, dryRun bool) (StopReport, error) {
 	r := StopReport{Environment: e.Name, DryRun: dryRun, Aborted: []string{}, Paused: []string{}, Remains: []string{}}
 	if !dryRun {
@@ -33,6 +34,9 @@ func (e Environment) Stop(ctx context.Context, by control.By, dryRun bool) (Stop
 		return r, err
 	}
 	if err := e.stopRuns(ctx, by, &r); err != nil {
+		return r, err
+	}
+	if err := e.stopReset(ctx, by, &r); err != nil {
 		return r, err
 	}
 	r.Remains = append(r.Remains,

@@ -290,10 +290,11 @@ type Flag struct {
 	Variants []Variant `json:"variants"`
 }
 
-// A Variant is one version of the event.
+// A Variant is one version of the event, or a value of a plain flag.
 type Variant struct {
 	Name    string `json:"name"`
 	Event   string `json:"event"`
+	Value   any    `json:"value,omitempty"` // of a plain flag
 	Floor   string `json:"floor,omitempty"`
 	Percent string `json:"percent"`
 	Stores  int    `json:"storesListed"`
@@ -308,7 +309,7 @@ func (s *Server) flagList(context.Context, *nothing) (Flags, error) {
 	for _, f := range s.flags.current().Flags {
 		flag := Flag{Key: f.Key, Rollout: f.Rollout, Revision: f.Revision, Enabled: !f.Disabled, Default: f.Variants[f.Default].Name, Variants: []Variant{}}
 		for _, v := range f.Variants {
-			flag.Variants = append(flag.Variants, Variant{v.Name, v.Event, v.Floor, v.Percent.String(), len(v.Stores)})
+			flag.Variants = append(flag.Variants, Variant{v.Name, v.Event, v.Value, v.Floor, v.Percent.String(), len(v.Stores)})
 		}
 		out.Flags = append(out.Flags, flag)
 	}
@@ -324,7 +325,7 @@ type evaluateIn struct {
 // An Evaluated flag is what one store gets.
 type Evaluated struct {
 	Flag    string `json:"flag"`
-	Value   string `json:"value"` // empty when the flag is disabled
+	Value   any    `json:"value"` // an event's name, or a plain value; an empty text when the flag is disabled
 	Variant string `json:"variant"`
 	Reason  string `json:"reason"`
 	Why     string `json:"why"`

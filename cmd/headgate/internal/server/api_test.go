@@ -14,6 +14,7 @@ import (
 
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore"
 	"headgate/rollout/ofrep"
 )
 
@@ -295,6 +296,33 @@ func TestFlagsFollowTheFile(t *testing.T) {
 	})
 }
 
+// TestPlainFlags: a plain flag keeps its type over OFREP, and store.reset is the generation of the store that asks.
+func TestPlainFlags(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.token(t, control.Token{Role: control.RoleClient})
+	_, changed := w.flags.Revision()
+	w.write("flags:\n  sharing: {default: on, variants: {off: false, on: true}}\n")
+	<-changed
+	_, changed = w.flags.Revision()
+	by := control.By{Actor: "ana", Reason: "damaged"}
+	if _, err := w.Environment.ArmReset(t.Context(), []livestore.StoreID{"s1"}, 1, by); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := w.Environment.FireReset(t.Context(), 0, false, false, by); err != nil || len(r.Opening) != 1 || r.State != control.ResetDone {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	<-changed
+	for store, want := range map[string]any{"s1": 1.0, "s2": 0.0} {
+		_, _, body := w.ask(t, http.MethodPost, ofrep.BulkPath+"/store.reset", secret, `{"context":{"storeId":"`+store+`"}}`)
+		if got := decode[map[string]any](t, body)["value"]; got != want {
+			t.Errorf("%s: %s", store, body)
+		}
+	}
+	if _, _, body := w.ask(t, http.MethodPost, ofrep.BulkPath, secret, `{"context":{"storeId":"s1"}}`); !strings.Contains(body, `"value":true`) || !strings.Contains(body, `"value":1`) {
+		t.Error(body)
+	}
+}
+
 func TestNotReadyWithoutADatabase(t *testing.T) {
 	w := newWorld(t, nil)
 	if err := w.Environment.DB.Close(); err != nil {
@@ -326,7 +354,7 @@ func TestSchemasKnowEveryType(t *testing.T) {
 			return ""
 		}
 		switch rt.Kind() {
-		case reflect.String, reflect.Bool, reflect.Int, reflect.Int64:
+		case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Interface:
 			return ""
 		}
 		return rt.String()

@@ -157,25 +157,38 @@ func (s *flagSet) Revision() (ofrep.Revision, <-chan struct{}) {
 	return s.revision, s.changed
 }
 
-// Evaluate asks the OpenFeature client. A disabled flag gives its default variant: the version that everyone reads.
+// Evaluate asks the OpenFeature client. A disabled flag gives its default variant: what everyone reads.
 func (s *flagSet) Evaluate(ctx context.Context, attributes map[string]any, keys ...string) []ofrep.Evaluation {
 	target, _ := attributes["targetingKey"].(string)
 	about := openfeature.NewEvaluationContext(target, attributes)
 	file := s.current()
 	out := make([]ofrep.Evaluation, 0, len(keys))
 	for _, key := range keys {
-		fallback := ""
+		var fallback any = ""
 		if f, ok := file.Flag(key); ok {
-			fallback = f.Variants[f.Default].Event
+			fallback = f.Variants[f.Default].Answer()
 		}
-		// The error is in the details, too.
-		d, err := s.client.StringValueDetails(ctx, key, fallback, about)
-		e := ofrep.Evaluation{Key: key, Value: d.Value, Variant: d.Variant, Reason: string(d.Reason), Metadata: d.FlagMetadata}
-		if err != nil {
-			e.ErrorCode, e.Detail = string(d.ErrorCode), d.ErrorMessage
-			e.Failed = d.ErrorCode == openfeature.ProviderNotReadyCode || d.ErrorCode == openfeature.ProviderFatalCode || d.ErrorCode == openfeature.TypeMismatchCode
+		switch fallback := fallback.(type) {
+		case bool:
+			d, err := s.client.BooleanValueDetails(ctx, key, fallback, about)
+			out = append(out, evaluationOf(d, err))
+		case int64:
+			d, err := s.client.IntValueDetails(ctx, key, fallback, about)
+			out = append(out, evaluationOf(d, err))
+		case string:
+			d, err := s.client.StringValueDetails(ctx, key, fallback, about)
+			out = append(out, evaluationOf(d, err))
 		}
-		out = append(out, e)
 	}
 	return out
+}
+
+// evaluationOf is what the client said. An error is in the details, too.
+func evaluationOf[T any](d openfeature.GenericEvaluationDetails[T], err error) ofrep.Evaluation {
+	e := ofrep.Evaluation{Key: d.FlagKey, Value: d.Value, Variant: d.Variant, Reason: string(d.Reason), Metadata: d.FlagMetadata}
+	if err != nil {
+		e.ErrorCode, e.Detail = string(d.ErrorCode), d.ErrorMessage
+		e.Failed = d.ErrorCode == openfeature.ProviderNotReadyCode || d.ErrorCode == openfeature.ProviderFatalCode || d.ErrorCode == openfeature.TypeMismatchCode
+	}
+	return e
 }

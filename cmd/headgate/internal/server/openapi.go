@@ -97,6 +97,8 @@ func schemaOf(t reflect.Type) object {
 		return object{} // any JSON
 	}
 	switch t.Kind() {
+	case reflect.Interface:
+		return object{} // any JSON
 	case reflect.Bool:
 		return object{"type": "boolean"}
 	case reflect.Int, reflect.Int64:
