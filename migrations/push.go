@@ -99,6 +99,7 @@ func (p *pusher) push(ctx context.Context, batch []livestore.Event, meanwhile fu
 	switch {
 	case err == nil:
 		p.progress = p.Now()
+		p.behind = 0
 		p.batch = min(p.batch*2, maxBatch)
 		p.pace = max(p.Pace, p.pace/2)
 		return nil
@@ -114,6 +115,9 @@ func (p *pusher) push(ctx context.Context, batch []livestore.Event, meanwhile fu
 		p.slower()
 	case errors.As(err, &lost):
 		p.unanswered++
+	case errors.Is(err, context.DeadlineExceeded): // pushTimeout is over, wherever the backend's client was then
+		p.unanswered++
+		err = &eventlog.AmbiguousError{Err: err}
 	default:
 		return err
 	}

@@ -179,7 +179,6 @@ func TestExactlyOnce(t *testing.T) {
 	t.Logf("%d kills, %d conflicts, %d unanswered", kills, conflicts, unanswered)
 }
 
-// A backend writes -0 as 0: the key must be found again.
 // TestHeld: a job that had to stand still for longer than its patience has not stalled, though others wrote meanwhile. One
 // that is to end while it stands still ends.
 func TestHeld(t *testing.T) {
@@ -213,6 +212,60 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// A push that was not answered in time may be stored, whatever the backend's client calls that.
+func TestPushWithoutAnAnswer(t *testing.T) {
+	for _, stored := range []int{0, 7, 50} {
+		log := &memLog{}
+		for i := range 120 {
+			log.create(fmt.Sprintf("t%03d", i))
+		}
+		log.fault = func(batch []livestore.Event) (int, error) {
+			if log.pushes == 2 {
+				return min(stored, len(batch)), context.DeadlineExceeded
+			}
+			return len(batch), nil
+		}
+		r, err := job(t, definition(t, "00001_schedule", schedule), log).Commit(t.Context())
+		if err != nil || r.Events != 121 || r.Unanswered != 1 {
+			t.Errorf("%d stored: %+v, %v", stored, r, err)
+		}
+		for key, n := range log.ours(t) {
+			if n != 1 {
+				t.Errorf("%d stored: %s is there %d times", stored, key, n)
+			}
+		}
+	}
+}
+
+// A backend that is at another's push may say for a moment that the log ends before what it has sent of it. That happens
+// again and again where many write; one that keeps saying so is refused.
+func TestHeadBehindTheLog(t *testing.T) {
+	log := &memLog{}
+	for i := range 300 {
+		log.create(fmt.Sprintf("t%03d", i))
+	}
+	behind := 0
+	log.fault = func(batch []livestore.Event) (int, error) {
+		if log.pushes%2 == 0 {
+			behind++
+			return 0, &eventlog.AheadError{Head: livestore.SeqNum(len(log.events) - 1)}
+		}
+		return len(batch), nil
+	}
+	d := definition(t, "00001_schedule", schedule)
+	if r, err := job(t, d, log).Commit(t.Context()); err != nil || r.Events != 301 || behind < 6 {
+		t.Errorf("%+v, %v, %d times", r, err, behind)
+	}
+	log.create("late")
+	log.fault = func([]livestore.Event) (int, error) {
+		return 0, &eventlog.AheadError{Head: livestore.SeqNum(len(log.events) - 1)}
+	}
+	if r, err := job(t, d, log).Commit(t.Context()); errs.CodeOf(err) != errs.Refused || !strings.Contains(err.Error(), "the backend's head is e") {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// A backend writes -0 as 0: the key must be found again.
 func TestNegativeZero(t *testing.T) {
 	log := &memLog{}
 	log.create("a")

@@ -233,6 +233,21 @@ func (db *DB) SetHead(ctx context.Context, env, store string, head int64, backen
 	return vanished, err
 }
 
+// Ask has a store say how far it goes, and keeps that as [DB.SetHead] does. An answer that is behind what is known may
+// have been overtaken: while it was on its way somebody else committed, and kept a later one. So it asks once more then.
+func (db *DB) Ask(ctx context.Context, env, store string, ask func(context.Context) (head int64, backendID string, err error)) (vanished bool, err error) {
+	for again := false; ; again = true {
+		head, id, err := ask(ctx)
+		if err != nil {
+			return false, err
+		}
+		vanished, err = db.SetHead(ctx, env, store, head, id)
+		if again || !vanished && errs.CodeOf(err) != errs.Refused {
+			return vanished, err
+		}
+	}
+}
+
 // Vanished reports whether a store that had events answers that it has none.
 func (s Store) Vanished(head int64) bool { return head == 0 && s.Head > 0 }
 

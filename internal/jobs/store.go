@@ -244,11 +244,10 @@ func (w *storeWork) migrate(ctx context.Context, o RunOptions) (state control.St
 
 // known compares the store with what is known of it: one that had events and has none any more is never pushed to.
 func (w *storeWork) known(ctx context.Context, log eventlog.Reader) (control.State, error) {
-	h, err := log.Head(ctx)
-	if err != nil {
-		return "", err
-	}
-	vanished, err := w.DB.SetHead(ctx, w.Env, w.row.Store, int64(max(h.Confirmed, h.Last.Global)), h.BackendID)
+	vanished, err := w.DB.Ask(ctx, w.Env, w.row.Store, func(ctx context.Context) (int64, string, error) {
+		h, err := log.Head(ctx)
+		return int64(max(h.Confirmed, h.Last.Global)), h.BackendID, err
+	})
 	if vanished {
 		return control.Vanished, control.VanishedError(w.Env, w.row.Store)
 	}

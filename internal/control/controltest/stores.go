@@ -1,6 +1,7 @@
 package controltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -190,6 +191,33 @@ func heads(t *testing.T, d *database) {
 	}
 	_, err := d.SetHead(t.Context(), "prod", "nowhere", 1, "")
 	wantCode(t, err, errs.NotFound)
+
+	// An answer that somebody else's commit overtook is not taken for a loss; one that stays what it is, is.
+	for _, c := range []struct {
+		answers  []int64
+		asked    int
+		vanished bool
+		code     errs.Code
+	}{
+		{[]int64{8}, 1, false, ""},
+		{[]int64{6, 9}, 2, false, ""},
+		{[]int64{0, 9}, 2, false, ""},
+		{[]int64{6, 6}, 2, false, errs.Refused},
+		{[]int64{0, 0}, 2, true, ""},
+	} {
+		asked := 0
+		vanished, err := d.Ask(t.Context(), "prod", "a", func(context.Context) (int64, string, error) {
+			asked++
+			return c.answers[asked-1], "one", nil
+		})
+		if vanished != c.vanished || errs.CodeOf(err) != c.code || asked != c.asked {
+			t.Errorf("%v: asked %d times, vanished %v, %v", c.answers, asked, vanished, err)
+		}
+	}
+	away := errors.New("away")
+	if _, err := d.Ask(t.Context(), "prod", "a", func(context.Context) (int64, string, error) { return 0, "", away }); !errors.Is(err, away) {
+		t.Errorf("%v", err)
+	}
 }
 
 // forget clears what is known of a store, and of one that is in the inventory only what its backend said.

@@ -305,12 +305,11 @@ func lateOf(report migrations.Report, p migrationPlan, o jobs.RunOptions) (due i
 
 // headOf asks a store for its head, and compares it with what is known of the store.
 func (r *runner) headOf(ctx context.Context, db *control.DB, store livestore.StoreID, log eventlog.Reader) (int64, error) {
-	h, err := log.Head(ctx)
-	if err != nil {
-		return 0, err
-	}
-	head := int64(max(h.Confirmed, h.Last.Global))
-	vanished, err := db.SetHead(ctx, r.env.Name, string(store), head, h.BackendID)
+	var h eventlog.Head
+	vanished, err := db.Ask(ctx, r.env.Name, string(store), func(ctx context.Context) (_ int64, _ string, err error) {
+		h, err = log.Head(ctx)
+		return int64(max(h.Confirmed, h.Last.Global)), h.BackendID, err
+	})
 	if vanished {
 		err = control.VanishedError(r.env.Name, string(store))
 	}

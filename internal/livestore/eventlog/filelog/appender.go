@@ -198,8 +198,15 @@ func (a *Appender) Append(ctx context.Context, batch []livestore.Event) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return a.commit(ctx, db, batch)
+	err = a.commit(ctx, db, batch)
+	switch e := db.Close(); {
+	case e == nil:
+		return err
+	case err == nil: // it is stored, as the next look at the log shows
+		return &eventlog.AmbiguousError{Err: a.sqliteError(ctx, "", e)}
+	default:
+		return errors.Join(err, e)
+	}
 }
 
 // commit writes the batch in one transaction.
