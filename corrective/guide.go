@@ -13,13 +13,13 @@ type Guide struct {
 	Adapter   string   `json:"adapter"`
 	Title     string   `json:"title"`
 	LiveStore string   `json:"livestore"` // the version that it is about
-	Places    []Place  `json:"places"`
+	Places    []Kept   `json:"places"`
 	Ways      []Way    `json:"ways"`
 	Notes     []string `json:"notes"`
 }
 
-// A Place is where a part of a client's data lies.
-type Place struct {
+// A Kept is where a part of a client's data lies.
+type Kept struct {
 	What  string `json:"what"`
 	Where string `json:"where"`
 }
@@ -102,9 +102,9 @@ func (g Guide) For(store, base string) Guide {
 		}
 		return out
 	}
-	places, ways := make([]Place, 0, len(g.Places)), make([]Way, 0, len(g.Ways))
+	places, ways := make([]Kept, 0, len(g.Places)), make([]Way, 0, len(g.Ways))
 	for _, p := range g.Places {
-		places = append(places, Place{p.What, fill(p.Where)})
+		places = append(places, Kept{p.What, fill(p.Where)})
 	}
 	for _, w := range g.Ways {
 		w.Not = fill(w.Not)

@@ -17,7 +17,7 @@ func resetOption(call string) Step {
 func nodeGuide() Guide {
 	return Guide{
 		Adapter: "node", Title: "Node, files in a directory", LiveStore: GuideVersion,
-		Places: []Place{
+		Places: []Kept{
 			{"event log", "BASE/STORE/eventlog@6.db"},
 			{"state", "BASE/STORE/state<HASH>@6.db: one file for each state hash that ever ran here; statefixed@6.db with migrations of the strategy manual"},
 			{"ids", "in the program: clientId is the host's name and sessionId static unless they are set"},
@@ -59,8 +59,8 @@ func nodeGuide() Guide {
 	}
 }
 
-func webPlaces() []Place {
-	return []Place{
+func webPlaces() []Kept {
+	return []Kept{
 		{"event log and state", "OPFS, the directory livestore-STORE@6 of the page's origin (with storage.directory: DIR@6): a pool of files whose own names say nothing; each begins with 4,096 bytes that hold its name, /eventlog.db or /state<HASH>.db"},
 		{"old state files", "removed by LiveStore; a development build keeps three in livestore-STORE@6/archive"},
 		{"ids", "localStorage livestore:clientId:STORE, sessionStorage livestore:sessionId:STORE"},
@@ -125,7 +125,7 @@ func singleTabGuide() Guide {
 func expoGuide() Guide {
 	return Guide{
 		Adapter: "expo", Title: "Expo and React Native (expo-sqlite)", LiveStore: GuideVersion,
-		Places: []Place{
+		Places: []Kept{
 			{"event log", "BASE/STORE/livestore-eventlog@6.db; BASE is storage.directory, or SQLite.defaultDatabaseDirectory, with storage.subDirectory below it"},
 			{"state", "BASE/STORE/livestore-<HASH>@6.db: one file for each state hash that ever ran here"},
 			{"ids", "clientId is the device's id and sessionId static unless they are set"},
@@ -166,7 +166,7 @@ func expoGuide() Guide {
 func cloudflareGuide() Guide {
 	return Guide{
 		Adapter: "cloudflare", Title: "A client in a Cloudflare Durable Object", LiveStore: GuideVersion,
-		Places: []Place{
+		Places: []Kept{
 			{"event log", "the tables eventlog and __livestore_sync_status of the object's own SQLite"},
 			{"state", "the pages of virtual files state<HASH>@6.db in its table vfs_pages (file_path, page_no, page_data)"},
 			{"ids", "in the Worker's code: clientId and sessionId are required"},
@@ -206,7 +206,7 @@ func cloudflareGuide() Guide {
 func inside(adapter, title, where string) Guide {
 	g := webGuide()
 	g.Adapter, g.Title = adapter, title
-	g.Places = append([]Place{{"adapter", where}}, g.Places...)
+	g.Places = append([]Kept{{"adapter", where}}, g.Places...)
 	for i := range g.Ways {
 		g.Ways[i].Proof = ByReading
 	}
