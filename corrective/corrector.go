@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -144,6 +145,37 @@ func (c *Corrector) Apply(ctx context.Context, e livestore.Event) ([]livestore.E
 		return nil, r.Name, fmt.Errorf("correction %s: %w", r.Name, err)
 	}
 	return instead, r.Name, nil
+}
+
+// Log is a log with the corrections applied to it. Events that replace one all carry its
+// number.
+func (c *Corrector) Log(r eventlog.Reader) eventlog.Reader { return corrected{r, c} }
+
+type corrected struct {
+	eventlog.Reader
+	by *Corrector
+}
+
+func (c corrected) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq2[livestore.Event, error] {
+	return func(yield func(livestore.Event, error) bool) {
+		for e, err := range c.Reader.Events(ctx, after) {
+			made := []livestore.Event{e}
+			if err == nil {
+				made, _, err = c.by.Apply(ctx, e)
+			}
+			if err != nil {
+				if !yield(e, err) {
+					return
+				}
+				continue
+			}
+			for _, m := range made {
+				if !yield(m, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, error) {

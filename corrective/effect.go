@@ -86,39 +86,65 @@ func Measure(ctx context.Context, log eventlog.Reader, s Selection, ran func(cli
 	} else {
 		should.Checkpoints = nil // it is another log
 	}
-	for _, one := range []struct {
-		target replay.Target
-		log    eventlog.Reader
-		o      replay.Options
-	}{{c.Release, log, is}, {target, reader, should}} {
-		res, err := replay.Replay(ctx, c.Launcher, one.target, one.log, one.o)
+	made, err := makeStates(ctx, c.Launcher, side{c.Release, log, is}, side{target, reader, should})
+	if err != nil {
+		return out, err
+	}
+	out.NotDerivable, out.Unverifiable = made.notDerivable, made.unverifiable
+	if out.Poison, out.PoisonRelease = made.poison, made.poisonRelease; out.Poison == nil {
+		out.Tables, err = made.compare(ctx, is.Out, should.Out, c.Diff)
+	}
+	return out, err
+}
+
+// A side is one of two states that are compared.
+type side struct {
+	target replay.Target
+	log    eventlog.Reader
+	o      replay.Options
+}
+
+// states are what replays made.
+type states struct {
+	poison                     *replay.Poison
+	poisonRelease              string
+	notDerivable, unverifiable []string
+}
+
+// makeStates replays each side, until one meets a poison event.
+func makeStates(ctx context.Context, l script.Launcher, sides ...side) (states, error) {
+	out := states{notDerivable: []string{}, unverifiable: []string{}}
+	for _, one := range sides {
+		res, err := replay.Replay(ctx, l, one.target, one.log, one.o)
 		if err != nil {
 			return out, err
 		}
-		out.NotDerivable = append(out.NotDerivable, res.NotDerivable...)
-		out.Unverifiable = append(out.Unverifiable, res.Unverifiable...)
+		out.notDerivable = append(out.notDerivable, res.NotDerivable...)
+		out.unverifiable = append(out.unverifiable, res.Unverifiable...)
 		if res.Poison != nil {
-			out.Poison, out.PoisonRelease = res.Poison, one.target.Release.Version
+			out.poison, out.poisonRelease = res.Poison, one.target.Release.Version
 			return out, nil
 		}
 	}
-	slices.Sort(out.NotDerivable)
-	slices.Sort(out.Unverifiable)
-	out.NotDerivable, out.Unverifiable = slices.Compact(out.NotDerivable), slices.Compact(out.Unverifiable)
-	return out, out.compare(ctx, is.Out, should.Out, c.Diff)
+	slices.Sort(out.notDerivable)
+	slices.Sort(out.unverifiable)
+	out.notDerivable, out.unverifiable = slices.Compact(out.notDerivable), slices.Compact(out.unverifiable)
+	return out, nil
 }
 
-func (f *Effect) compare(ctx context.Context, is, should string, o state.Options) error {
-	d, err := state.CompareFiles(ctx, is, should, o)
+// compare lists the tables that differ, those that the logs can't yield left out.
+func (s states) compare(ctx context.Context, a, b string, o state.Options) ([]state.TableDiff, error) {
+	d, err := state.CompareFiles(ctx, a, b, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	tables := []state.TableDiff{}
 	for _, t := range d.Tables {
-		if !t.Equal() && !slices.Contains(f.NotDerivable, t.Name) {
-			f.Tables = append(f.Tables, t)
+		if !t.Equal() && !slices.Contains(s.notDerivable, t.Name) {
+			tables = append(tables, t)
 		}
 	}
-	return nil
+	return tables, nil
 }
 
 // A Verdict says what clients of a release do with the bad events. The words are stable.

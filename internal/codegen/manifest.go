@@ -53,6 +53,8 @@ type Schema struct {
 	// Marker is the event that says that a migration ran, nil where the app has none.
 	Marker     *Marker    `yaml:"marker,omitempty"`
 	Migrations Migrations `yaml:"migrations,omitempty"`
+	// Corrections are what the app makes of bad events; it may be empty.
+	Corrections Corrections `yaml:"corrections,omitempty"`
 	// StoreReset puts the part into the generated file that acts on the flag store.reset.
 	StoreReset bool `yaml:"store_reset,omitempty"`
 }
@@ -90,7 +92,7 @@ func NewSchema(entry string, imports ImportStyle, effect string) Schema {
 }
 
 // reserved are the sections that later versions of headgate will know.
-func reserved() []string { return []string{"flags", "corrections"} }
+func reserved() []string { return []string{"flags"} }
 
 // Load reads the manifest at path. A file that does not exist is an empty manifest.
 func Load(path string) (*Manifest, error) {
@@ -211,6 +213,9 @@ func (s Schema) validate() error {
 		}
 	}
 	if err := s.Marker.validate(); err != nil {
+		return err
+	}
+	if err := s.Corrections.validate(); err != nil {
 		return err
 	}
 	return s.Migrations.validate(s.Marker)

@@ -18,6 +18,9 @@ var sources embed.FS
 // sections are the parts of the schema's generated file, in order. Each is TypeScript with a few __NAME__ places.
 func (s Schema) sections() []string {
 	parts := []string{"head.ts", "body.ts", "startup.ts"}
+	if len(s.Corrections.List) > 0 {
+		parts = append(parts, "corrections.ts")
+	}
 	if s.Release != "" {
 		parts = append(parts, "release.ts", "report.ts")
 	}
@@ -40,8 +43,12 @@ func (s Schema) hasReadyMarker() bool { return s.Marker != nil && !s.Marker.Own 
 func (s Schema) imports() string {
 	var names []string
 	types := ""
-	if s.hasReadyMarker() {
+	corrects := len(s.Corrections.List) > 0
+	if s.hasReadyMarker() || corrects {
 		names = append(names, "Events", "Schema")
+	}
+	if corrects {
+		names = append(names, "type makeSchema")
 	}
 	if len(s.Migrations.Client) > 0 || s.StoreReset {
 		if names == nil {
@@ -85,7 +92,11 @@ func Render(m *Manifest, name string) ([]byte, error) {
 	if s.Marker != nil {
 		marker = *s.Marker
 	}
-	text := strings.NewReplacer(
+	corrections, err := s.Corrections.places()
+	if err != nil {
+		return nil, err
+	}
+	text := strings.NewReplacer(append(corrections,
 		"__MORE_IMPORTS__\n", s.imports(),
 		"__CLIENT_MIGRATIONS__", s.Migrations.script(s.Marker),
 		"__MARKER_EVENT__", quote(marker.Event),
@@ -95,7 +106,7 @@ func Render(m *Manifest, name string) ([]byte, error) {
 		"__EPOCH__", strconv.Itoa(s.Epoch),
 		"__EFFECT__", s.Effect,
 		"__STORAGE_FORMAT__", strconv.Itoa(storageFormat(s.LiveStore)),
-	).Replace(body.String())
+	)...).Replace(body.String())
 	return withHead(name, s.Epoch, text), nil
 }
 

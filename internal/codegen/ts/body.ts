@@ -15,7 +15,7 @@ type HookResult = ReturnType<NonNullable<Hooks['init']>>
  * leaves an empty file, which LiveStore rebuilds at the next start, and never one that looks complete.
  */
 export const withHeadgate = <T extends StateInput & { readonly migrations?: AutoMigrations | undefined }>(
-  state: T,
+  state: T,__EVENTS_PARAMETER__
 ): T & { readonly migrations: AutoMigrations } => {
   const given: AutoMigrations = state.migrations ?? { strategy: 'auto' }
   if (given.strategy !== 'auto') {
@@ -23,7 +23,7 @@ export const withHeadgate = <T extends StateInput & { readonly migrations?: Auto
       `headgate: migrations.strategy '${String((given as { strategy: unknown }).strategy)}' can't be made safe: LiveStore never rebuilds such a state. Use the strategy 'auto', or leave withHeadgate out.`,
     )
   }
-  return { ...state, tables: withEpochTable(state.tables), migrations: { ...given, hooks: rebuildHooks(given.hooks) } }
+  return { ...state, tables: withEpochTable(state.tables),__CORRECTED__ migrations: { ...given, hooks: rebuildHooks(given.hooks) } }
 }
 
 /** One table per epoch. Its name moves LiveStore's state hash, and no earlier hash ever comes back. */

@@ -120,7 +120,8 @@ type described struct {
 	Events                       []schema.Event        `json:"events"`
 	Tables                       []schema.Table        `json:"tables"`
 	Materializers                []struct {
-		Event string `json:"event"`
+		Event       string   `json:"event"`
+		Corrections []string `json:"corrections"`
 	} `json:"materializers"`
 	// Observed are the materializers with what running them showed.
 	Observed []schema.Materializer `json:"observed"`
@@ -199,7 +200,12 @@ func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*s
 		e.Family, e.FamilyVersion = SplitName(e.Name)
 		e.Source = c.event(*e)
 	}
+	corrections := map[string][]string{}
+	for _, m := range d.Materializers {
+		corrections[m.Event] = m.Corrections
+	}
 	for _, m := range d.Observed {
+		m.Corrections = corrections[m.Event]
 		def := schema.Event{Name: m.Event}
 		if e, ok := r.Event(m.Event); ok {
 			def = *e

@@ -271,6 +271,12 @@ const columnDefault = (c) => {
 }
 const isSystem = (name) => name.startsWith('__livestore_')
 
+// The generated file says on a materializer which corrections are around it.
+const correctionsOf = (f) => {
+  const names = f.headgateCorrections
+  return Array.isArray(names) && names.every((n) => typeof n === 'string') ? names : undefined
+}
+
 const describeTable = (def) => {
   const ast = def.sqliteDef.ast
   return {
@@ -343,7 +349,9 @@ const describe = () => {
       jsonSchema: jsonSchema(e.schema),
     })),
     tables: [...sqlite.tables.values()].filter((t) => !isSystem(t.sqliteDef.name)).map(describeTable),
-    materializers: [...schema.state.materializers.entries()].map(([event, f]) => ({ event, source: Function.prototype.toString.call(f) })),
+    materializers: [...schema.state.materializers.entries()].map(([event, f]) => ({
+      event, source: Function.prototype.toString.call(f), corrections: correctionsOf(f),
+    })),
     queries: describeQueries(),
   }
 }
@@ -529,6 +537,20 @@ const statements = (ev, def, materializer, db) => {
   }
   return getExecStatementsFromMaterializer({ eventDef: def, materializer: guard(materializer), dbState: db, event: { decoded: undefined, encoded } })
 }
+// The same as in the file that is generated into the app: a test holds them against each other.
+const canonical = (value) =>
+  JSON.stringify(value, (_, v) => (typeof v === 'object' && v !== null && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v))
+const digest = (name, clientId, sessionId, encoded) => {
+  const text = canonical([name, clientId, sessionId, encoded ?? null])
+  let a = 0x811c9dc5
+  let b = 0x9dc5811c
+  for (let i = 0; i < text.length; i++) {
+    a = Math.imul(a ^ text.charCodeAt(i), 0x01000193)
+    b = Math.imul(b ^ text.charCodeAt(i), 0x5bd1e995) ^ (a >>> 15)
+  }
+  return [a, b].map((n) => (n >>> 0).toString(16).padStart(8, '0')).join('')
+}
+
 const poison = (e, args) =>
   e?.name === 'SqliteError' && inMaterializer
     ? { stage: 'query', ...thrown(e, args) }
@@ -617,6 +639,20 @@ const api = {
           return null
         } catch (e) {
           return issuePath(e)
+        }
+      }),
+    ),
+
+  // identify([{n,a,s,p,c,x}]) -> [{digest, undefined?, unreadable?}], as the generated corrections do on a client
+  identify: (arg) =>
+    JSON.stringify(
+      JSON.parse(arg).map(({ n, a, c, x }) => {
+        const def = schema.eventsDefsMap.get(n)
+        if (def === undefined) return { digest: digest(n, c, x, a), undefined: true }
+        try {
+          return { digest: digest(n, c, x, Schema.encodeUnknownSync(def.schema)(decoder(def)(a))) }
+        } catch {
+          return { digest: digest(n, c, x, a), unreadable: true }
         }
       }),
     ),

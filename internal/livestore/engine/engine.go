@@ -353,6 +353,16 @@ func (e *Engine) Decode(payloads []Payload) ([]*DecodeIssue, error) {
 	return out, e.call("decode", payloads, &out)
 }
 
+// Identify has the driver say of each event of a JSON array of what [AppendEvent] wrote how it is told from others; out is
+// a pointer to a slice in the form of the driver's answer.
+func (e *Engine) Identify(events string, out any) error {
+	text, err := e.vm.Call("__headgate_identify", events)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(text), out)
+}
+
 // A HookRun is the outcome of a migration hook.
 type HookRun struct {
 	Ran   bool    `json:"ran"`

@@ -244,13 +244,8 @@ func ask(ctx context.Context, proc *script.Proc, batch []livestore.Event) (map[i
 		}
 		text = engine.AppendPayload(text, e.Name, e.Args)
 	}
-	sent := proc.SendBytes(append(text, ']'))
-	data, _, err := proc.Recv(ctx) // when sending failed, it says why the sandbox ended
-	if err = cmp.Or(err, sent); err != nil {
-		return nil, err
-	}
 	var a decodeAnswer
-	if err := json.Unmarshal(data, &a); err != nil {
+	if err := exchange(ctx, proc, append(text, ']'), &a); err != nil {
 		return nil, err
 	}
 	failing := map[int]engine.DecodeIssue{}
@@ -258,6 +253,16 @@ func ask(ctx context.Context, proc *script.Proc, batch []livestore.Event) (map[i
 		failing[issue.I] = issue.DecodeIssue
 	}
 	return failing, nil
+}
+
+// exchange sends a frame and reads the answer to it.
+func exchange(ctx context.Context, proc *script.Proc, frame []byte, answer any) error {
+	sent := proc.SendBytes(frame)
+	data, _, err := proc.Recv(ctx) // when sending failed, it says why the sandbox ended
+	if err = cmp.Or(err, sent); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, answer)
 }
 
 func (d *decoding) count(e livestore.Event, failing map[int]engine.DecodeIssue, i int) {

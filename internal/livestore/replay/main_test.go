@@ -19,6 +19,7 @@ import (
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/eventlog/openlog"
+	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/replay"
 	"headgate/internal/livestore/script"
 	"headgate/internal/testenv"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 			bundle.DescribeJob: bundle.JobDescribe,
 			replay.Job:         recordPeak,
 			replay.LiveJob:     replay.JobLive,
+			probe.IdentifyJob:  probe.JobIdentify,
 		}, os.Exit))
 	}
 	code := m.Run()

@@ -148,6 +148,8 @@ type Materializer struct {
 	UsesQuery bool `json:"usesQuery,omitempty"`
 	// Error is what it threw on sample payloads, without payload values.
 	Error string `json:"error,omitempty"`
+	// Corrections are the names of those that the generated file put around it.
+	Corrections []string `json:"corrections,omitempty"`
 }
 
 // An Operation is a statement that a materializer issued.

@@ -21,7 +21,7 @@ func (a *app) rollbackCommand() *cli.Command {
 		UsageText: "headgate rollback assess --release 1.3.0 --env prod\nheadgate rollback plan --release 1.3.0 --env prod",
 		Description: `A committed event can't be un-committed, and deploying the old release again does not bring the old state back: LiveStore
 rebuilds a client's state only when the hash of its tables moves. So look before anything is deployed.`,
-		Subcommands: []*cli.Command{a.rollbackAssessCommand(), a.rollbackPlanCommand(), a.rollbackInstructionsCommand()},
+		Subcommands: []*cli.Command{a.rollbackAssessCommand(), a.rollbackPlanCommand(), a.rollbackGenerateCommand(), a.rollbackVerifyCommand(), a.rollbackInstructionsCommand()},
 	}
 }
 

@@ -161,29 +161,30 @@ func (a *app) assessor(c *cli.Context) (*assessor, error) {
 	if s.launcher, err = a.launcher(); err != nil {
 		return nil, err
 	}
-	if err := s.choose(c.Context, c.StringSlice("store")); err != nil {
+	if s.stores, err = a.storesOf(c.Context, cfg, s.env, s.schema, c.StringSlice("store")); err != nil {
 		return nil, err
 	}
 	return s, s.targets(c.Context, c.String("good"))
 }
 
-// choose takes the stores of the schema.
-func (s *assessor) choose(ctx context.Context, ids []string) error {
+// storesOf are the environment's stores of a schema, all of them or those named.
+func (a *app) storesOf(ctx context.Context, cfg *config.Config, env config.Environment, s config.Schema, ids []string) ([]config.Store, error) {
 	for _, id := range ids {
-		if _, err := s.app.store(ctx, s.cfg, s.env, livestore.StoreID(id)); err != nil {
-			return err
+		if _, err := a.store(ctx, cfg, env, livestore.StoreID(id)); err != nil {
+			return nil, err
 		}
 	}
-	for _, st := range s.env.Stores {
-		if st.Schema == s.schema.Name && (len(ids) == 0 || slices.Contains(ids, string(st.ID))) {
-			s.stores = append(s.stores, st)
+	var out []config.Store
+	for _, st := range env.Stores {
+		if st.Schema == s.Name && (len(ids) == 0 || slices.Contains(ids, string(st.ID))) {
+			out = append(out, st)
 		}
 	}
-	if len(s.stores) == 0 {
-		return errs.NotFoundf("environment %q has no such store of schema %s", s.env.Name, s.schema.Name).At("%s", s.cfg.Where(s.env.Line)).
+	if len(out) == 0 {
+		return nil, errs.NotFoundf("environment %q has no such store of schema %s", env.Name, s.Name).At("%s", cfg.Where(env.Line)).
 			Then("headgate help config")
 	}
-	return nil
+	return out, nil
 }
 
 // targets loads the releases: the bad one, or else the newest that is recorded; the good one; and those that are alive.
@@ -200,11 +201,11 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 	if bad == "" {
 		bad = releases[len(releases)-1].Version
 	}
-	if s.is, err = s.target(bad); err != nil {
+	if s.is, err = targetOf(s.cfg, s.schema, bad); err != nil {
 		return err
 	}
 	if good != "" {
-		t, err := s.target(good)
+		t, err := targetOf(s.cfg, s.schema, good)
 		if err != nil {
 			return err
 		}
@@ -221,21 +222,13 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 		if !s.assumed && !slices.ContainsFunc(alive, func(v config.Alive) bool { return v.Release == r.Version }) {
 			continue
 		}
-		t, err := s.target(r.Version)
+		t, err := targetOf(s.cfg, s.schema, r.Version)
 		if err != nil {
 			return err
 		}
 		s.readers = append(s.readers, t)
 	}
 	return s.census(ctx)
-}
-
-func (s *assessor) target(version string) (replay.Target, error) {
-	b, err := recorded(s.cfg, s.schema, version)
-	if err != nil {
-		return replay.Target{}, err
-	}
-	return replay.Target{Release: b.Release, Program: programOf(b), Locate: b.Script.LocateTrace}, nil
 }
 
 // census reads on which release each client was last seen, where the environment has a control database.

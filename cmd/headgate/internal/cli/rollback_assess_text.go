@@ -162,35 +162,54 @@ func effectTitle(r assessment) string {
 
 // effectRows sums what differs by table, over all stores.
 func effectRows(r assessment) [][]string {
-	sums := map[string]*state.TableDiff{}
+	var all [][]state.TableDiff
 	stores := map[string]int{}
 	for _, d := range r.Damages {
 		if d.Effect == nil {
 			continue
 		}
+		all = append(all, d.Effect.Tables)
 		for _, t := range d.Effect.Tables {
+			stores[t.Name]++
+		}
+	}
+	rows := [][]string{{"TABLE", "STORES", "ONLY A", "ONLY B", "CHANGED", "COLUMNS"}}
+	for _, s := range sumTables(all) {
+		rows = append(rows, []string{s.Name, fmt.Sprint(stores[s.Name]), fmt.Sprint(s.OnlyA), fmt.Sprint(s.OnlyB), fmt.Sprint(s.Changed), columnsText(s.Columns)})
+	}
+	return rows
+}
+
+// sumTables adds up what differs in the tables of several stores, by name.
+func sumTables(stores [][]state.TableDiff) []state.TableDiff {
+	sums := map[string]*state.TableDiff{}
+	for _, tables := range stores {
+		for _, t := range tables {
 			s := sums[t.Name]
 			if s == nil {
-				s = &state.TableDiff{Columns: map[string]int64{}}
+				s = &state.TableDiff{Name: t.Name, Columns: map[string]int64{}}
 				sums[t.Name] = s
 			}
 			s.OnlyA, s.OnlyB, s.Changed = s.OnlyA+t.OnlyA, s.OnlyB+t.OnlyB, s.Changed+t.Changed
 			for c, n := range t.Columns {
 				s.Columns[c] += n
 			}
-			stores[t.Name]++
 		}
 	}
-	rows := [][]string{{"TABLE", "STORES", "ONLY A", "ONLY B", "CHANGED", "COLUMNS"}}
+	var out []state.TableDiff
 	for _, name := range slices.Sorted(maps.Keys(sums)) {
-		s := sums[name]
-		var columns []string
-		for _, c := range slices.Sorted(maps.Keys(s.Columns)) {
-			columns = append(columns, fmt.Sprintf("%s (%d)", c, s.Columns[c]))
-		}
-		rows = append(rows, []string{name, fmt.Sprint(stores[name]), fmt.Sprint(s.OnlyA), fmt.Sprint(s.OnlyB), fmt.Sprint(s.Changed), strings.Join(columns, ", ")})
+		out = append(out, *sums[name])
 	}
-	return rows
+	return out
+}
+
+// columnsText lists how often columns differ.
+func columnsText(columns map[string]int64) string {
+	var parts []string
+	for _, c := range slices.Sorted(maps.Keys(columns)) {
+		parts = append(parts, fmt.Sprintf("%s (%d)", c, columns[c]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func writeAssessmentMarkdown(w io.Writer, r assessment) error {

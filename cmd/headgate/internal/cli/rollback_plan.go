@@ -88,7 +88,7 @@ func (s *assessor) before(version string) (*replay.Target, error) {
 	if schema.CompareVersions(version, s.is.Release.Version) >= 0 {
 		return nil, errs.Invalidf("--to %s is not before %s", version, s.is.Release.Version)
 	}
-	t, err := s.target(version)
+	t, err := targetOf(s.cfg, s.schema, version)
 	return &t, err
 }
 

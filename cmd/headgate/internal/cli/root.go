@@ -62,6 +62,7 @@ func (a *app) topics() []topic {
 		exitCodesTopic(),
 		configTopic(),
 		rolloutFileTopic(),
+		correctionsFileTopic(),
 	}
 }
 

@@ -23,6 +23,7 @@ func sandboxJobs() script.Jobs {
 		probe.MixedJob:       probe.JobMixed,
 		probe.CompareJob:     probe.JobCompare,
 		probe.DecodeJob:      probe.JobDecode,
+		probe.IdentifyJob:    probe.JobIdentify,
 	}
 }
 

@@ -127,12 +127,14 @@ const materializers = State.SQLite.materializers(events, {
 // An event that has a definition and no materializer.
 delete (materializers as any)['v1.Nothing']
 
-export const make = (migrations?: any, unknownEventHandling: any = { strategy: 'ignore' }, more: any = { events: {}, materializers: {} }) =>
+const uncorrected = { withCorrectedEvents: (events: any) => events, withCorrections: (materializers: any, _events: any) => materializers }
+
+export const make = (migrations?: any, unknownEventHandling: any = { strategy: 'ignore' }, more: any = { events: {}, materializers: {} }, corrections: any = uncorrected) =>
   makeSchema({
-    events: { ...events, ...more.events },
+    events: corrections.withCorrectedEvents({ ...events, ...more.events }),
     state: State.SQLite.makeState({
       tables,
-      materializers: { ...materializers, ...more.materializers } as any,
+      materializers: corrections.withCorrections({ ...materializers, ...more.materializers }, events) as any,
       ...(migrations && { migrations }),
     }),
     unknownEventHandling,

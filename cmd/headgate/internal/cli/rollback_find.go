@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/corrective"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/engine"
+	"headgate/internal/livestore/eventlog"
+	"headgate/internal/livestore/probe"
+	"headgate/internal/livestore/script"
+)
+
+// A finding looks for the events that corrections match, in the logs of many stores.
+type finding struct {
+	app     *app
+	cfg     *config.Config
+	env     config.Environment
+	list    corrective.Corrections
+	program engine.Program // of the code that the corrections go into: it tells the events apart
+	jobs    int
+}
+
+// found is what the logs hold of them.
+type found struct {
+	mu                 sync.Mutex
+	by                 map[string]*met // by the correction's name
+	tolerated, adopted []string
+}
+
+// met is what one correction matched.
+type met struct {
+	events int64
+	stores int
+	pins   map[string]struct{} // of a pinned one
+}
+
+// all reads the logs of stores, several at a time. The first that can't be read ends it: corrections of some stores only
+// would leave the others as they are.
+func (f finding) all(ctx context.Context, stores []config.Store) (*found, error) {
+	launcher, err := f.app.launcher()
+	if err != nil {
+		return nil, err
+	}
+	out := &found{by: map[string]*met{}}
+	for _, one := range f.list.List {
+		out.by[one.Name] = &met{pins: map[string]struct{}{}}
+	}
+	p := f.app.progress("read logs", int64(len(stores)))
+	defer p.Done()
+	todo := make(chan config.Store)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(todo)
+		for _, st := range stores {
+			select {
+			case todo <- st:
+			case <-gctx.Done():
+				return nil
+			}
+		}
+		return nil
+	})
+	for range min(f.jobs, len(stores)) {
+		g.Go(func() error { return f.work(gctx, launcher, todo, out, p.Add) })
+	}
+	if err := g.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	slices.Sort(out.tolerated)
+	slices.Sort(out.adopted)
+	out.tolerated, out.adopted = slices.Compact(out.tolerated), slices.Compact(out.adopted)
+	return out, nil
+}
+
+// work is one sandbox: it takes stores until there are no more.
+func (f finding) work(ctx context.Context, l script.Launcher, todo <-chan config.Store, out *found, done func(int64)) error {
+	corrector, err := f.list.Compile(ctx)
+	if err != nil {
+		return err
+	}
+	defer corrector.Close() //nolint:errcheck // in memory
+	identifier, err := probe.NewIdentifier(ctx, l, f.program)
+	if err != nil {
+		return err
+	}
+	defer identifier.Close()
+	for st := range todo {
+		if err := f.store(ctx, st, corrector, identifier, out); err != nil {
+			return atStore(err, f.cfg, st)
+		}
+		done(1)
+	}
+	return nil
+}
+
+// findBatch is how many matched events go to the sandbox at once.
+const findBatch = 500
+
+func (f finding) store(ctx context.Context, st config.Store, corrector *corrective.Corrector, identifier *probe.Identifier, out *found) (err error) {
+	log, err := f.app.openStore(ctx, f.cfg, f.env, st)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	var batch []livestore.Event
+	var names []string
+	seen := map[string]bool{}
+	flush := func() error {
+		ids, err := identifier.Identify(ctx, batch)
+		if err == nil {
+			out.take(batch, names, ids, seen)
+		}
+		batch, names = batch[:0], names[:0]
+		return err
+	}
+	events := f.list.Events()
+	for e, err := range log.Events(ctx, livestore.ClientSeq{}) {
+		var bad *eventlog.Malformed
+		if errors.As(err, &bad) {
+			continue // no correction can be about it
+		} else if err != nil {
+			return err
+		}
+		if _, ok := slices.BinarySearch(events, e.Name); !ok {
+			continue
+		}
+		name, err := corrector.Match(ctx, e)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			continue
+		}
+		if batch, names = append(batch, e), append(names, name); len(batch) == findBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	return flush()
+}
+
+func (f *found) take(batch []livestore.Event, names []string, ids []probe.Identity, seen map[string]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, e := range batch {
+		m := f.by[names[i]]
+		m.events++
+		if !seen[names[i]] {
+			seen[names[i]] = true
+			m.stores++
+		}
+		m.pins[fmt.Sprintf("%d.%d:%s", e.Seq.Global, e.Seq.Client, ids[i].Digest)] = struct{}{}
+		switch {
+		case ids[i].Undefined && !slices.Contains(f.adopted, e.Name):
+			f.adopted = append(f.adopted, e.Name)
+		case ids[i].Unreadable && !slices.Contains(f.tolerated, e.Name):
+			f.tolerated = append(f.tolerated, e.Name)
+		}
+	}
+}
