@@ -171,7 +171,7 @@ const matcher = (correction: Correction): Matcher => {
 
 /** What tells an event from all others: a pending one may have another's number, but not its writer and arguments, too. */
 const digest = (event: { readonly name: string; readonly clientId: string; readonly sessionId: string }, encoded: unknown): string => {
-  const text = canonical([event.name, event.clientId, event.sessionId, encoded ?? null])
+  const text = textOf([event.name, event.clientId, event.sessionId, encoded ?? null])
   let a = 0x811c9dc5
   let b = 0x9dc5811c
   for (let i = 0; i < text.length; i++) {
@@ -181,5 +181,5 @@ const digest = (event: { readonly name: string; readonly clientId: string; reado
   return [a, b].map((n) => (n >>> 0).toString(16).padStart(8, '0')).join('')
 }
 
-const canonical = (value: unknown): string =>
+const textOf = (value: unknown): string =>
   JSON.stringify(value, (_, v) => (typeof v === 'object' && v !== null && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v))

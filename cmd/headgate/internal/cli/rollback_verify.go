@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -206,7 +207,7 @@ func (v *verifier) targets(release, base, bad string) error {
 		base = before
 	}
 	if bad == "" {
-		bad = before
+		bad = cmp.Or(before, base)
 	}
 	if base == "" || base == release {
 		return errs.Invalidf("no release before %s is recorded: nothing says what it is without the corrections", release).
