@@ -31,7 +31,10 @@ type Materialize = (args: any, context: any) => any
 
 /** Arguments that the event's own schema does not take, as they are in the log. */
 class Unreadable {
-  constructor(readonly encoded: unknown) {}
+  readonly encoded: unknown
+  constructor(encoded: unknown) {
+    this.encoded = encoded
+  }
 }
 
 /**
