@@ -76,6 +76,7 @@ func (h *hazards) pair(from *schema.Release) {
 	h.behaviour(from)
 	h.rebuild(from)
 	h.hashReturns(from)
+	h.corrections(from)
 	h.unchangedNames(from)
 }
 

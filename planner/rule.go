@@ -29,7 +29,7 @@ type Rule struct {
 
 // Rules returns every code, sorted.
 func Rules() []Rule {
-	all := slices.Concat(eventRules(), fieldRules(), typeRules(), shapeRules(), stateRules(), materializerRules(), appRules(), rolloutRules())
+	all := slices.Concat(eventRules(), fieldRules(), typeRules(), shapeRules(), stateRules(), materializerRules(), appRules(), rolloutRules(), correctionRules())
 	slices.SortFunc(all, func(a, b Rule) int { return cmp.Compare(a.Code, b.Code) })
 	return all
 }

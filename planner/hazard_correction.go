@@ -1,0 +1,75 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"headgate/internal/livestore/schema"
+)
+
+// corrections judges what became of the corrections that from carries, and what those that To adds do on clients that ran it.
+func (h *hazards) corrections(from *schema.Release) {
+	to := h.in.To
+	for _, m := range from.Materializers {
+		for _, name := range m.Corrections {
+			if !corrects(to, m.Event, name) {
+				h.removedCorrection(from, m.Event, name)
+			}
+		}
+	}
+	for _, m := range to.Materializers {
+		var added []string
+		for _, name := range m.Corrections {
+			if !corrects(from, m.Event, name) {
+				added = append(added, name)
+			} else if n, _ := h.inLogs(m.Event); n == 0 && len(h.in.Facts.Logs) > 0 {
+				h.add(Finding{
+					Code: "CR102", From: []string{from.Version}, Event: m.Event, Path: name,
+					Message: "no log at hand holds an event that the correction " + name + " could be about",
+				}, Info, OK)
+			}
+		}
+		if len(added) > 0 && !rebuilds(from, to) {
+			h.add(Finding{
+				Code: "CR103", From: []string{from.Version}, Event: m.Event, Path: strings.Join(added, ", "),
+				Message: fmt.Sprintf("clients that ran %s keep what it made: %s, so that the correction changes nothing there", from.Version, unmoved(to)),
+				Fix:     "headgate epoch bump --schema " + to.Schema + ".",
+			}, Error, OK)
+		}
+	}
+}
+
+func corrects(r *schema.Release, event, correction string) bool {
+	m := materializerOf(r, event)
+	return m != nil && slices.Contains(m.Corrections, correction)
+}
+
+func (h *hazards) removedCorrection(from *schema.Release, event, name string) {
+	f := Finding{Code: "CR101", From: []string{from.Version}, Event: event, Path: name}
+	n, stores := h.inLogs(event)
+	switch {
+	case n > 0:
+		f.Message = fmt.Sprintf("the correction %s is gone, and logs hold events that it may be about: the bad rows come back at the next rebuild", name)
+		f.Detail = strings.Join(stores, "; ") + "."
+	case len(h.in.Facts.Logs) == 0:
+		f.Message = fmt.Sprintf("the correction %s is gone, and no log was read that would say that nobody needs it", name)
+	default:
+		f.Code = "CR102"
+		f.Message = fmt.Sprintf("the correction %s is gone; no log at hand holds an event that it could be about", name)
+		h.add(f, Info, OK)
+		return
+	}
+	h.add(f, Error, OK)
+}
+
+// inLogs counts the events of a name in the logs at hand.
+func (h *hazards) inLogs(event string) (total int64, stores []string) {
+	for _, l := range h.in.Facts.Logs {
+		if n := l.Events[event]; n > 0 {
+			total += n
+			stores = append(stores, fmt.Sprintf("%s in store %s (to seq %d)", thousands(n), l.Store, l.Head))
+		}
+	}
+	return total, stores
+}
