@@ -25,7 +25,7 @@ func layers() map[string][]string {
 		"headgate":                       {}, // this test
 		"cmd/headgate":                   {"cmd/headgate/internal/cli"},
 		"cmd/headgate/internal/cli":      {"cmd/headgate/internal/...", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
-		"cmd/headgate/internal/operate":  {"cmd/headgate/internal/config", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/errs"},
+		"cmd/headgate/internal/operate":  {"cmd/headgate/internal/config", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/livestore/eventlog/dumplog", "internal/livestore/eventlog/transfer", "internal/errs", "internal/atomicfile"},
 		"cmd/headgate/internal/server":   {"cmd/headgate/internal/dashboard", "cmd/headgate/internal/config", "cmd/headgate/internal/operate", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
 		"cmd/headgate/internal/config":   {"cmd/headgate/internal/suggest", "internal/livestore", "internal/errs"},
 		"cmd/headgate/internal/discover": {"internal/errs"},
@@ -60,6 +60,7 @@ func layers() map[string][]string {
 		"internal/livestore/eventlog/eventsql":     backend,
 		"internal/livestore/eventlog/cflog":        backend,
 		"internal/livestore/eventlog/pglog":        backend,
+		"internal/livestore/eventlog/transfer":     append([]string{"internal/livestore/eventlog/dumplog"}, backend...),
 		"internal/livestore/eventlog/openlog":      append([]string{"internal/livestore/eventlog/..."}, backend...),
 		"internal/livestore/eventlog/loggen":       append([]string{"internal/livestore/eventlog/..."}, backend...),
 		"internal/livestore/eventlog/eventlogtest": backend,

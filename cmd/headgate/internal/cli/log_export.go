@@ -23,7 +23,8 @@ func (a *app) logExportCommand() *cli.Command {
 		Usage: "write a log as a dump that `livestore sync import` takes",
 		UsageText: "headgate log export --log file:data/demo/eventlog@6.db --out demo.json\n" +
 			"headgate log export --env local --store demo --pending --out demo.json",
-		Description: `Writes what ` + "`livestore sync export`" + ` would: the events that the backend confirmed. Events that it has not are left out
+		Description: `Writes what ` + "`livestore sync export`" + ` would: the events that the backend confirmed, and their digest, by which
+` + "`headgate log verify`" + ` and the import know the file again; note it elsewhere, too. Events that it has not are left out
 without --pending, clientOnly events always: the format has no place for them. A log with gaps, broken parents or
 events that can't be read or are too big to be pulled is refused, and nothing is written. The dump holds the
 payloads, so the file is for its owner only (0600). An event that was committed with null arguments has {} in a
@@ -41,6 +42,7 @@ type exportResult struct {
 	Log        string            `json:"log"`
 	Out        string            `json:"out"`
 	Events     int64             `json:"events"`
+	Digest     string            `json:"digest"`
 	ExportedAt string            `json:"exportedAt"`
 	ClientOnly int64             `json:"clientOnlyLeftOut"`
 	Pending    int64             `json:"pendingLeftOut"`
@@ -51,7 +53,7 @@ func (r exportResult) String() string {
 	if r.Out != "" {
 		s += " to " + r.Out
 	}
-	return s + fmt.Sprintf("; left out: %d clientOnly, %d pending", r.ClientOnly, r.Pending)
+	return s + fmt.Sprintf("; left out: %d clientOnly, %d pending\ndigest %s", r.ClientOnly, r.Pending, r.Digest)
 }
 
 func (a *app) logExport(c *cli.Context) (err error) {
@@ -116,7 +118,7 @@ func (a *app) export(ctx context.Context, r eventlog.Reader, w io.Writer, l stor
 		return exportResult{}, readable(err)
 	}
 	return exportResult{
-		Store: x.StoreID, Log: l.url.String(), Events: x.EventCount, ExportedAt: x.ExportedAt,
+		Store: x.StoreID, Log: l.url.String(), Events: x.EventCount, Digest: x.Digest, ExportedAt: x.ExportedAt,
 		ClientOnly: x.ClientOnly, Pending: x.Pending,
 	}, nil
 }

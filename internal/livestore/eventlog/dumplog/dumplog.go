@@ -26,8 +26,10 @@ const Version = 1
 type Header struct {
 	StoreID    livestore.StoreID
 	ExportedAt string // as it stands, an ISO 8601 time
-	// EventCount is what the file says. LiveStore does not compare it with the events, and nor does Reader.
+	// EventCount is what the file says. LiveStore does not compare it with the events, and nor does Reader: see [Verify].
 	EventCount int64
+	// Digest is what the file says that its events' [eventlog.Digest] is; empty for a dump of LiveStore's own CLI.
+	Digest string
 }
 
 // Options says how a dump is opened. The zero value is good.

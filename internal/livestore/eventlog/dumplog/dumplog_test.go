@@ -110,9 +110,12 @@ func TestExportIsWhatLiveStoreWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got.String()); d != "" {
+	// LiveStore passes over the one member more.
+	digest := "  \"digest\": \"" + x.Digest + "\",\n"
+	if d := cmp.Diff(want, strings.Replace(got.String(), digest, "", 1)); d != "" {
 		t.Errorf("dump (-LiveStore's +headgate's):\n%s", d)
 	}
+	header.Digest = x.Digest
 	if d := cmp.Diff(header, x.Header); d != "" {
 		t.Errorf("header (-want +got):\n%s", d)
 	}

@@ -32,9 +32,10 @@ type Exported struct {
 	Pending    int64 // left out, without ExportOptions.Pending
 }
 
-// Export writes the events of a log as a dump that `livestore sync import` accepts. It reads the log twice: the
-// number of events comes first in the file, and nothing is written unless everything is right. A log with a
-// gap, a broken parent chain, an event that is malformed or too big to be pulled is refused.
+// Export writes the events of a log as a dump that `livestore sync import` accepts, with their digest. It reads the log twice:
+// the number of events and the digest come first in the file, and nothing is written unless everything is right. A log with
+// a gap, a broken parent chain, an event that is malformed or too big to be pulled is refused. What is added to the log
+// meanwhile is left out; one that changes otherwise is an error.
 func Export(ctx context.Context, r eventlog.Reader, w io.Writer, opt ExportOptions) (Exported, error) {
 	x := Exported{Header: Header{StoreID: opt.StoreID, ExportedAt: opt.Now.UTC().Format("2006-01-02T15:04:05.000Z")}}
 	progress := opt.Progress
@@ -42,6 +43,7 @@ func Export(ctx context.Context, r eventlog.Reader, w io.Writer, opt ExportOptio
 		progress = func() {}
 	}
 	var problem *eventlog.Problem
+	digest := eventlog.NewDigest()
 	for e, err := range eventlog.Check(livestore.ClientSeq{}, x.filter(r.Events(ctx, livestore.ClientSeq{}), opt.Pending), func(p eventlog.Problem) {
 		if problem == nil {
 			problem = &p
@@ -57,19 +59,26 @@ func Export(ctx context.Context, r eventlog.Reader, w io.Writer, opt ExportOptio
 			return Exported{}, errs.Refusedf("event %s (%s) is too big: %d bytes, a client can pull at most %d", e.Seq, e.Name, wireSize(e), MaxEventBytes).
 				Hintf("imported into a store it would stop every client from syncing")
 		}
-		x.EventCount++
+		digest.Add(e)
 		progress()
 	}
+	x.EventCount, x.Digest = digest.Events(), digest.Sum()
 	out := NewWriter(w, x.Header)
 	var again Exported
 	for e, err := range again.filter(r.Events(ctx, livestore.ClientSeq{}), opt.Pending) {
 		if err != nil {
 			return Exported{}, err
 		}
+		if out.written.Events() == x.EventCount {
+			break
+		}
 		if err := out.Write(e); err != nil {
 			return Exported{}, err
 		}
 		progress()
+	}
+	if out.written.Sum() != x.Digest {
+		return Exported{}, errs.New(errs.Internal, "the log changed while it was read").Hintf("it was reset, or another program writes into it; run it again")
 	}
 	if err := out.Close(); err != nil {
 		return Exported{}, err

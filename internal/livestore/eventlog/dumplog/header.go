@@ -71,6 +71,10 @@ func (s *scanner) member() error {
 			return wrong(errs.Invalidf("a number is wanted, this is %s", kindOf(value)))
 		}
 		s.header.EventCount = int64(n)
+	case "digest":
+		var bad *errs.Error
+		s.header.Digest, bad = text(value)
+		return wrong(bad)
 	}
 	return nil
 }
