@@ -162,6 +162,16 @@ func pull(t *testing.T, address, store string, payload map[string]any) (status i
 	return call(t, address, store, "SyncHttpRpc.Pull", payload, map[string]any{"cursor": map[string]any{"_tag": "None"}})
 }
 
+// push sends an event with the number given.
+func push(t *testing.T, address, store string, payload map[string]any, seq int) (status int, body string) {
+	t.Helper()
+	event := map[string]any{
+		"name": "v1.TodoDeleted", "args": map[string]any{"id": "none", "deletedAt": "2027-01-01T00:00:00.000Z"},
+		"seqNum": seq, "parentSeqNum": seq - 1, "clientId": "pusher", "sessionId": "static",
+	}
+	return call(t, address, store, "SyncHttpRpc.Push", payload, map[string]any{"batch": []any{event}, "backendId": map[string]any{"_tag": "None"}})
+}
+
 func call(t *testing.T, address, store, tag string, payload, more map[string]any) (status int, body string) {
 	t.Helper()
 	said, err := json.Marshal(payload)
@@ -368,9 +378,38 @@ func TestWorkerAdmin(t *testing.T) {
 			t.Errorf("reset %v: %d %v", body, status, answer)
 		}
 	}
-	if status, answer := admin("reset", secret, map[string]any{"storeId": "s", "backendId": info["backendId"], "head": 1}); status != http.StatusOK {
+
+	// A store that is held takes nobody's events but a tool's. Those of clients wait with them.
+	for _, body := range []map[string]any{{"storeId": "s"}, {"storeId": "s", "seconds": -1}, {"storeId": "s", "seconds": 3601}, {"storeId": "s", "seconds": 0.5}} {
+		if status, answer := admin("hold", secret, body); status != http.StatusBadRequest {
+			t.Errorf("hold %v: %d %v", body, status, answer)
+		}
+	}
+	if _, held := admin("hold", secret, map[string]any{"storeId": "s", "seconds": 60}); held["heldUntil"].(float64) < float64(time.Now().UnixMilli()) {
+		t.Errorf("held: %v", held)
+	}
+	if _, none := admin("hold", secret, map[string]any{"storeId": "none", "seconds": 60}); none["exists"] != false || none["heldUntil"] != 0.0 {
+		t.Errorf("a store that is none was held: %v", none)
+	}
+	if s := m.Do(`{"commit":["held","waits"]}`); s.Pending != 1 {
+		t.Errorf("while the store is held: %+v", s)
+	}
+	if _, body := push(t, address, "s", map[string]any{"authToken": token}, 2); !strings.Contains(body, "HEADGATE_HELD") {
+		t.Errorf("a push while the store is held: %s", body)
+	}
+	if _, body := push(t, address, "s", map[string]any{"authToken": token, "headgate": map[string]any{"tool": true}}, 2); strings.Contains(body, "Failure") {
+		t.Errorf("a tool's push while the store is held: %s", body)
+	}
+	admin("hold", secret, map[string]any{"storeId": "s", "seconds": 0})
+	m.Do(`{"head":3}`)
+
+	if status, answer := admin("reset", secret, map[string]any{"storeId": "s", "backendId": info["backendId"], "head": 3, "hold": 60}); status != http.StatusOK || answer["done"] != true {
 		t.Fatalf("reset: %d %v", status, answer)
 	}
+	if _, after := admin("info", secret, store); after["exists"] != false || after["heldUntil"] == 0.0 {
+		t.Errorf("after the reset: %v", after)
+	}
+	admin("hold", secret, map[string]any{"storeId": "s", "seconds": 0})
 	m.End()
 	ann["dir"] = t.TempDir()
 	again, s := testenv.OpenMember(t, ann)

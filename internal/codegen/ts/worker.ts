@@ -298,7 +298,11 @@ export const makeWorker: typeof sync.makeWorker = (options) => {
 // ---- the Durable Object
 
 type State = {
-  readonly storage: { readonly sql: { exec: (sql: string, ...binds: unknown[]) => { toArray: () => any[] } }; readonly deleteAll: () => Promise<void> }
+  readonly storage: {
+    readonly sql: { exec: (sql: string, ...binds: unknown[]) => { toArray: () => any[] } }
+    readonly deleteAll: () => Promise<void>
+    readonly sync: () => Promise<void>
+  }
   readonly getWebSockets: () => Socket[]
   readonly waitUntil: (promise: Promise<unknown>) => void
   readonly abort: (reason: string) => void
@@ -356,6 +360,9 @@ const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any
     if (kind === 'push' && state !== undefined) setTimeout(() => sweep(state, storeId), 50) // after the answer
     return Promise.reject(new Error(reason))
   }
+  if (kind === 'push' && !who.tool && state !== undefined && heldUntil(state) > Date.now()) {
+    return Promise.reject(new Error(`${held}: the store is being repaired, and what you do is sent afterwards`))
+  }
   const seen = () => {
     if (kind === 'push' && state !== undefined) sweep(state, storeId)
     observe(state, storeId, who, kind)
@@ -370,6 +377,32 @@ const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any
   }
   seen()
   return result
+}
+
+// ---- a store that is being repaired
+
+/** The start of what a push to a held store is told. LiveStore's client keeps the events, and tries again within 30 seconds. */
+const held = 'HEADGATE_HELD'
+
+const holds = new WeakMap<State, number>()
+
+/** Until when a store takes no pushes but headgate's own, in milliseconds; 0 for a store that is not held. */
+const heldUntil = (state: State): number => {
+  let until = holds.get(state)
+  if (until === undefined) {
+    const { sql } = state.storage
+    const there = sql.exec(`SELECT 1 FROM sqlite_master WHERE name = 'headgate_hold'`).toArray().length > 0
+    until = there ? Number(sql.exec('SELECT until FROM headgate_hold').toArray()[0]?.until ?? 0) : 0
+    holds.set(state, until)
+  }
+  return until
+}
+
+const hold = (state: State, until: number): void => {
+  const { sql } = state.storage
+  sql.exec('CREATE TABLE IF NOT EXISTS headgate_hold (id integer primary key, until integer not null) strict')
+  sql.exec('INSERT INTO headgate_hold VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET until = excluded.until', until)
+  holds.set(state, until)
 }
 
 /** LiveStore's makeDurableObject, whose object tells who pulls and pushes and can be asked by the admin route. */
@@ -418,18 +451,29 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
       return { ...info, events }
     }
 
-    /** Forgets the store, if it still is the one that the caller looked at. Nothing is left of its events. */
-    async headgateReset(storeId: string, backendId: string, head: number) {
-      const info = infoOf(this['ctx'], storeId)
-      if (options?.storage?._tag === 'd1') return { done: false, why: 'the events lie in D1, which this object does not own', info }
-      if (!info.exists || info.backendId !== backendId || info.head !== head) return { done: false, why: 'the store is not what it was', info }
-      await (this['ctx'] as State).storage.deleteAll()
-      return { done: true, info }
+    /** Has clients' pushes wait for that many seconds from now on; 0 lets them in again. What is no store stays none. */
+    headgateHold(storeId: string, seconds: number) {
+      const state = this['ctx'] as State
+      const info = infoOf(state, storeId)
+      if (!info.exists && info.heldUntil === 0) return info
+      hold(state, seconds === 0 ? 0 : Date.now() + seconds * 1000)
+      return infoOf(state, storeId)
     }
 
-    /** Ends the object, which keeps the head and the backend id in memory; its sockets end too. */
-    headgateRestart() {
-      ;(this['ctx'] as State).abort('headgate: the store was reset')
+    /**
+     * Forgets the store, if it still is the one that the caller looked at: nothing is left of its events. Then it ends the object,
+     * which keeps the head and the backend id in memory, with its sockets; so the call of a reset that was done always fails.
+     */
+    async headgateReset(storeId: string, backendId: string, head: number, seconds: number) {
+      const state = this['ctx'] as State
+      const info = infoOf(state, storeId)
+      if (options?.storage?._tag === 'd1') return { done: false, why: 'the events lie in D1, which this object does not own', info }
+      if (!info.exists || info.backendId !== backendId || info.head !== head) return { done: false, why: 'the store is not what it was', info }
+      await state.storage.deleteAll()
+      if (seconds > 0) hold(state, Date.now() + seconds * 1000)
+      await state.storage.sync()
+      state.abort('headgate: the store was reset')
+      return { done: true, info }
     }
   }
   return class_ as never
@@ -447,6 +491,7 @@ const infoOf = (state: State, storeId: string) => {
     head: Number(row?.currentHead ?? 0),
     backendId: String(row?.backendId ?? ''),
     sockets: state.getWebSockets().length,
+    heldUntil: heldUntil(state),
   }
 }
 
@@ -462,8 +507,10 @@ const same = async (a: string, b: string): Promise<boolean> => {
   return differ === 0
 }
 
+const mayHold = (seconds: unknown) => Number.isSafeInteger(seconds) && (seconds as number) >= 0 && (seconds as number) <= 3600
+
 /**
- * `GET /headgate/about`, which says that the backend is wrapped, and `POST /headgate/admin/info|export|reset`, which is there
+ * `GET /headgate/about`, which says that the backend is wrapped, and `POST /headgate/admin/info|hold|export|reset`, which is there
  * only with a HEADGATE_ADMIN_TOKEN. Undefined for other requests. A Worker with a fetch of its own asks it first; makeWorker above does.
  */
 export const handleAdminRequest = async ({ request, env, syncBackendBinding }: { request: any; env: any; syncBackendBinding: PropertyKey }): Promise<Response | undefined> => {
@@ -496,11 +543,17 @@ export const handleAdminRequest = async ({ request, env, syncBackendBinding }: {
       const whole = Number.isSafeInteger(after) && after >= 0 && Number.isSafeInteger(limit) && limit >= 1 && limit <= 1000
       return whole ? say(200, await object.headgateExport(storeId, after, limit)) : say(400, { error: 'after is 0 or more, limit is 1 to 1000' })
     }
+    case '/headgate/admin/hold':
+      return mayHold(body.seconds) ? say(200, await object.headgateHold(storeId, body.seconds)) : say(400, { error: 'seconds is 0 to 3600' })
     case '/headgate/admin/reset': {
-      if (typeof body.backendId !== 'string' || !Number.isSafeInteger(body.head)) return say(400, { error: 'a reset names the backendId and the head that info gave' })
-      const result = await object.headgateReset(storeId, body.backendId, body.head)
-      if (result.done) await object.headgateRestart().catch(() => undefined) // the call that ends the object always fails
-      return say(result.done ? 200 : 409, result)
+      const { backendId, head, hold: seconds = 0 } = body
+      if (typeof backendId !== 'string' || !Number.isSafeInteger(head)) return say(400, { error: 'a reset names the backendId and the head that info gave' })
+      if (!mayHold(seconds)) return say(400, { error: 'hold is 0 to 3600 seconds' })
+      const result = await object.headgateReset(storeId, backendId, head, seconds).catch(() => undefined)
+      if (result !== undefined) return say(409, result)
+      const info = await namespace.get(namespace.idFromName(storeId)).headgateInfo(storeId)
+      const done = info.backendId !== backendId
+      return say(done ? 200 : 500, { done, info })
     }
   }
   return say(404, { error: 'no such operation' })
