@@ -382,13 +382,22 @@ func (f Facts) unsent() string {
 	return "every event that is not sent yet"
 }
 
+// corrected are the commands that make a corrected copy of a store's log.
+func (f Facts) corrected() []string {
+	return []string{
+		"headgate log export --env " + f.Env + " --store STORE --out log.json",
+		"headgate log transform log.json --corrections headgate/corrections/" + f.Schema + ".yaml --out better.json",
+	}
+}
+
 func (f Facts) backendReset() Remedy {
 	return Remedy{
 		Kind: BackendReset, Title: "Reset the backend: a new backend id, and a log without the bad events",
 		Effect:        "Clients notice the new id and load everything again.",
-		Loses:         []string{f.unsent() + ", on all clients", "the history from the first bad event on, unless it is carried over"},
+		Loses:         []string{f.unsent() + ", on all clients", "clientOnly events and client documents, on all clients", "the history from the first bad event on, unless it is carried over"},
 		Preconditions: []Precondition{{Text: "headgate's worker wraps the sync backend, with its admin route", Met: f.Wrapped}, {Text: "an export of the log, with its digest, lies elsewhere", Met: Unclear}},
-		Next:          []string{"headgate log export --env " + f.Env},
+		Next: append(f.corrected(),
+			"headgate store reset STORE --env "+f.Env+" --export before.json --import better.json"),
 	}
 }
 
@@ -399,6 +408,6 @@ func (f Facts) copyLog() Remedy {
 		Loses:         []string{f.unsent() + ", unless it was sent before the copy", "event numbers, and what refers to them"},
 		Costs:         []string{"the app must be able to move its users to another store id"},
 		Preconditions: []Precondition{{Text: "the app can change a user's store id", Met: Unclear}},
-		Next:          []string{"headgate log export --env " + f.Env},
+		Next:          append(f.corrected(), "headgate log import better.json --env "+f.Env+" --store NEW-STORE"),
 	}
 }
