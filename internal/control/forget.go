@@ -50,14 +50,8 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 		if err != nil {
 			return err
 		}
-		for _, read := range []string{
-			`DELETE FROM swept_stores WHERE env = $1 AND store = $2`,
-			`DELETE FROM left_out WHERE env = $1 AND store = $2`,
-			`DELETE FROM rollout_events WHERE env = $1 AND store = $2`,
-		} {
-			if _, err := tx.ExecContext(ctx, read, env, store); err != nil { // they were counted in the log that was
-				return err
-			}
+		if err := uncount(ctx, tx, env, store); err != nil { // in the log that was
+			return err
 		}
 		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "store.forget", Subject: store, Detail: map[string]any{
 			"head": was.Head, "backendId": was.BackendID, "inInventory": !gone, "reason": by.Reason,

@@ -31,6 +31,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"10,000 stores", manyStores},
 		{"heads", heads},
 		{"forget", forget},
+		{"emptied", emptied},
 		{"census", census},
 		{"census at once", censusAtOnce},
 		{"who was seen", whoWasSeen},

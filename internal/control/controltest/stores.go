@@ -273,3 +273,53 @@ func forget(t *testing.T, d *database) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// emptied forgets what a store's backend said, for who holds the store's lease.
+func emptied(t *testing.T, d *database) {
+	ctx := t.Context()
+	d.stores(t, "a")
+	if _, err := d.SetHead(ctx, "prod", "a", 7, "one"); err != nil {
+		t.Fatal(err)
+	}
+	entry := control.Entry{Env: "prod", Actor: "ana", Action: "store.reset.done", Subject: "a"}
+	l, err := d.Acquire(ctx, control.Lease{Env: "prod", Name: control.StoreLease("a"), Owner: "w"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.clock.Advance(2 * time.Minute)
+	young, err := d.Acquire(ctx, control.Lease{Env: "prod", Name: control.StoreLease("a"), Owner: "v"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, d.Emptied(ctx, l, "a", entry), errs.Locked)
+	if s, err := d.Store(ctx, "prod", "a"); err != nil || s.Head != 7 {
+		t.Errorf("a lost lease changed it: %+v, %v", s, err)
+	}
+	if err := d.Emptied(ctx, young, "a", entry); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := d.Store(ctx, "prod", "a"); err != nil || s.Head != 0 || s.BackendID != "" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if vanished, err := d.SetHead(ctx, "prod", "a", 3, "two"); err != nil || vanished {
+		t.Errorf("vanished %v, %v", vanished, err)
+	}
+	// A store that is in no inventory yet.
+	other, err := d.Acquire(ctx, control.Lease{Env: "prod", Name: control.StoreLease("b"), Owner: "v"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry.Subject = "b"
+	if err := d.Emptied(ctx, other, "b", entry); err != nil {
+		t.Error(err)
+	}
+	var done []string
+	for _, e := range collect(t, d.Audit(ctx, "prod", time.Time{})) {
+		if e.Action == entry.Action {
+			done = append(done, e.Subject)
+		}
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, done); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
