@@ -25,6 +25,7 @@ type MemberState struct {
 	Confirmed, Local, Pending int
 	Connected                 bool
 	Todos                     []string
+	Ended                     string // why its store was shut down, when it was asked to wait for that
 }
 
 // OpenMember starts a client with the options of member.mjs, and ends it with the test.

@@ -3,7 +3,7 @@ import './production.mjs'
 import { makeAdapter } from '@livestore/adapter-node'
 import { createStorePromise } from '@livestore/livestore'
 import { makeWsSync } from '@livestore/sync-cf/client'
-import { LogLevel } from 'effect'
+import { Deferred, Effect, LogLevel } from 'effect'
 import { WebSocket } from 'undici'
 import { loadRelease } from './load.mjs'
 
@@ -13,15 +13,18 @@ const patience = 30_000
 
 /**
  * Opens a client. With url it syncs, and is handed out once it knows what the backend has up to head; without, it is
- * offline. Its files lie in dir/storeId. headgate is what headgate's helper adds to the sync payload.
+ * offline. Its files lie in dir/storeId. headgate is what headgate's helper adds to the sync payload. ended resolves when the
+ * store was shut down by itself, with the reason.
  */
-export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId }) => {
+export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId, onBackendIdMismatch = 'shutdown' }) => {
   const { schema, events, tables, skippedEvents } = await loadRelease(version)
+  const shutdownDeferred = Effect.runSync(Deferred.make())
   const store = await createStorePromise({
     schema,
     storeId,
     disableDevtools: true,
     logLevel: LogLevel.None,
+    shutdownDeferred,
     syncPayload: { authToken: token, ...(headgate === undefined ? {} : { headgate }) },
     adapter: makeAdapter({
       storage: { type: 'fs', baseDirectory: dir },
@@ -29,7 +32,7 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
       ...(sessionId === undefined ? {} : { sessionId }),
       sync: {
         ...(url === undefined ? {} : { backend: makeWsSync({ url }) }),
-        onBackendIdMismatch: 'shutdown',
+        onBackendIdMismatch,
         onSyncError: 'shutdown',
       },
     }),
@@ -71,6 +74,10 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
     settle,
     until,
     commit: (event) => store.commit(event),
+    ended: Effect.runPromise(Deferred.await(shutdownDeferred)).then(
+      (cause) => cause.reason,
+      (error) => String(error),
+    ),
     skipped: () => skippedEvents?.() ?? {},
     close: async () => {
       const state = await settle()

@@ -4,9 +4,9 @@
 //                             "headgate":{"schema":"main","clientId":"ann","release":"1.0.0"}}'
 //
 //   {"commit": ["ID", "TEXT"]}   commits a todo        {"head": N}   waits until the backend has confirmed N events
-//   {}                           only answers
+//   {}                           only answers                  {"ended": true}  waits until its store is shut down
 //
-// The answer is {"confirmed", "local", "pending", "connected", "todos"}. The end of stdin ends it.
+// The answer is {"confirmed", "local", "pending", "connected", "todos"}, or {"ended"} with the reason. The end of stdin ends it.
 import { createInterface } from 'node:readline'
 import { Effect } from 'effect'
 import { openClient } from './client.mjs'
@@ -26,7 +26,11 @@ const answer = async () => {
 }
 await answer()
 for await (const line of createInterface({ input: process.stdin })) {
-  const { commit, head } = JSON.parse(line)
+  const { commit, head, ended } = JSON.parse(line)
+  if (ended) {
+    console.log(JSON.stringify({ ended: await client.ended }))
+    continue
+  }
   if (commit !== undefined) {
     client.commit(client.events.todoCreated({ id: commit[0], text: commit[1], createdAt: new Date() }))
     await client.until('in the log', (s) => s.settled)

@@ -34,6 +34,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
           - {id: archive, schema: main, idle: true}   # no client writes to it: a migration needs no pace there
         auth:                       # what the app has as syncPayload: the same for all stores
           payload: {authToken: "${SYNC_TOKEN}"}
+        admin: "${PROD_ADMIN_TOKEN}"   # default: ${HEADGATE_ADMIN_TOKEN}; the Worker's, read by headgate store reset only
         clients: ["api-*"]          # server-side clients: all that fit a pattern are one, whose last release counts
         pace: 500ms                 # default: the pause between two pushes to a store
         approvals: 2                # of a plan, by others than who applies it; default: 0

@@ -17,9 +17,11 @@ func (a *app) logCommand() *cli.Command {
 	return &cli.Command{
 		Name:     "log",
 		Category: plumbing,
-		Usage:    "read the event logs of stores",
+		Usage:    "read, copy and repair the event logs of stores",
 		UsageText: "headgate log stats --env local\n" +
-			"headgate log tail --log file:data/demo/eventlog@6.db",
+			"headgate log export --env prod --store acme --out acme.json\n" +
+			"headgate log transform acme.json --corrections headgate/corrections/main.yaml --out better.json\n" +
+			"headgate log import better.json --env prod --store acme-2",
 		Description: `A log is named by --log: file:PATH is a client's eventlog@6.db or the folder that holds it, dump:PATH a file of
 ` + "`livestore sync export`" + `; with --store, sync-cf:URL is a sync backend and postgres:DSN a database with sync-electric's
 tables; or by --env and --store, as headgate.yaml lists it: a backend that wants to know who asks can only be read that
@@ -27,8 +29,11 @@ way, see ` + "`headgate help config`" + `. A client's log is copied to a private
 app is not disturbed. Mind that a sync backend makes a store of every id that it is asked for.`,
 		Subcommands: []*cli.Command{
 			a.logStatsCommand(),
-			a.logExportCommand(),
 			a.logTailCommand(),
+			a.logExportCommand(),
+			a.logVerifyCommand(),
+			a.logTransformCommand(),
+			a.logImportCommand(),
 		},
 	}
 }

@@ -22,7 +22,7 @@ func (a *app) storeCommand() *cli.Command {
 			"headgate store forget acme --env prod --reason backend-reset",
 		Description: `The environment's control database keeps the stores that the last inventory had, with the highest head and the backend
 that each ever answered with. A store that answers with less than that is left alone: its backend may have lost it.`,
-		Subcommands: []*cli.Command{a.storeListCommand(), a.storeShowCommand(), a.storeForgetCommand()},
+		Subcommands: []*cli.Command{a.storeListCommand(), a.storeShowCommand(), a.storeForgetCommand(), a.storeResetCommand()},
 	}
 }
 

@@ -70,9 +70,12 @@ type Environment struct {
 	// Stores are those that the file itself lists, whatever their state. Where Inventory is there, they are listed elsewhere.
 	Stores    []Store
 	Inventory Inventory
-	Log       LogURL        // of stores that name none; zero for none
-	Auth      Auth          // towards its sync backend
-	Pace      time.Duration // between two pushes to one store
+	Log       LogURL // of stores that name none; zero for none
+	Auth      Auth   // towards its sync backend
+	// AdminVariable is the environment variable that holds the secret of its sync backend's admin route; empty for
+	// [DefaultAdminVariable].
+	AdminVariable string
+	Pace          time.Duration // between two pushes to one store
 	// Control is the control database: sqlite: and an absolute path, or a postgres:// URL, which may hold a password.
 	Control string
 	Fleet   Fleet

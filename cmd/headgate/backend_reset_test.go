@@ -1,0 +1,180 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"headgate/internal/testenv"
+)
+
+// TestBackendReset takes one bad event out of a store, by the commands of examples/backend-reset.md, with the generated worker
+// on the real backend and real clients: ann is connected all the while, ben is offline and has not sent two events, zoe has
+// never been online. headgate is killed in the midst of the reset. ann and ben end with the store as it should be, and what ben
+// loses is what was said before; zoe loses nothing.
+func TestBackendReset(t *testing.T) {
+	t.Parallel()
+	const secret = "an-admin-token-of-the-test"
+	w := &world{t: t, app: testenv.CopyExample(t, "todo")}
+	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
+	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
+		"    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme-2}]\n")
+	checkout := exec.CommandContext(t.Context(), "node", "scripts/checkout.mjs", "1.0.0")
+	checkout.Dir = w.app
+	if out, err := checkout.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s := shell{dir: w.app, env: []string{"PROD_ADMIN_TOKEN=" + secret, "HEADGATE_ACTOR=ana"}, secret: secret}
+	s.run(t, 0, "release", "add", "1.0.0")
+	w.write("headgate/corrections/main.yaml", "version: 1\nschema: main\ncorrections:\n"+
+		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, skip: true}\n")
+
+	dirs := map[string]string{}
+	client := func(name string, online bool) *testenv.Member {
+		t.Helper()
+		if dirs[name] == "" {
+			dirs[name] = t.TempDir()
+		}
+		o := map[string]any{"version": "1.0.0", "dir": dirs[name], "storeId": "acme", "clientId": name, "token": w.token, "onBackendIdMismatch": "reset"}
+		if online {
+			o["url"] = w.url
+		}
+		m, _ := testenv.OpenMember(t, o)
+		return m
+	}
+	ann := client("ann", true)
+	for _, todo := range []string{`["a","good"]`, `["b","bad"]`, `["c","good"]`} {
+		ann.Do(`{"commit":` + todo + `}`)
+	}
+	ann.Do(`{"head":3}`)
+	ben := client("ben", true)
+	ben.Do(`{"head":3}`)
+	ben.End()
+	ben = client("ben", false)
+	ben.Do(`{"commit":["x","unsent"]}`)
+	if state := ben.Do(`{"commit":["y","unsent"]}`); state.Pending != 2 {
+		t.Fatalf("ben: %+v", state)
+	}
+	ben.End()
+	zoe := client("zoe", false)
+	zoe.Do(`{"commit":["z","from zoe"]}`)
+	zoe.End()
+	now := time.Now().UTC().Format(time.RFC3339)
+	w.write("clients.csv", "storeId,clientId,release,lastSeen\nacme,ann,1.0.0,"+now+"\nacme,ben,1.0.0,"+now+"\n")
+	s.run(t, 0, "census", "import", "clients.csv", "--env", "prod")
+
+	page, err := os.ReadFile(filepath.Join(testenv.Root(t), "examples", "backend-reset.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := func(status int, line string, more ...string) string {
+		t.Helper()
+		if !strings.Contains(string(page), "\n$ headgate "+line+"\n") {
+			t.Errorf("the page does not have %q", line)
+		}
+		out, _ := s.run(t, status, append(strings.Fields(line), more...)...)
+		return out
+	}
+	documented(0, "log export --env prod --store acme --out acme.json")
+	documented(0, "log verify acme.json")
+	wantText(t, documented(0, "log verify acme.json --env prod --store acme"), "acme has just these events")
+	out := documented(0, "log transform acme.json --corrections headgate/corrections/main.yaml --out better.json")
+	wantText(t, out, "wrote 2 events of store acme to better.json, of 3 that were read", "bad-text")
+	documented(0, "log import better.json --env prod --store acme-2 --dry-run")
+	wantText(t, documented(0, "log import better.json --env prod --store acme-2"), "imported 2 events into store acme-2, and read all back")
+	wantText(t, documented(0, "log import better.json --env prod --store acme-2"), "has all 2 events")
+	_, said := s.run(t, 7, "log", "import", "better.json", "--env", "prod", "--store", "acme")
+	wantText(t, said, "the store has the first 1 events of the dump, and then another: e2 (v1.TodoCreated)")
+
+	const reset = "store reset acme --env prod --export before.json --import better.json"
+	out = documented(7, reset)
+	lost := fmt.Sprintf("on every client of the store: ann (1.0.0, seen %s), ben (1.0.0, seen %s); 1 client connected now", now, now)
+	wantText(t, out, "store acme ends at e3", lost, "1 event of 3 of the log that what is imported does not have: 1 v1.TodoCreated")
+	if _, err := os.Stat(filepath.Join(w.app, "before.json")); err == nil {
+		t.Error("it was only asked what would be lost, and an export is there")
+	}
+	accepted := append(strings.Fields(reset), "--accept-loss", "--reason", "a test")
+	killed(t, s, filepath.Join(w.app, "before.json.reset.json"), accepted)
+	out, _ = s.run(t, 0, accepted...)
+	wantText(t, out, "store acme is reset: it ended at e3", "read all back", lost)
+	wantText(t, documented(0, "log verify acme.json"), "3 events")
+	s.run(t, 0, "log", "verify", "before.json", "--digest", digestOf(t, s, "acme.json"))
+	s.run(t, 0, "log", "verify", "better.json", "--env", "prod", "--store", "acme")
+	again, _ := s.run(t, 0, accepted...) // it is done
+	wantText(t, again, "store acme is reset")
+
+	if state := ann.Do(`{"ended":true}`); state.Ended != "backend-id-mismatch" {
+		t.Errorf("ann: %+v", state)
+	}
+	ann.End()
+	for _, name := range []string{"ben", "ann"} {
+		if name == "ben" { // hears of it now
+			ben = client("ben", true)
+			if state := ben.Do(`{"ended":true}`); state.Ended != "backend-id-mismatch" {
+				t.Errorf("ben: %+v", state)
+			}
+			ben.End()
+		}
+		m := client(name, true)
+		if state := m.Do(`{"head":2}`); !slices.Equal(state.Todos, []string{"a", "c"}) || state.Pending != 0 {
+			t.Errorf("%s ends with %+v", name, state)
+		}
+		m.End()
+	}
+	zoe = client("zoe", true)
+	if state := zoe.Do(`{"head":3}`); !slices.Equal(state.Todos, []string{"a", "c", "z"}) || state.Pending != 0 {
+		t.Errorf("zoe ends with %+v", state)
+	}
+
+	out, _ = s.run(t, 0, "audit", "--env", "prod")
+	wantText(t, out, "ana", "store.reset ", "store.reset.done", "log.import", `"reason":"a test"`)
+	s.run(t, 0, "audit", "verify", "--env", "prod")
+}
+
+// killed runs headgate and kills it when the file is there.
+func killed(t *testing.T, s shell, file string, args []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "headgate", args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(cmd.Environ(), s.env...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it is killed
+		close(ended)
+	}()
+	for {
+		if _, err := os.Stat(file); err == nil {
+			break
+		}
+		select {
+		case <-ended:
+			t.Fatal("it ended before it was killed")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	<-ended
+}
+
+// digestOf is what `log verify` says of a dump.
+func digestOf(t *testing.T, s shell, file string) string {
+	t.Helper()
+	out, _ := s.run(t, 0, "log", "verify", file, "--format", "json")
+	var v struct{ Digest string }
+	if err := json.Unmarshal([]byte(out), &v); err != nil || v.Digest == "" {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return v.Digest
+}

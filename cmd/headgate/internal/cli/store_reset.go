@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
+	"headgate/internal/errs"
+	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
+)
+
+func (a *app) storeResetCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "reset",
+		Usage:     "empty a store's sync backend, after exporting it, and import what it shall hold",
+		ArgsUsage: "STORE",
+		UsageText: "headgate store reset acme --env prod --export acme.json --import better.json\n" +
+			`headgate store reset acme --env prod --export acme.json --import better.json --reason "…" --accept-loss`,
+		Description: `The last resort: the backend forgets all events of the store and gets a new id, and every client that hears of it drops its
+own log and state, with what it has not sent. Without --accept-loss it says what would be lost, and changes nothing (7).
+
+With it, while nobody else works on the store (6, 7): the pushes of clients wait from the beginning to the end, what they
+commit meanwhile stays with them and is sent afterwards; the log is exported to the file and verified; the store is reset if
+it still is the one that was exported; and the dump that --import names is imported, read back and compared, after the checks
+of headgate log import. An export is never written over. Whatever interrupts it, the same command goes on from there:
+FILE.reset.json beside the export says what was begun.
+
+It takes headgate's worker with its admin route (headgate generate --worker; HEADGATE_ADMIN_TOKEN there). Its secret is in the
+variable that admin: in headgate.yaml names, HEADGATE_ADMIN_TOKEN by default, and in no argument. What was done, and why, is
+in headgate audit. Events in D1 are not the worker's to delete.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
+			&cli.StringFlag{Name: "export", Usage: "export the log to `FILE` before", Required: true},
+			&cli.StringFlag{Name: "import", Usage: "import the dump `FILE` afterwards"},
+			&cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
+			&cli.BoolFlag{Name: "accept-loss", Usage: "do it, and lose what is named without this flag"},
+			&cli.StringFlag{Name: "release", Usage: "what is imported must be such that `RELEASE` decodes it"},
+		},
+		Action: a.storeReset,
+	}
+}
+
+func (a *app) storeReset(c *cli.Context) error {
+	id := livestore.StoreID(c.Args().First())
+	accept := c.Bool("accept-loss")
+	if accept {
+		if _, err := a.neededReason(c, "say why there is no milder way, for the audit"); err != nil {
+			return err
+		}
+	}
+	return a.withControl(c, func(env config.Environment, db *control.DB) (err error) {
+		s, err := a.store(c.Context, a.loaded, env, id)
+		if err != nil {
+			return err
+		}
+		route, err := a.adminRoute(env, s)
+		if err != nil {
+			return err
+		}
+		reset := operate.StoreReset{
+			Environment: a.operate(env, db), Store: s.ID, Route: route, By: a.by(reasonOf(c)), Progress: a.progresses,
+			Export: a.abs(c.String("export")), ExportAs: c.String("export"),
+			Open: func(ctx context.Context) (eventlog.Appender, error) { return a.openAppender(ctx, a.loaded, env, s) },
+			Forget: func() error {
+				return checkpointsOf(a.loaded).Forget(s.Schema, string(s.ID))
+			},
+		}
+		var undefined []string
+		if name := c.String("import"); name != "" {
+			d, err := operate.OpenDump(c.Context, a.abs(name), name, "", a.progresses)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.Close()) }()
+			if undefined, err = a.decodes(c, s, d); err != nil {
+				return err
+			}
+			reset.Import = &d
+		}
+		if !accept {
+			return a.wouldReset(c.Context, reset)
+		}
+		r, err := reset.Run(c.Context)
+		if err != nil {
+			if !r.HeldUntil.IsZero() {
+				fmt.Fprintf(a.stderr, "the store is reset, and not done with; clients' pushes wait until %s. The same command goes on from here\n", r.HeldUntil.Format(time.RFC3339))
+			}
+			return readable(err)
+		}
+		r.NextActions = []string{"headgate store show " + string(s.ID) + " --env " + env.Name, "headgate audit --env " + env.Name}
+		if r.Imported == nil {
+			r.NextActions = append([]string{"headgate log import " + r.Export + " --env " + env.Name + " --store " + string(s.ID)}, r.NextActions...)
+		}
+		return a.render(r, func(w io.Writer) error {
+			fmt.Fprintf(w, "store %s is reset: it ended at e%d on backend %s, which is %s now\n", r.Store, r.Was.Head, r.Was.BackendID, r.BackendID)
+			fmt.Fprintf(w, "%s has what it held, digest %s\n", r.Export, r.Was.Digest)
+			if r.Imported != nil {
+				writeImport(w, *r.Imported, undefined)
+			}
+			a.writeLoss(w, "lost", r.Loss)
+			fmt.Fprintln(w)
+			for _, n := range r.NextActions {
+				fmt.Fprintf(w, "next: %s\n", n)
+			}
+			return nil
+		})
+	})
+}
+
+// wouldReset says what a reset loses, and that nobody agreed to that.
+func (a *app) wouldReset(ctx context.Context, reset operate.StoreReset) error {
+	r, err := reset.Look(ctx)
+	if err != nil {
+		return readable(err)
+	}
+	again := a.line + " --accept-loss"
+	if reset.By.Reason == "" {
+		again += ` --reason "…"`
+	}
+	r.NextActions = []string{again}
+	err = a.render(r, func(w io.Writer) error {
+		fmt.Fprintf(w, "store %s ends at e%d on backend %s\n", r.Store, r.Was.Head, r.Was.BackendID)
+		a.writeLoss(w, "would be lost", r.Loss)
+		fmt.Fprintf(w, "\nnext: %s\n", again)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return errs.Refusedf("a reset of store %s loses what is named above, and nobody agreed to that", r.Store).
+		Hintf("look for a milder way first: headgate rollback plan. Nothing was changed").Then(again)
+}
+
+func (a *app) writeLoss(w io.Writer, title string, l operate.ResetLoss) {
+	fmt.Fprintf(w, "\n%s:\n", a.stdout.paint(bad, title))
+	for _, what := range l.Loses {
+		fmt.Fprintf(w, "  - %s\n", what)
+	}
+	fmt.Fprintln(w, "\nwhat clients do, by their setting:")
+	for _, what := range l.Follow {
+		fmt.Fprintf(w, "  - %s\n", what)
+	}
+}
+
+// adminRoute is the guarded route of a store's sync backend. The secret is looked up here, and is nowhere else.
+func (a *app) adminRoute(env config.Environment, s config.Store) (operate.AdminRoute, error) {
+	if s.Log.Kind != "sync-cf" && s.Log.Kind != "sync-cf+http" {
+		return operate.AdminRoute{}, errs.Refusedf("store %s is on no sync-cf backend, which alone has an admin route", s.ID).At("%s", a.loaded.Where(s.Line)).
+			Hintf("a database or a client's log has no backend id that clients could notice: empty it by its own means, with all clients stopped")
+	}
+	variable := cmp.Or(env.AdminVariable, config.DefaultAdminVariable)
+	secret, _ := a.lookupEnv(variable)
+	if secret == "" {
+		return operate.AdminRoute{}, errs.Invalidf("the environment variable %s is not set", variable).At("%s", a.loaded.Where(env.Line)).
+			Hintf("it holds what the Worker has as HEADGATE_ADMIN_TOKEN; admin: in %s names another variable", config.FileName)
+	}
+	return operate.AdminRoute{URL: s.Log.Address, Token: secret, From: variable}, nil
+}
