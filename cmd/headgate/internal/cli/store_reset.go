@@ -26,7 +26,7 @@ func (a *app) storeResetCommand() *cli.Command {
 		UsageText: "headgate store reset acme --env prod --export acme.json --import better.json\n" +
 			`headgate store reset acme --env prod --export acme.json --import better.json --reason "…" --accept-loss`,
 		Description: `The last resort: the backend forgets all events of the store and gets a new id, and every client that hears of it drops its
-own log and state, with what it has not sent. Without --accept-loss it says what would be lost, and changes nothing (7).
+own log and state, with what it has not sent (headgate reset asks the clients themselves, and loses less). Without --accept-loss it says what would be lost, and changes nothing (7).
 
 With it, while nobody else works on the store (6, 7): the pushes of clients wait from the beginning to the end, what they
 commit meanwhile stays with them and is sent afterwards; the log is exported to the file and verified; the store is reset if
@@ -66,7 +66,7 @@ func (a *app) storeReset(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		reset := operate.StoreReset{
+		reset := operate.BackendReset{
 			Environment: a.operate(env, db), Store: s.ID, Route: route, By: a.by(reasonOf(c)), Progress: a.progresses,
 			Export: a.abs(c.String("export")), ExportAs: c.String("export"),
 			Open: func(ctx context.Context) (eventlog.Appender, error) { return a.openAppender(ctx, a.loaded, env, s) },
@@ -117,7 +117,7 @@ func (a *app) storeReset(c *cli.Context) error {
 }
 
 // wouldReset says what a reset loses, and that nobody agreed to that.
-func (a *app) wouldReset(ctx context.Context, reset operate.StoreReset) error {
+func (a *app) wouldReset(ctx context.Context, reset operate.BackendReset) error {
 	r, err := reset.Look(ctx)
 	if err != nil {
 		return readable(err)
@@ -140,7 +140,7 @@ func (a *app) wouldReset(ctx context.Context, reset operate.StoreReset) error {
 		Hintf("look for a milder way first: headgate rollback plan. Nothing was changed").Then(again)
 }
 
-func (a *app) writeLoss(w io.Writer, title string, l operate.ResetLoss) {
+func (a *app) writeLoss(w io.Writer, title string, l operate.BackendLoss) {
 	fmt.Fprintf(w, "\n%s:\n", a.stdout.paint(bad, title))
 	for _, what := range l.Loses {
 		fmt.Fprintf(w, "  - %s\n", what)

@@ -13,8 +13,8 @@ import (
 	"headgate/internal/livestore/eventlog"
 )
 
-// A ResetLoss is what a reset of a backend loses.
-type ResetLoss struct {
+// A BackendLoss is what a reset of a backend loses.
+type BackendLoss struct {
 	Events int64 `json:"events"` // of the log
 	// Missing are those of them that are not among what is imported, counted by name; all where nothing is.
 	Missing []NameCount `json:"missing"`
@@ -39,8 +39,8 @@ type LosingClient struct {
 }
 
 // loss counts what a reset loses of a log.
-func (s StoreReset) loss(ctx context.Context, was BackendStore, log eventlog.Reader) (l ResetLoss, err error) {
-	l = ResetLoss{Missing: []NameCount{}, Clients: []LosingClient{}, Connected: was.Sockets}
+func (s BackendReset) loss(ctx context.Context, was BackendStore, log eventlog.Reader) (l BackendLoss, err error) {
+	l = BackendLoss{Missing: []NameCount{}, Clients: []LosingClient{}, Connected: was.Sockets}
 	add, done := s.Progress.start("counting events of "+string(s.Store), int64(was.Head))
 	defer done()
 	left, err := names(ctx, log, add)
@@ -99,7 +99,7 @@ func names(ctx context.Context, log eventlog.Reader, add func(int64)) (map[strin
 	return counts, nil
 }
 
-func (l *ResetLoss) say(head livestore.SeqNum, imports bool) {
+func (l *BackendLoss) say(head livestore.SeqNum, imports bool) {
 	pending := "what a client has committed and not sent yet, on every client of the store: "
 	switch {
 	case len(l.Clients) == 0:

@@ -16,12 +16,12 @@ import (
 	"headgate/internal/livestore/eventlog/transfer"
 )
 
-// A StoreReset empties the backend of one store, through the admin route of headgate's worker: the backend gets a new id, and
+// A BackendReset empties the backend of one store, through the admin route of headgate's worker: the backend gets a new id, and
 // every client drops what it has of the store. The store's log is exported first, and a dump can be imported afterwards; until
 // that is done the pushes of clients wait.
 //
 // It can be killed anywhere. What it was about to do stands in a file beside the export, and Run goes on from there.
-type StoreReset struct {
+type BackendReset struct {
 	Environment
 	Store    livestore.StoreID
 	Route    AdminRoute
@@ -34,12 +34,12 @@ type StoreReset struct {
 	Progress Progress
 }
 
-// A ResetReport says what a reset does, or did.
-type ResetReport struct {
+// A BackendResetReport says what a reset does, or did.
+type BackendResetReport struct {
 	Store       livestore.StoreID `json:"store"`
 	Environment string            `json:"environment"`
 	Was         BackendState      `json:"was"`
-	Loss        ResetLoss         `json:"loss"`
+	Loss        BackendLoss         `json:"loss"`
 	Export      string            `json:"export"`
 	Reset       time.Time         `json:"resetAt,omitzero"` // zero before it was done
 	BackendID   string            `json:"backendId,omitempty"`
@@ -56,12 +56,12 @@ type BackendState struct {
 	Digest    string           `json:"digest,omitempty"` // of its events, once they are exported
 }
 
-func (s StoreReset) report() ResetReport {
-	return ResetReport{Store: s.Store, Environment: s.Name, Export: s.ExportAs, NextActions: []string{}}
+func (s BackendReset) report() BackendResetReport {
+	return BackendResetReport{Store: s.Store, Environment: s.Name, Export: s.ExportAs, NextActions: []string{}}
 }
 
 // Look says what Run would lose, and changes nothing.
-func (s StoreReset) Look(ctx context.Context) (r ResetReport, err error) {
+func (s BackendReset) Look(ctx context.Context) (r BackendResetReport, err error) {
 	r = s.report()
 	was, err := s.Route.Info(ctx, s.Store)
 	if err == nil && !was.Exists {
@@ -80,12 +80,12 @@ func (s StoreReset) Look(ctx context.Context) (r ResetReport, err error) {
 	return r, err
 }
 
-func (s StoreReset) nothing() error {
+func (s BackendReset) nothing() error {
 	return errs.NotFoundf("the backend has no store %s: there is nothing to reset", s.Store).At("%s", s.Route.where())
 }
 
 // Run resets the store, and imports.
-func (s StoreReset) Run(ctx context.Context) (r ResetReport, err error) {
+func (s BackendReset) Run(ctx context.Context) (r BackendResetReport, err error) {
 	r = s.report()
 	if s.By.Reason == "" {
 		return r, errs.Invalidf("a reset needs a reason")
@@ -104,7 +104,7 @@ func (s StoreReset) Run(ctx context.Context) (r ResetReport, err error) {
 	return r, err
 }
 
-func (s StoreReset) run(ctx context.Context, l control.Lease, j resetJournal, r *ResetReport) (err error) {
+func (s BackendReset) run(ctx context.Context, l control.Lease, j backendJournal, r *BackendResetReport) (err error) {
 	now, err := s.Route.Info(ctx, s.Store)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (s StoreReset) run(ctx context.Context, l control.Lease, j resetJournal, r 
 }
 
 // leave ends the hold of a run that failed before it did anything, and says how long it lasts otherwise.
-func (s StoreReset) leave(ctx context.Context, r *ResetReport, done bool) {
+func (s BackendReset) leave(ctx context.Context, r *BackendResetReport, done bool) {
 	if !done && s.Route.Release(ctx, s.Store) == nil {
 		return
 	}
@@ -159,7 +159,7 @@ func (s StoreReset) leave(ctx context.Context, r *ResetReport, done bool) {
 }
 
 // prepare exports the log, and notes what is about to be done.
-func (s StoreReset) prepare(ctx context.Context) (j resetJournal, err error) {
+func (s BackendReset) prepare(ctx context.Context) (j backendJournal, err error) {
 	dump, err := s.export(ctx)
 	if err != nil {
 		return j, err
@@ -178,7 +178,7 @@ func (s StoreReset) prepare(ctx context.Context) (j resetJournal, err error) {
 	if err != nil {
 		return j, err
 	}
-	j = resetJournal{
+	j = backendJournal{
 		Version: 1, Store: s.Store, Environment: s.Name, Loss: loss,
 		Was: BackendState{BackendID: was.BackendID, Head: was.Head, Digest: dump.Found.Digest},
 	}
@@ -186,7 +186,7 @@ func (s StoreReset) prepare(ctx context.Context) (j resetJournal, err error) {
 }
 
 // export writes the log to the file, or makes sure that the file that is there holds the log as it is.
-func (s StoreReset) export(ctx context.Context) (d Dump, err error) {
+func (s BackendReset) export(ctx context.Context) (d Dump, err error) {
 	log, err := s.Open(ctx)
 	if err != nil {
 		return d, err
@@ -212,7 +212,7 @@ func (s StoreReset) export(ctx context.Context) (d Dump, err error) {
 	return d, nil
 }
 
-func (s StoreReset) write(ctx context.Context, log eventlog.Reader) (d Dump, err error) {
+func (s BackendReset) write(ctx context.Context, log eventlog.Reader) (d Dump, err error) {
 	f, err := atomicfile.Create(s.Export, 0o600)
 	if err != nil {
 		return d, err
@@ -231,7 +231,7 @@ func (s StoreReset) write(ctx context.Context, log eventlog.Reader) (d Dump, err
 }
 
 // reset empties the store's backend. Where no answer comes, the backend's id tells whether it was done.
-func (s StoreReset) reset(ctx context.Context, j resetJournal) error {
+func (s BackendReset) reset(ctx context.Context, j backendJournal) error {
 	err := s.DB.Record(ctx, control.Entry{Env: s.Name, Actor: s.By.Actor, Action: "store.reset", Subject: string(s.Store), Detail: map[string]any{
 		"backendId": j.Was.BackendID, "head": j.Was.Head, "digest": j.Was.Digest, "reason": s.By.Reason, "import": s.importing(),
 	}})
@@ -248,7 +248,7 @@ func (s StoreReset) reset(ctx context.Context, j resetJournal) error {
 	return err
 }
 
-func (s StoreReset) importing() string {
+func (s BackendReset) importing() string {
 	if s.Import == nil {
 		return ""
 	}
@@ -256,7 +256,7 @@ func (s StoreReset) importing() string {
 }
 
 // takeOver forgets what is known of the log that is gone.
-func (s StoreReset) takeOver(ctx context.Context, l control.Lease, j resetJournal) error {
+func (s BackendReset) takeOver(ctx context.Context, l control.Lease, j backendJournal) error {
 	err := s.DB.Emptied(ctx, l, string(s.Store), control.Entry{
 		Env: s.Name, Actor: s.By.Actor, Action: "store.reset.done", Subject: string(s.Store), Detail: map[string]any{"backendId": j.Was.BackendID},
 	})
@@ -267,7 +267,7 @@ func (s StoreReset) takeOver(ctx context.Context, l control.Lease, j resetJourna
 }
 
 // refill imports what the store holds from now on, and finds out the backend's new id.
-func (s StoreReset) refill(ctx context.Context, r *ResetReport) (err error) {
+func (s BackendReset) refill(ctx context.Context, r *BackendResetReport) (err error) {
 	if s.Import == nil {
 		log, err := s.Open(ctx)
 		if err != nil {

@@ -12,14 +12,14 @@ import (
 	"headgate/internal/livestore"
 )
 
-// A resetJournal is what a reset notes beside its export before it does what can't be undone. The backend's id then tells
+// A backendJournal is what a reset notes beside its export before it does what can't be undone. The backend's id then tells
 // whether that was done: whoever goes on does not need to have seen it.
-type resetJournal struct {
+type backendJournal struct {
 	Version     int               `json:"version"`
 	Store       livestore.StoreID `json:"store"`
 	Environment string            `json:"environment"`
 	Was         BackendState      `json:"was"`
-	Loss        ResetLoss         `json:"loss"`
+	Loss        BackendLoss         `json:"loss"`
 
 	// At the end:
 	Done     time.Time     `json:"done,omitzero"`
@@ -28,14 +28,14 @@ type resetJournal struct {
 }
 
 // tell puts into a report what is known.
-func (j resetJournal) tell(r *ResetReport) {
+func (j backendJournal) tell(r *BackendResetReport) {
 	r.Was, r.Loss, r.Reset, r.BackendID, r.Imported = j.Was, j.Loss, j.Done, j.Now, j.Imported
 }
 
-func (s StoreReset) journalFile() string { return s.Export + ".reset.json" }
+func (s BackendReset) journalFile() string { return s.Export + ".reset.json" }
 
 // journal reads what an earlier run noted; the zero journal where there was none.
-func (s StoreReset) journal() (j resetJournal, err error) {
+func (s BackendReset) journal() (j backendJournal, err error) {
 	path := s.journalFile()
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +54,7 @@ func (s StoreReset) journal() (j resetJournal, err error) {
 	return j, nil
 }
 
-func (s StoreReset) keep(j resetJournal) error {
+func (s BackendReset) keep(j backendJournal) error {
 	text, err := json.MarshalIndent(j, "", "  ")
 	if err != nil {
 		return err
