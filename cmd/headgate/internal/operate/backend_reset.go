@@ -39,7 +39,7 @@ type BackendResetReport struct {
 	Store       livestore.StoreID `json:"store"`
 	Environment string            `json:"environment"`
 	Was         BackendState      `json:"was"`
-	Loss        BackendLoss         `json:"loss"`
+	Loss        BackendLoss       `json:"loss"`
 	Export      string            `json:"export"`
 	Reset       time.Time         `json:"resetAt,omitzero"` // zero before it was done
 	BackendID   string            `json:"backendId,omitempty"`

@@ -19,7 +19,7 @@ type backendJournal struct {
 	Store       livestore.StoreID `json:"store"`
 	Environment string            `json:"environment"`
 	Was         BackendState      `json:"was"`
-	Loss        BackendLoss         `json:"loss"`
+	Loss        BackendLoss       `json:"loss"`
 
 	// At the end:
 	Done     time.Time     `json:"done,omitzero"`
