@@ -48,7 +48,7 @@ type transformation struct {
 
 func (a *app) logTransform(c *cli.Context) (err error) {
 	name, out := c.Args().First(), c.String("out")
-	corrections, err := a.corrections(c)
+	corrections, err := a.correctionsTyped(c)
 	if err != nil {
 		return err
 	}
@@ -110,8 +110,8 @@ func writeTransformation(w io.Writer, t transformation) error {
 	return nil
 }
 
-// corrections reads the file that --corrections names; none without it.
-func (a *app) corrections(c *cli.Context) (corrective.Corrections, error) {
+// correctionsTyped reads the file that --corrections names; none without it.
+func (a *app) correctionsTyped(c *cli.Context) (corrective.Corrections, error) {
 	name := c.String("corrections")
 	if name == "" {
 		return corrective.Corrections{}, nil

@@ -32,8 +32,8 @@ arguments does not count, nor which store they are in, and no times. A dump of L
 	}
 }
 
-// A verification is what `log verify` reports.
-type verification struct {
+// A wholeDump is what `log verify` reports.
+type wholeDump struct {
 	File     string            `json:"file"`
 	Store    livestore.StoreID `json:"store"` // that the dump was made of
 	Events   int64             `json:"events"`
@@ -48,7 +48,7 @@ func (a *app) logVerify(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	v := verification{File: d.Path, Store: d.Found.StoreID, Events: d.Found.Events, Digest: d.Found.Digest, Declared: d.Found.Declared}
+	v := wholeDump{File: d.Path, Store: d.Found.StoreID, Events: d.Found.Events, Digest: d.Found.Digest, Declared: d.Found.Declared}
 	if c.IsSet("log") || c.IsSet("store") {
 		l, err := a.oneLog(c)
 		if err != nil {
