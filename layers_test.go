@@ -24,18 +24,19 @@ func layers() map[string][]string {
 	return map[string][]string{
 		"headgate":                       {}, // this test
 		"cmd/headgate":                   {"cmd/headgate/internal/cli"},
-		"cmd/headgate/internal/cli":      {"cmd/headgate/internal/...", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
+		"cmd/headgate/internal/cli":      {"cmd/headgate/internal/...", "corrective", "corrective/...", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
 		"cmd/headgate/internal/operate":  {"cmd/headgate/internal/config", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/livestore/eventlog/dumplog", "internal/livestore/eventlog/transfer", "internal/errs", "internal/atomicfile"},
 		"cmd/headgate/internal/server":   {"cmd/headgate/internal/dashboard", "cmd/headgate/internal/config", "cmd/headgate/internal/operate", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
 		"cmd/headgate/internal/config":   {"cmd/headgate/internal/suggest", "internal/livestore", "internal/errs"},
 		"cmd/headgate/internal/discover": {"internal/errs"},
 		"cmd/headgate/internal/suggest":  {},
 
-		"corrective":      domain, // corrective, migrations and rollout never import each other
-		"migrations":      domain,
-		"rollout":         domain,
-		"rollout/ofrep":   append([]string{"rollout"}, domain...),
-		"rollout/observe": {"internal/errs"},
+		"corrective":        domain, // corrective, migrations and rollout never import each other
+		"corrective/doctor": append([]string{"corrective"}, domain...),
+		"migrations":        domain,
+		"rollout":           domain,
+		"rollout/ofrep":     append([]string{"rollout"}, domain...),
+		"rollout/observe":   {"internal/errs"},
 
 		"planner": {"internal/livestore/schema", "internal/livestore", "internal/errs"},
 
@@ -48,7 +49,7 @@ func layers() map[string][]string {
 		"internal/testenv":             {},
 
 		"internal/livestore/replay":                {"internal/livestore/replay/state", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
-		"internal/livestore/replay/state":          {"internal/livestore/engine", "internal/errs"},
+		"internal/livestore/replay/state":          {"internal/livestore/engine", "internal/livestore", "internal/errs"},
 		"internal/livestore/probe":                 {"internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/eventlog", "internal/livestore/schema", "internal/livestore", "internal/errs"},
 		"internal/livestore/bundle":                {"internal/livestore/probe", "internal/livestore/payload", "internal/livestore/engine", "internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs", "internal/atomicfile"},
 		"internal/livestore/engine":                {"internal/livestore/script", "internal/livestore/schema", "internal/livestore", "internal/errs"},

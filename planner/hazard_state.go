@@ -159,25 +159,32 @@ func (h *hazards) rebuild(from *schema.Release) {
 	if !rebuilds(from, to) {
 		return
 	}
-	web := len(h.in.Facts.Adapters) == 0 || slices.Contains(h.in.Facts.Adapters, "web")
+	hooks, open := RebuildGaps(to, h.in.Facts.Adapters)
 	f := Finding{Code: "ST113", From: []string{from.Version}}
-	if !to.Migrations.AtomicRebuild {
+	switch {
+	case !hooks:
 		f.Message = "every client rebuilds, and a rebuild that is interrupted counts as complete: the rebuild hooks are absent"
 		h.add(f, Error, OK)
-		return
-	}
-	var open []string
-	if web && !to.Migrations.CacheSpillOff {
-		open = append(open, "PRAGMA cache_spill=OFF is not in the init hook")
-	}
-	if web && !fastPathOff(to.Adapters) {
-		open = append(open, "the adapter's fast path is on (experimental: {disableFastPath: true} turns it off)")
-	}
-	if len(open) > 0 && (len(h.in.Facts.Adapters) > 0 || hasWebCall(to.Adapters)) {
+	case len(open) > 0:
 		f.Message = "on the web a rebuild that is interrupted can still make the next boot fail"
 		f.Detail = strings.Join(open, "; ") + "."
 		h.add(f, Warning, OK)
 	}
+}
+
+// RebuildGaps says what a release lacks for a rebuild to survive an interruption: the hooks that make it one transaction,
+// and, where the app ships the web adapter, what a browser needs besides. Without adapters it is what the app's calls show.
+func RebuildGaps(r *schema.Release, adapters []string) (hooks bool, web []string) {
+	if !slices.Contains(adapters, "web") && (len(adapters) > 0 || !hasWebCall(r.Adapters)) {
+		return r.Migrations.AtomicRebuild, nil
+	}
+	if !r.Migrations.CacheSpillOff {
+		web = append(web, "PRAGMA cache_spill=OFF is not in the init hook")
+	}
+	if !fastPathOff(r.Adapters) {
+		web = append(web, "the adapter's fast path is on (experimental: {disableFastPath: true} turns it off)")
+	}
+	return r.Migrations.AtomicRebuild, web
 }
 
 func hasWebCall(calls []schema.AdapterCall) bool {

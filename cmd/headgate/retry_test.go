@@ -154,6 +154,10 @@ func TestVanished(t *testing.T) {
 	if !strings.Contains(out, next) {
 		t.Errorf("up does not name the command:\n%s", out)
 	}
+	out = w.headgate(t, 3, "doctor", "--env", "chaos", "--no-state")
+	if !strings.Contains(out, "error   store-00: ") || !strings.Contains(out, "headgate store show store-00 --env chaos") {
+		t.Errorf("doctor does not say what happened to the backend:\n%s", out)
+	}
 	w.headgate(t, 0, "store", "forget", "store-00", "--env", "chaos", "--reason", "it was reset")
 	w.headgate(t, 0, "migration", "up", "again", "--env", "chaos", "--only-failed", "--yes")
 }

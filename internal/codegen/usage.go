@@ -21,6 +21,7 @@ type Usage struct {
 	Wrapped  []string // modules that import the wrapper
 	Identity []string // modules that send who they are in the sync payload
 	Stamped  []string // modules that take the ids with the release in them
+	Checked  []string // modules that go around the adapter with the start-up check
 }
 
 // Usage looks through the app's TypeScript and JavaScript modules. It does not run them.
@@ -74,5 +75,8 @@ func (u *Usage) look(rel string, text []byte) {
 	}
 	if bytes.Contains(text, []byte("identityOf(")) {
 		u.Stamped = append(u.Stamped, rel)
+	}
+	if bytes.Contains(text, []byte("withStartupCheck(")) {
+		u.Checked = append(u.Checked, rel)
 	}
 }

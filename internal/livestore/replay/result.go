@@ -145,7 +145,7 @@ func (s *session) summary() Result {
 	}
 	res.Unverifiable = append(res.Unverifiable, s.unverifiable()...)
 	if !s.reader.ClientOnly() {
-		tables, why := notDerivable(s.target.Release)
+		tables, why := NotDerivable(s.target.Release)
 		res.NotDerivable = append(res.NotDerivable, tables...)
 		res.Unverifiable = append(res.Unverifiable, why...)
 	}
@@ -170,8 +170,9 @@ func (s *session) unverifiable() []string {
 	return out
 }
 
-// notDerivable lists the tables that clientOnly events write, client documents among them, and says where more may be.
-func notDerivable(r *schema.Release) (tables, why []string) {
+// NotDerivable lists the tables that clientOnly events write, client documents among them, which only the log of the client
+// itself yields, and says where more may be.
+func NotDerivable(r *schema.Release) (tables, why []string) {
 	writes := map[string]bool{}
 	for _, t := range r.Tables {
 		if t.ClientDocument {

@@ -1,266 +1,204 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/codegen"
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/corrective/doctor"
 	"headgate/internal/errs"
+	"headgate/planner"
 )
 
 func (a *app) doctorCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "doctor",
-		Category:  plumbing,
-		Usage:     "what the app lacks for headgate to see who is out there",
-		UsageText: "headgate doctor\nheadgate doctor --env prod --format json",
-		Description: `Looks at the generated files and at the app's own modules, which it does not run: is the sync backend wrapped, does
-the app say which release it is, is that sent to the backend and stamped into each event. With --env it also asks the
-environment's sync backend whether the wrapper runs there, and whether it reports. Each warning has its next command.
-Exit 3 when there is one. A rollout can't know its readers without these: a store that nobody reports is never eligible.`,
-		Flags:  []cli.Flag{&cli.StringFlag{Name: "env", Usage: "also ask the sync backend of the environment `ENV`"}},
+		Name:     "doctor",
+		Category: plumbing,
+		Usage:    "what is wrong with the app's setup, the stores and their clients, and what repairs it",
+		UsageText: "headgate doctor\nheadgate doctor --env prod --format json\nheadgate doctor --env prod --store acme --diff\n" +
+			"headgate doctor --client-dir data/demo",
+		Description: `Says of each thing that is wrong what shows it, what repairs it, and the command to begin with. It changes nothing.
+
+The app, always: the generated files; the rebuild hooks, the start-up check and, on the web, the fast path; what the adapter
+does when its backend was reset or a sync ends; is the sync backend wrapped, does the app say which release it is, is that
+sent to the backend and stamped into each event. A rollout can't know its readers without these.
+
+The stores, with --env or --store:
+  log                  gaps, duplicates, wrong parents, events that can't be read
+  poison               events that a release which is alive does not decode, or whose materializer throws
+  backend-changed      the backend vanished, was exchanged or got shorter since the control database last saw it
+  backend              is the wrapper deployed there, and does it report?
+
+The clients, with --client-dir and for the stores of the environment that are a client's own log (file:):
+  interrupted-rebuild  the state in use ends before the log, and LiveStore takes it for a whole one
+  skipped-events       events that the client skipped, and that its release knows now
+  state-differs        the state holds other rows than the log makes: row counts first, then digests; --diff counts rows
+  stale-state          a state that was left behind, and the release whose deploy would open it again (A->B->A)
+  head-beyond-log      a confirmed head that the log does not reach: the client does not boot
+  other-backend        the client knows another backend than there is, and would forget its log
+  client-ahead         events that the backend had confirmed and lost
+  client-diverged      another event under the same number
+  digests-differ       two clients at one head that hold different states
+  pending              events that only the client has (a note)
+
+A running client is not disturbed: its files are copied to a private folder and read there. Each log is replayed under each
+release that is alive, and a client's under those that share its state's hash; --no-state leaves replays out. Ends with 3 if
+there is a finding at or above --fail-on, and with 5 if a store could not be read.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "env", Usage: "also the stores of the environment `ENV`, and its sync backend"},
+			&cli.StringSliceFlag{Name: "store", Usage: "only the store `STORE`; may be given several times"},
+			&cli.StringSliceFlag{Name: "client-dir", Usage: "also the client that keeps its stores, or one of them, in `DIR`; may be given several times"},
+			&cli.BoolFlag{Name: "no-state", Usage: "run no materializers: quick, and blind for what only a replay shows"},
+			&cli.BoolFlag{Name: "diff", Usage: "count the rows that differ in a state that differs"},
+			&cli.IntFlag{Name: "jobs", Usage: "look at `N` logs at a time; as many as there are processors by default"},
+			choice("fail-on", "exit with 3 from this `SEVERITY` on", "warning", "error", "info"),
+		},
 		Action: a.doctor,
 	}
 }
 
-// A diagnosis is one thing that doctor looked at.
-type diagnosis struct {
-	Check string `json:"check"`
-	OK    bool   `json:"ok"`
-	Where string `json:"where,omitempty"`
-	Text  string `json:"text"`
-	Next  string `json:"next,omitempty"`
+// A doctorReport is what `doctor` reports.
+type doctorReport struct {
+	Environment string                `json:"environment,omitempty"`
+	Checks      []doctor.Finding      `json:"checks"`
+	Logs        int                   `json:"logs"` // that were read
+	Failed      []operate.FailedStore `json:"failed"`
+	NextActions []string              `json:"next_actions"`
 }
 
 func (a *app) doctor(c *cli.Context) error {
-	cfg, err := a.config()
+	failOn, err := planner.ParseFailOn(c.String("fail-on"))
 	if err != nil {
 		return err
 	}
-	w := codegen.Workspace{Dir: cfg.Dir, Releases: cfg.Releases}
-	m, err := codegen.Load(w.ManifestFile())
+	round, err := a.doctorRound(c)
 	if err != nil {
 		return err
 	}
-	usage, err := w.Usage(c.Context)
+	report := doctorReport{Failed: []operate.FailedStore{}, NextActions: []string{}}
+	deployed, app, err := a.diagnoseApp(c.Context, round.cfg)
 	if err != nil {
 		return err
 	}
-	found, err := diagnoseWorker(w, m, usage)
-	if err != nil {
+	report.Checks = app
+	if round.env != nil && round.all {
+		report.Environment = round.env.Name
+		report.Checks = append(report.Checks, diagnoseBackend(c.Context, *round.env)...)
+	}
+	if err := round.examine(c.Context, deployed, &report); err != nil {
 		return err
 	}
-	for _, s := range cfg.Schemas {
-		d, err := diagnoseSchema(w, m, s.Name)
-		if err != nil {
-			return err
-		}
-		found = append(found, d)
+	bad := report.sum(failOn)
+	if err := a.render(report, func(w io.Writer) error { return a.writeDoctor(w, report) }); err != nil {
+		return err
 	}
-	found = append(found, diagnoseUse(m, usage)...)
-	if name := c.String("env"); name != "" {
-		env, err := cfg.Environment(name)
-		if err != nil {
-			return err
-		}
-		found = append(found, diagnoseBackend(c.Context, env)...)
-	}
+	return report.outcome(bad, failOn, a.line)
+}
 
-	var next []string
-	bad := 0
-	for _, d := range found {
-		if !d.OK {
+// sum collects what to do next, the worst first, and counts the findings at or above failOn.
+func (r *doctorReport) sum(failOn planner.Severity) (bad int) {
+	worst := slices.Clone(r.Checks)
+	slices.SortStableFunc(worst, compareFindings)
+	add := func(next string) {
+		if next != "" && !slices.Contains(r.NextActions, next) {
+			r.NextActions = append(r.NextActions, next)
+		}
+	}
+	for _, f := range worst {
+		if f.Bad(failOn) {
 			bad++
-			next = append(next, d.Next)
+			add(f.Next)
 		}
 	}
-	if err := a.render(struct {
-		Checks      []diagnosis `json:"checks"`
-		NextActions []string    `json:"next_actions"`
-	}{found, append([]string{}, next...)}, func(out io.Writer) error {
-		for _, d := range found {
-			mark := "ok      "
-			if !d.OK {
-				mark = a.stdout.paint(warn, "warning ")
-			}
-			where := ""
-			if d.Where != "" {
-				where = d.Where + ": "
-			}
-			fmt.Fprintf(out, "%s%s%s\n", mark, where, d.Text)
-			if d.Next != "" {
-				fmt.Fprintf(out, "        next: %s\n", d.Next)
+	for _, f := range r.Failed {
+		for _, next := range f.Next {
+			add(next)
+		}
+	}
+	return bad
+}
+
+// compareFindings puts the worst first.
+func compareFindings(a, b doctor.Finding) int {
+	rank := func(f doctor.Finding) int {
+		for i, s := range []planner.Severity{planner.Error, planner.Warning, planner.Info} {
+			if f.Bad(s) {
+				return i
 			}
 		}
-		return nil
-	}); err != nil {
-		return err
+		return 3
 	}
-	if bad > 0 {
-		return errs.New(errs.Findings, "%s", counted(int64(bad), "warning"))
+	return cmp.Compare(rank(a), rank(b))
+}
+
+// outcome is the error that the command ends with. A store that was not read counts for more than what was found.
+func (r doctorReport) outcome(bad int, failOn planner.Severity, again string) error {
+	found := fmt.Sprintf("%s at or above %s", count(bad, "finding"), failOn)
+	switch {
+	case len(r.Failed) > 0:
+		return errs.New(errs.Partial, "%d of %s could not be read; %s", len(r.Failed), count(r.Logs+len(r.Failed), "log"), found).
+			Hintf("what is wrong with them is not in these findings").Then(again)
+	case bad > 0:
+		e := errs.New(errs.Findings, "%s", found).Hintf("each one says what repairs it")
+		if len(r.NextActions) > 0 {
+			e.Then(r.NextActions[0])
+		}
+		return e
 	}
 	return nil
 }
 
-const doctorPage = "headgate help generate"
+// alike is how many findings of one kind are shown to people.
+const alike = 20
 
-func diagnoseWorker(w codegen.Workspace, m *codegen.Manifest, u codegen.Usage) ([]diagnosis, error) {
-	d := diagnosis{Check: "worker", Where: codegen.WorkerFileName}
-	if m.Worker == nil {
-		entry := "FILE"
-		if len(u.Backends)+len(u.Wrapped) > 0 {
-			entry = append(u.Backends, u.Wrapped...)[0]
-		}
-		d.Text = "the sync backend is not wrapped, so that nobody knows who reads"
-		d.Next = "headgate generate --worker " + entry
-		return []diagnosis{d}, nil
-	}
-	f, err := w.WorkerFile(m)
-	if err != nil {
-		return nil, err
-	}
-	d.Where, d.OK, d.Text = m.Worker.File, f.Status == codegen.Current, "the wrapper of the sync backend is "+string(f.Status)
-	if !d.OK {
-		d.Next = "headgate generate"
-	}
-	use := diagnosis{Check: "worker-used", Where: m.Worker.Entry, OK: len(u.Wrapped) > 0, Text: "the backend imports the wrapper"}
-	if !use.OK {
-		use.Text, use.Next = "the backend does not import ./"+codegen.WorkerFileName, doctorPage
-	}
-	all := []diagnosis{d, use}
-	for _, bare := range u.Backends {
-		all = append(all, diagnosis{
-			Check: "worker-bare", Where: bare, Next: doctorPage,
-			Text: "imports @livestore/sync-cf/cf-worker past the wrapper",
-		})
-	}
-	return all, nil
-}
-
-func diagnoseSchema(w codegen.Workspace, m *codegen.Manifest, name string) (diagnosis, error) {
-	d := diagnosis{Check: "helper"}
-	s, ok := m.Schemas[name]
-	if !ok || s.Release == "" {
-		d.Text = "schema " + name + ": the app does not say which release it is"
-		d.Next = "headgate generate --release VERSION --schema " + name
-		return d, nil
-	}
-	f, err := w.File(m, name)
-	if err != nil {
-		return d, err
-	}
-	d.Where, d.OK, d.Text = s.File, f.Status == codegen.Current, fmt.Sprintf("release %s, the file is %s", s.Release, f.Status)
-	if err := w.RaiseRelease(name, &s, ""); err != nil {
-		return d, err
-	}
-	if was := m.Schemas[name].Release; s.Release != was {
-		d.OK, d.Text = false, fmt.Sprintf("the app says that it is %s, but %s is recorded", was, s.Release)
-	}
-	if !d.OK {
-		d.Next = "headgate generate"
-	}
-	return d, nil
-}
-
-// diagnoseUse is about the app's modules, once it has the helper.
-func diagnoseUse(m *codegen.Manifest, u codegen.Usage) []diagnosis {
-	has := false
-	for _, s := range m.Schemas {
-		has = has || s.Release != ""
-	}
-	if !has {
-		return nil
-	}
-	var all []diagnosis
-	for _, x := range []struct {
-		check, yes, no string
-		in             []string
-	}{
-		{"payload", "the sync payload says who the client is", "no module sends syncIdentity(…) in the sync payload: the backend sees clients without a release", u.Identity},
-		{"stamp", "the ids with the release are used", "no module takes its ids from identityOf(…): events don't name the release that wrote them", u.Stamped},
-	} {
-		d := diagnosis{Check: x.check, OK: len(x.in) > 0, Where: strings.Join(x.in, ", "), Text: x.yes}
-		if !d.OK {
-			d.Text, d.Next = x.no, doctorPage
-		}
-		all = append(all, d)
-	}
-	return all
-}
-
-// diagnoseBackend asks the environment's sync backend about its wrapper: nothing of a store is touched, and no token is sent.
-func diagnoseBackend(ctx context.Context, env config.Environment) []diagnosis {
-	log := env.Log
-	for _, s := range env.Stores {
-		if log.Address == "" {
-			log = s.Log
+func (a *app) writeDoctor(w io.Writer, r doctorReport) error {
+	shown := map[doctor.Check]int{}
+	for _, f := range r.Checks {
+		if shown[f.Check]++; shown[f.Check] <= alike || f.OK {
+			a.writeDiagnosis(w, f)
 		}
 	}
-	d := diagnosis{Check: "backend", Where: "environment " + env.Name, Next: doctorPage}
-	if log.Kind != "sync-cf" && log.Kind != "sync-cf+http" {
-		d.OK, d.Next, d.Text = true, "", "it has no sync-cf backend, which alone can be wrapped"
-		return []diagnosis{d}
+	for _, f := range r.Checks {
+		if n := shown[f.Check]; n > alike && !f.OK {
+			fmt.Fprintf(w, "and %d more of %s: --format json lists them all\n", n-alike, f.Check)
+			shown[f.Check] = 0
+		}
 	}
-	about, err := askAbout(ctx, log.Address)
+	_, err := io.WriteString(w, a.failedText(r.Failed))
+	return err
+}
+
+func (a *app) writeDiagnosis(w io.Writer, f doctor.Finding) {
+	const indent = "        "
+	mark := "ok      "
 	switch {
-	case err != nil:
-		d.Text, d.Next = "the sync backend can't be reached", "headgate doctor --env "+env.Name
-	case !about.Wrapped:
-		d.Text = "the sync backend runs without the wrapper: deploy it"
-	case !about.Reports:
-		d.Text = "the wrapper runs there, but reports to nobody: set HEADGATE_URL and HEADGATE_TOKEN"
-	case len(about.BrokenFloors) > 0:
-		d.Text = "the Worker's HEADGATE_FLOOR has what is no version, and holds nobody to it: " + strings.Join(about.BrokenFloors, ", ")
+	case f.OK:
+	case f.Severity == planner.Error:
+		mark = a.stdout.paint(bad, "error   ")
+	case f.Severity == planner.Warning:
+		mark = a.stdout.paint(warn, "warning ")
 	default:
-		d.OK, d.Next, d.Text = true, "", "the wrapper runs in the sync backend, and reports"
+		mark = a.stdout.paint(faint, "note    ")
 	}
-	return []diagnosis{d}
-}
-
-type aboutBackend struct {
-	Wrapped bool `json:"wrapped"`
-	Reports bool `json:"reports"`
-	// BrokenFloors are the parts of the Worker's HEADGATE_FLOOR that are no versions.
-	BrokenFloors []string `json:"brokenFloors"`
-}
-
-func askAbout(ctx context.Context, address string) (about aboutBackend, err error) {
-	u, err := url.Parse(httpAddress(address))
-	if err != nil {
-		return about, err
+	where := ""
+	if f.Store != "" {
+		where = string(f.Store) + ": "
 	}
-	u.Path, u.RawQuery, u.User = "/headgate/about", "", nil
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return about, err
+	if f.Where != "" {
+		where += a.rel(f.Where) + ": "
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return about, err
+	fmt.Fprintf(w, "%s%s%s\n", mark, where, f.Text)
+	for _, e := range f.Evidence {
+		fmt.Fprintf(w, "%s- %s\n", indent, e)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read
-	// Whatever else answers there is a backend without the wrapper.
-	if res.StatusCode == http.StatusOK {
-		_ = json.NewDecoder(io.LimitReader(res.Body, 4096)).Decode(&about)
+	if f.Repair != "" {
+		fmt.Fprintf(w, "%srepair: %s\n", indent, f.Repair)
 	}
-	return about, nil
-}
-
-// httpAddress is a sync backend's address for requests, whatever its scheme.
-func httpAddress(address string) string {
-	if rest, found := strings.CutPrefix(address, "ws"); found {
-		return "http" + rest
+	if f.Next != "" {
+		fmt.Fprintf(w, "%snext: %s\n", indent, f.Next)
 	}
-	return address
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -63,7 +62,7 @@ func OpenAppender(ctx context.Context, path string, opt Options) (_ *Appender, e
 			Hintf("to append to it, it must be where the client keeps it, with the name %s or %s", nodeName, expoPrefix+nodeName)
 	}
 	if opt.Wait == 0 {
-		opt.Wait = 5 * time.Second
+		opt.Wait = defaultWait
 	}
 	if opt.stage == nil {
 		opt.stage = func(string) {}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"headgate/internal/errs"
 )
@@ -20,40 +19,22 @@ const backupTime = "20060102T150405Z"
 // stateSidecars are the files that belong to a state file, in the order in which they follow it.
 var stateSidecars = [...]string{"-journal", "-wal", "-shm"}
 
-// states returns the names of the client's state files, for every version of the schema, each before its sidecars.
+// states returns the names of the client's state files, for every version of the schema, and then of their sidecars.
 func (a *Appender) states() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Dir(a.path))
+	files, sides, err := stateFiles(a.path)
 	if err != nil {
-		return nil, cantRead(filepath.Dir(a.path), err)
+		return nil, err
 	}
-	own := filepath.Base(a.path)
-	prefix := "state"
-	if strings.HasPrefix(own, expoPrefix) {
-		prefix = expoPrefix
-	}
-	var main, sides []string
-	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, own) || !e.Type().IsRegular() {
-			continue
-		}
-		hash, isMain := strings.CutSuffix(strings.TrimPrefix(name, prefix), fmt.Sprintf("@%d.db", Format))
-		switch {
-		case isMain && hash == "fixed":
-			return nil, errs.Refusedf("the app migrates its state by hand, it is not rebuilt from the log").
-				At("%s", filepath.Join(filepath.Dir(a.path), name)).
+	var names []string
+	for _, file := range append(files, sides...) {
+		name := filepath.Base(file)
+		if stateHash(a.path, name) == ManualHash {
+			return nil, errs.Refusedf("the app migrates its state by hand, it is not rebuilt from the log").At("%s", file).
 				Hintf("what is appended to the log of such a client would never be materialized: have the client commit the events itself")
-		case isMain:
-			main = append(main, name)
-		default:
-			for _, suffix := range stateSidecars {
-				if strings.HasSuffix(name, fmt.Sprintf("@%d.db", Format)+suffix) {
-					sides = append(sides, name)
-				}
-			}
 		}
+		names = append(names, name)
 	}
-	return append(main, sides...), nil
+	return names, nil
 }
 
 // setAside makes the backup and moves the state files into it, so that the client rebuilds its state. It does it once;

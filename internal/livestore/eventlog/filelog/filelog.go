@@ -1,7 +1,8 @@
 // Package filelog reads the event log that a LiveStore client keeps on disk, eventlog@6.db, and appends to it.
 //
 // A [Reader] opens no file of the app in SQLite and never writes beside it: it reads from a private copy of one
-// moment (see snapshot), so a running app is not disturbed and an app that was killed finds its journal untouched.
+// moment (see snapshot), so a running app is not disturbed and an app that was killed finds its journal untouched. A
+// [Client] is that with the state files beside the log.
 // An [Appender] writes to the log of a client that is stopped. Neither reads other storage formats, nor repairs.
 package filelog
 
@@ -46,6 +47,8 @@ type Options struct {
 	openers func(ctx context.Context, path string) ([]opener, error)
 }
 
+const defaultWait = 5 * time.Second
+
 // A Reader reads a log as it was when it was opened. It implements [eventlog.Reader].
 type Reader struct {
 	path string // of the original
@@ -63,7 +66,7 @@ func Open(ctx context.Context, path string, opt Options) (_ *Reader, err error) 
 		return nil, err
 	}
 	if opt.Wait == 0 {
-		opt.Wait = 5 * time.Second
+		opt.Wait = defaultWait
 	}
 	if opt.TempDir == "" {
 		opt.TempDir = os.TempDir()
@@ -97,14 +100,8 @@ func Open(ctx context.Context, path string, opt Options) (_ *Reader, err error) 
 // openCopy lets SQLite roll a killed transaction back, in the copy, and opens what remains as unchanging.
 func (r *Reader) openCopy(ctx context.Context) error {
 	file := filepath.Join(r.dir, copyName)
-	for _, suffix := range sidecars {
-		if _, err := os.Stat(file + suffix); err != nil {
-			continue
-		}
-		if err := recoverCopy(ctx, file); err != nil {
-			return damaged(r.path, "", err)
-		}
-		break
+	if err := settle(ctx, file); err != nil {
+		return damaged(r.path, "", err)
 	}
 	if err := checkImage(file, r.path); err != nil {
 		return err
@@ -112,6 +109,16 @@ func (r *Reader) openCopy(ctx context.Context) error {
 	var err error
 	r.db, err = open(file, "mode=ro&immutable=1")
 	return err
+}
+
+// settle rolls back what a killed transaction left in a copy.
+func settle(ctx context.Context, file string) error {
+	for _, suffix := range sidecars {
+		if _, err := os.Stat(file + suffix); err == nil {
+			return recoverCopy(ctx, file)
+		}
+	}
+	return nil
 }
 
 func recoverCopy(ctx context.Context, file string) (err error) {
