@@ -103,8 +103,8 @@ type Blocker struct {
 	Source   Source    `json:"source"`
 }
 
-// tools are the client ids of programs that replay nothing: headgate's own writers and LiveStore's devtools.
-func tools() []string { return []string{"hg:", "devtools-"} }
+// Tools are how the client ids of programs that replay nothing begin: headgate's own writers and LiveStore's devtools.
+func Tools() []string { return []string{"hg:", "devtools-"} }
 
 // Store judges a store by who was seen in it, in any order.
 func (g Gate) Store(store livestore.StoreID, now time.Time, w Watch, seen []Observation) Verdict {
@@ -161,7 +161,7 @@ func (g Gate) clients(now time.Time, seen []Observation, v *Verdict) []Observati
 	byName := map[string]*known{}
 	var order []*known
 	for _, o := range seen {
-		if slices.ContainsFunc(tools(), func(prefix string) bool { return strings.HasPrefix(o.Client, prefix) }) {
+		if slices.ContainsFunc(Tools(), func(prefix string) bool { return strings.HasPrefix(o.Client, prefix) }) {
 			continue
 		}
 		if o.LastSeen.After(now) {

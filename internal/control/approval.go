@@ -54,3 +54,12 @@ func scanApproval(rows *sql.Rows) (a Approval, err error) {
 	a.At = fromMillis(at)
 	return a, err
 }
+
+// ApprovalsBefore are the approvals of an environment's plans, the latest first: at most limit, from after one on, the zero
+// Approval for the first.
+func (db *DB) ApprovalsBefore(ctx context.Context, env string, a Approval, limit int) ([]Approval, error) {
+	out, err := all(ctx, db.sql, scanApproval, `SELECT plan, actor, reason, approved_at FROM approvals
+		WHERE env = $1 AND ($3 = '' OR (approved_at, plan, actor) < ($2, $3, $4))
+		ORDER BY approved_at DESC, plan DESC, actor DESC LIMIT $5`, env, millis(a.At), a.Plan, a.Actor, limit)
+	return out, db.failed(ctx, "list the approvals", err)
+}

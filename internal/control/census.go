@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -69,7 +70,7 @@ func (db *DB) ImportCensus(ctx context.Context, env, source string, clients iter
 		}
 		return db.record(ctx, tx, Entry{
 			Env: env, Actor: by.Actor, Action: "census.import", Subject: source,
-			Detail: map[string]any{"clients": read},
+			Detail: by.through(map[string]any{"clients": read}),
 		})
 	})
 	if err != nil {
@@ -164,9 +165,20 @@ type ReleaseCount struct {
 	LastSeen time.Time `json:"lastSeen"`
 }
 
+// withoutTools is a condition on clients that leaves programs out that replay nothing, see rollout.Tools. Its arguments
+// come after the first n.
+func withoutTools(n int) (condition string, args []any) {
+	for i, prefix := range rollout.Tools() {
+		condition += fmt.Sprintf(" AND substr(client, 1, %d) <> $%d", len(prefix), n+i+1)
+		args = append(args, prefix)
+	}
+	return condition, args
+}
+
 // Census counts the clients of an environment that were seen since a time, by the release they ran, the highest
-// version first.
+// version first. headgate's own writers and LiveStore's devtools are none.
 func (db *DB) Census(ctx context.Context, env string, since time.Time) ([]ReleaseCount, error) {
+	counted, tools := withoutTools(2)
 	out, err := all(ctx, db.sql, func(rows *sql.Rows) (c ReleaseCount, err error) {
 		var seen int64
 		err = rows.Scan(&c.Release, &c.Clients, &c.Stores, &seen)
@@ -174,14 +186,15 @@ func (db *DB) Census(ctx context.Context, env string, since time.Time) ([]Releas
 		return c, err
 	}, `SELECT release, count(*), count(DISTINCT store), max(last_seen) 
 		FROM (SELECT store, release, last_seen, row_number() OVER (PARTITION BY store, client ORDER BY `+authority+`) AS nth
-			FROM clients WHERE env = $1 AND last_seen >= $2) AS latest WHERE nth = 1 GROUP BY release`,
-		env, millis(since))
+			FROM clients WHERE env = $1 AND last_seen >= $2`+counted+`) AS latest WHERE nth = 1 GROUP BY release`,
+		slices.Concat([]any{env, millis(since)}, tools)...)
 	slices.SortFunc(out, func(a, b ReleaseCount) int { return compareReleases(b.Release, a.Release) })
 	return out, db.failed(ctx, "read the census", err)
 }
 
-// ClientsOf are the clients that the census knows of a store, by id.
+// ClientsOf are the clients that the census knows of a store, by id, without tools.
 func (db *DB) ClientsOf(ctx context.Context, env, store string) ([]Client, error) {
+	counted, tools := withoutTools(2)
 	out, err := all(ctx, db.sql, func(rows *sql.Rows) (c Client, err error) {
 		var seen int64
 		err = rows.Scan(&c.Store, &c.ID, &c.Release, &seen)
@@ -189,7 +202,8 @@ func (db *DB) ClientsOf(ctx context.Context, env, store string) ([]Client, error
 		return c, err
 	}, `SELECT store, client, release, last_seen
 		FROM (SELECT store, client, release, last_seen, row_number() OVER (PARTITION BY client ORDER BY `+authority+`) AS nth
-			FROM clients WHERE env = $1 AND store = $2) AS latest WHERE nth = 1 ORDER BY client`, env, store)
+			FROM clients WHERE env = $1 AND store = $2`+counted+`) AS latest WHERE nth = 1 ORDER BY client`,
+		slices.Concat([]any{env, store}, tools)...)
 	return out, db.failed(ctx, "read the census of a store", err)
 }
 

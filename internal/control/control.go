@@ -84,8 +84,9 @@ func (db *DB) DataSource() string { return db.dsn }
 
 // By says who does something that the audit records, and why.
 type By struct {
-	Actor  string // required
+	Actor  string // a person, or a program that acts by itself; required
 	Reason string // may be empty, except where a method demands it
+	Token  string // the id of the token that the actor used at the server; empty for none
 	// Allowed are the codes of the findings that are let pass for it, as "RO102".
 	Allowed []string
 }
@@ -95,6 +96,14 @@ func (b By) detail(d map[string]any) map[string]any {
 	d["reason"] = b.Reason
 	if len(b.Allowed) > 0 {
 		d["allowed"] = b.Allowed
+	}
+	return b.through(d)
+}
+
+// through adds the token that was used.
+func (b By) through(d map[string]any) map[string]any {
+	if b.Token != "" {
+		d["token"] = b.Token
 	}
 	return d
 }

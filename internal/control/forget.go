@@ -53,9 +53,7 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 		if err := uncount(ctx, tx, env, store); err != nil { // in the log that was
 			return err
 		}
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "store.forget", Subject: store, Detail: map[string]any{
-			"head": was.Head, "backendId": was.BackendID, "inInventory": !gone, "reason": by.Reason,
-		}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "store.forget", Subject: store, Detail: by.detail(map[string]any{"head": was.Head, "backendId": was.BackendID, "inInventory": !gone})})
 	})
 	if err != nil {
 		return Store{}, err

@@ -189,9 +189,9 @@ func (db *DB) Break(ctx context.Context, env, name string, by By) (Lease, error)
 		if n, err := res.RowsAffected(); err != nil || n != 1 {
 			return errors.Join(err, errs.New(errs.Locked, "the lock %s has just changed hands", name).Then("headgate lock list --env "+env))
 		}
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "lock.break", Subject: name, Detail: map[string]any{
-			"owner": was.Owner, "fence": was.Fence, "run": was.Run, "reason": by.Reason, "acquiredAt": was.AcquiredAt,
-		}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "lock.break", Subject: name, Detail: by.detail(map[string]any{
+			"owner": was.Owner, "fence": was.Fence, "run": was.Run, "acquiredAt": was.AcquiredAt,
+		})})
 	})
 	return was, err
 }

@@ -16,8 +16,9 @@ type Reply struct {
 }
 
 const (
-	// replyLife is how long a key is remembered.
-	replyLife = 24 * time.Hour
+	// replyLife is how long a key is remembered, and repliesKept how many of a caller.
+	replyLife   = 24 * time.Hour
+	repliesKept = 1000
 	// ReplyTime is after how long a request that is under way is given up: its server died. Nobody may be longer at it.
 	ReplyTime = time.Minute
 )
@@ -41,7 +42,12 @@ func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) 
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 1 {
+		switch n, err := res.RowsAffected(); {
+		case err != nil:
+			return err
+		case n == 1:
+			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND status <> 0 AND created_at <
+				(SELECT created_at FROM replies WHERE env = $1 AND caller = $2 ORDER BY created_at DESC LIMIT 1 OFFSET $3)`, env, caller, repliesKept)
 			return err
 		}
 		type row struct {

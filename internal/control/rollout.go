@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (db *DB) CreateRollout(ctx context.Context, env, name string, by By) (Rollo
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "rollout.create", Subject: name, Detail: map[string]any{"reason": by.Reason}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "rollout.create", Subject: name, Detail: by.detail(map[string]any{})})
 	})
 	return out, err
 }
@@ -134,9 +135,9 @@ func (db *DB) Advance(ctx context.Context, r Rollout, t Transition, by By) (move
 		if t.Action == "measure" {
 			return nil // what was measured is in the state
 		}
-		return db.record(ctx, tx, Entry{Env: r.Env, Actor: by.Actor, Action: "rollout." + t.Action, Subject: r.Name, Detail: map[string]any{
+		return db.record(ctx, tx, Entry{Env: r.Env, Actor: by.Actor, Action: "rollout." + t.Action, Subject: r.Name, Detail: by.through(map[string]any{
 			"from": r.State.Phase, "to": t.State.Phase, "step": t.State.Step + 1, "opened": len(t.Open), "revision": t.State.Revision, "reasons": t.Reasons,
-		}})
+		})})
 	})
 	return moved && err == nil, err
 }
@@ -196,6 +197,19 @@ func (db *DB) PublishedFlags(ctx context.Context, env string) ([]rollout.Flag, e
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// PublishedStamp is another one after each publication: a look whether PublishedFlags would tell something new.
+func (db *DB) PublishedStamp(ctx context.Context, env string) (string, error) {
+	got, err := all(ctx, db.sql, func(rows *sql.Rows) (string, error) {
+		var flags, at, revisions int64
+		err := rows.Scan(&flags, &at, &revisions)
+		return fmt.Sprintf("%d.%d.%d", flags, at, revisions), err
+	}, `SELECT count(*), COALESCE(max(published_at), 0), CAST(COALESCE(sum(revision), 0) AS BIGINT) FROM published_flags WHERE env = $1`, env)
+	if err != nil {
+		return "", db.failed(ctx, "read the published flags", err)
+	}
+	return got[0], nil
 }
 
 // OpenedStores are the stores that an attempt of a rollout opened, by id.
@@ -266,7 +280,7 @@ func (db *DB) SetFloor(ctx context.Context, env, release string, by By) error {
 		if err != nil {
 			return err
 		}
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "floor.set", Subject: release, Detail: map[string]any{"reason": by.Reason}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "floor.set", Subject: release, Detail: by.detail(map[string]any{})})
 	})
 }
 
@@ -308,7 +322,7 @@ func (db *DB) Stop(ctx context.Context, env string, by By) error {
 		if err != nil {
 			return err
 		}
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "stop", Detail: map[string]any{"reason": by.Reason}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "stop", Detail: by.detail(map[string]any{})})
 	})
 }
 
@@ -326,7 +340,7 @@ func (db *DB) Lift(ctx context.Context, env string, by By) (lifted bool, err err
 			return err
 		}
 		lifted = true
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "stop.lift", Detail: map[string]any{"reason": by.Reason}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "stop.lift", Detail: by.detail(map[string]any{})})
 	})
 	return lifted && err == nil, err
 }

@@ -173,7 +173,7 @@ func (db *DB) MoveRun(ctx context.Context, id string, from []State, to State, by
 			return err
 		}
 		moved = true
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "run." + string(to), Subject: id, Detail: map[string]any{"reason": by.Reason}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "run." + string(to), Subject: id, Detail: by.detail(map[string]any{})})
 	})
 	return moved && err == nil, err
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 
 	"headgate/internal/errs"
 )
@@ -39,6 +41,7 @@ type Token struct {
 	Role      Role      `json:"role"`
 	App       string    `json:"app,omitempty"`    // that it is for; empty for any
 	Stores    []string  `json:"stores,omitempty"` // that it is for; none for all
+	Person    string    `json:"person"`           // whose it is: who acts when it is used, however many tokens they have
 	Actor     string    `json:"actor"`            // who made it
 	CreatedAt time.Time `json:"createdAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
@@ -56,11 +59,12 @@ const (
 // MaxTokenAge is the longest life of a token.
 const MaxTokenAge = 2 * 365 * 24 * time.Hour
 
-// CreateToken makes a token and records that. Of want it takes Env, Role, App, Stores and ExpiresAt. The secret is
-// returned here only: the database keeps its hash.
+// CreateToken makes a token and records that. Of want it takes Env, Role, App, Stores, Person and ExpiresAt; without a
+// person it is who makes it. The secret is returned here only: the database keeps its hash.
 func (db *DB) CreateToken(ctx context.Context, want Token, by By) (t Token, secret string, err error) {
 	now := db.now()
-	if err := errors.Join(named("environment", want.Env), by.check()); err != nil {
+	want.Person = cmp.Or(strings.TrimSpace(want.Person), strings.TrimSpace(by.Actor))
+	if err := errors.Join(named("environment", want.Env), by.check(), named("person", want.Person)); err != nil {
 		return Token{}, "", err
 	}
 	switch {
@@ -68,6 +72,8 @@ func (db *DB) CreateToken(ctx context.Context, want Token, by By) (t Token, secr
 		return Token{}, "", errs.Invalidf("the token would have expired already")
 	case want.ExpiresAt.After(now.Add(MaxTokenAge)):
 		return Token{}, "", errs.Invalidf("a token lives for two years at most")
+	case strings.ContainsFunc(want.Person, unicode.IsControl):
+		return Token{}, "", errs.Invalidf("the person's name %q is not one line of text", want.Person)
 	case want.Role != RoleClient && len(want.Stores) > 0:
 		return Token{}, "", errs.Invalidf("only a client's token is for some stores").Hintf("leave --store away, or make it --role client")
 	}
@@ -88,15 +94,15 @@ func (db *DB) CreateToken(ctx context.Context, want Token, by By) (t Token, secr
 		return Token{}, "", err
 	}
 	err = db.tx(ctx, "create the token", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO tokens (env, id, hash, role, app, stores, actor, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			t.Env, t.ID, t.Hash, string(t.Role), t.App, string(stores), t.Actor, millis(t.CreatedAt), millis(t.ExpiresAt))
+		_, err := tx.ExecContext(ctx, `INSERT INTO tokens (env, id, hash, role, app, stores, person, actor, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			t.Env, t.ID, t.Hash, string(t.Role), t.App, string(stores), t.Person, t.Actor, millis(t.CreatedAt), millis(t.ExpiresAt))
 		if err != nil {
 			return err
 		}
-		return db.record(ctx, tx, Entry{Env: t.Env, Actor: t.Actor, Action: "token.create", Subject: t.ID, Detail: map[string]any{
-			"role": t.Role, "app": t.App, "stores": len(t.Stores), "expiresAt": t.ExpiresAt, "reason": by.Reason,
-		}})
+		return db.record(ctx, tx, Entry{Env: t.Env, Actor: t.Actor, Action: "token.create", Subject: t.ID, Detail: by.detail(map[string]any{
+			"role": t.Role, "person": t.Person, "app": t.App, "stores": len(t.Stores), "expiresAt": t.ExpiresAt,
+		})})
 	})
 	if err != nil {
 		return Token{}, "", err
@@ -109,12 +115,12 @@ func hashToken(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-const tokenColumns = `env, id, hash, role, app, stores, actor, created_at, expires_at, revoked_at`
+const tokenColumns = `env, id, hash, role, app, stores, person, actor, created_at, expires_at, revoked_at`
 
 func scanToken(rows *sql.Rows) (t Token, err error) {
 	var created, expires, revoked int64
 	var stores string
-	if err := rows.Scan(&t.Env, &t.ID, &t.Hash, &t.Role, &t.App, &stores, &t.Actor, &created, &expires, &revoked); err != nil {
+	if err := rows.Scan(&t.Env, &t.ID, &t.Hash, &t.Role, &t.App, &stores, &t.Person, &t.Actor, &created, &expires, &revoked); err != nil {
 		return t, err
 	}
 	t.CreatedAt, t.ExpiresAt, t.RevokedAt = fromMillis(created), fromMillis(expires), fromMillis(revoked)
@@ -123,7 +129,7 @@ func scanToken(rows *sql.Rows) (t Token, err error) {
 
 // TokenOf returns the token of an environment that has this secret, whether it is valid or not, or errs.Unauthorized.
 func (db *DB) TokenOf(ctx context.Context, env, secret string) (Token, error) {
-	if !strings.HasPrefix(secret, tokenPrefix) {
+	if !strings.HasPrefix(secret, tokenPrefix) || len(secret) != len(tokenPrefix)+base64.RawURLEncoding.EncodedLen(tokenBytes) {
 		return Token{}, unknownToken()
 	}
 	return db.oneToken(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE env = $1 AND hash = $2`, env, hashToken(secret))
@@ -192,7 +198,7 @@ func (db *DB) RevokeToken(ctx context.Context, env, id string, by By) (t Token, 
 		if n == 0 {
 			return nil
 		}
-		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "token.revoke", Subject: id, Detail: map[string]any{"role": t.Role, "reason": by.Reason}})
+		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "token.revoke", Subject: id, Detail: by.detail(map[string]any{"role": t.Role, "person": t.Person})})
 	})
 	return t, err
 }
