@@ -22,6 +22,8 @@ type world struct {
 	state rollout.State
 	facts rollout.Facts
 	last  rollout.Decision
+
+	published []rollout.Flag
 }
 
 func newWorld(t rapid.TB, def *rollout.Definition, stores int) *world {
@@ -53,9 +55,11 @@ func (w *world) take(d rollout.Decision) {
 			s.Open = !d.Close
 		}
 	}
-	if _, err := rollout.Publish(w.def, w.state, d.State, was, w.open()); err != nil {
+	flags, err := rollout.Publish(w.def, w.state, d.State, w.published, was, w.open())
+	if err != nil {
 		w.t.Fatalf("%+v: %v", d, err)
 	}
+	w.published = flags
 	if (len(d.Open) > 0 || d.Close) && d.State.Revision == w.state.Revision {
 		w.t.Fatalf("the flags change and their revision does not: %+v", d)
 	}
@@ -371,5 +375,32 @@ func TestWidens(t *testing.T) {
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%v, want %q", err, tc.want)
 		}
+	}
+}
+
+// TestPublishIsHeldAgainstWhatIsPublished: what is in force decides, not what the definition makes of the rows.
+func TestPublishIsHeldAgainstWhatIsPublished(t *testing.T) {
+	w := newWorld(t, definition(t, "events: {TodoCreated: {from: v1, to: v2}}\nsteps: [{weight: 100, pause: 1h}]\n"), 3)
+	if err := w.act(rollout.Request{Command: rollout.Start}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.tick(0)
+	}
+	publish := func(published []rollout.Flag) error {
+		_, err := rollout.Publish(w.def, w.state, w.state, published, w.open(), w.open())
+		return err
+	}
+	if err := publish(w.published); err != nil || len(w.open()) != 3 {
+		t.Fatalf("%v, open %v", err, w.open())
+	}
+	more := slices.Clone(w.published)
+	more[0].Variants = slices.Clone(more[0].Variants)
+	more[0].Variants[1].Stores = append(slices.Clone(w.open()), "opened-by-nobody-here")
+	if err := publish(more); err == nil || !strings.Contains(err.Error(), "store opened-by-nobody-here would lose v2") {
+		t.Errorf("a store that is published: %v", err)
+	}
+	if err := publish(nil); errs.CodeOf(err) != errs.Refused {
+		t.Errorf("nothing is published: %v", err)
 	}
 }

@@ -83,16 +83,22 @@ func (f *Flag) newest() func(livestore.StoreID) bool {
 	}
 }
 
-// Publish returns the flags of a decision, after a proof that they widen those before; a decision that closes is not
-// held. open are the stores that are open after it. Publishing nothing new gives the same flags again.
-func Publish(d *Definition, before, after State, wasOpen, open []livestore.StoreID) ([]Flag, error) {
+// Publish returns the flags of a decision, after a proof that each of them widens the rollout's own one that is published;
+// a decision that closes, or begins an attempt, is not held. open are the stores that are open after it, and wasOpen those
+// before. Publishing nothing new gives the same flags again.
+func Publish(d *Definition, before, after State, published []Flag, wasOpen, open []livestore.StoreID) ([]Flag, error) {
 	flags := d.Flags(after.Floor, after.Revision, open, after.Phase.Open())
 	if !after.Phase.Open() && !after.Phase.Ramping() || before.Attempt != after.Attempt {
 		return flags, nil
 	}
-	old := d.Flags(before.Floor, before.Revision, wasOpen, before.Phase.Open())
 	for i := range flags {
-		if err := Widens(&old[i], &flags[i], wasOpen); err != nil {
+		key := flags[i].Key
+		j := slices.IndexFunc(published, func(f Flag) bool { return f.Key == key && f.Rollout == d.Name })
+		if j < 0 {
+			return nil, errs.Refusedf("RO104: the rollout %s did not publish %s when it was started", d.Name, key).
+				Hintf("the file names another event now: put it back, or abort and start again")
+		}
+		if err := Widens(&published[j], &flags[i], wasOpen); err != nil {
 			return nil, fmt.Errorf("rollout %s: %w", d.Name, err)
 		}
 	}

@@ -141,13 +141,16 @@ func (sim Simulation) Run(d *Definition) (SimulationResult, error) {
 	out := SimulationResult{Full: -1, Events: []Event{}, Blockers: []Held{}}
 	state := State{Phase: Draft}
 	var open []livestore.StoreID
+	var published []Flag
 	take := func(next Decision) error {
 		now := append(slices.Clip(open), next.Open...)
 		if next.Changed {
-			if _, err := Publish(d, state, next.State, open, now); err != nil {
+			flags, err := Publish(d, state, next.State, published, open, now)
+			if err != nil {
 				out.Shrank++
 				return err
 			}
+			published = flags
 			out.Proofs++
 		}
 		for _, s := range next.Open {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,6 +28,8 @@ func TestMain(m *testing.M) {
 //	makelog FILE N [SQL…]    write a client's log of N generated events, then run the statements on it
 //	sqlite FILE SQL…         run the statements on a SQLite database
 //	truncate FILE BYTES      cut bytes off the file's end
+//	envfrom NAME FILE        set a variable to the first line of a file
+//	serve NAME ARGS…         run headgate serve on a free port until the script ends, and set a variable to its address
 //
 // and the conditions [linux], [unix], …, [root], and [mounts]: small file systems can be mounted.
 func TestScript(t *testing.T) {
@@ -35,7 +40,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       testenv.Update(),
 		Setup: func(env *testscript.Env) error {
 			// Nothing of the machine that runs the tests may change what they see.
-			for _, name := range []string{"HEADGATE_CONFIG", "HEADGATE_FORMAT", "HEADGATE_ENV", "HEADGATE_LOG_LEVEL", "NO_COLOR"} {
+			for _, name := range []string{"HEADGATE_CONFIG", "HEADGATE_FORMAT", "HEADGATE_ENV", "HEADGATE_LOG_LEVEL", "HEADGATE_SERVER", "HEADGATE_TOKEN", "NO_COLOR"} {
 				env.Setenv(name, "")
 			}
 			return nil
@@ -45,6 +50,8 @@ func TestScript(t *testing.T) {
 			"makelog":  makeLog,
 			"sqlite":   runSQL,
 			"truncate": truncate,
+			"envfrom":  envFrom,
+			"serve":    serve,
 			"copytodo": func(ts *testscript.TestScript, neg bool, args []string) { copyTodo(t, ts, neg, args) },
 		},
 		Condition: func(cond string) (bool, error) {
@@ -83,6 +90,60 @@ func copyTodo(t *testing.T, ts *testscript.TestScript, neg bool, args []string) 
 		ts.Fatalf("usage: copytodo dir")
 	}
 	ts.Check(testenv.CopyApp(testenv.Example(t, "todo"), ts.MkAbs(args[0])))
+}
+
+func envFrom(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: envfrom name file")
+	}
+	line, _, _ := strings.Cut(ts.ReadFile(args[1]), "\n")
+	ts.Setenv(args[0], line)
+}
+
+// serve runs a server beside the script, in its directory. What it logs goes to the test's log where it fails.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: serve name args...")
+	}
+	var program string
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if found, err := exec.LookPath(filepath.Join(dir, "headgate")); err == nil {
+			program = found
+			break
+		}
+	}
+	cmd := exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args[1:]...)...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	address, said := make(chan string, 1), make(chan string, 1)
+	go func() {
+		var log strings.Builder
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			fmt.Fprintln(&log, lines.Text())
+			if _, at, ok := strings.Cut(lines.Text(), " on http"); ok {
+				address <- "http" + at
+			}
+		}
+		close(address)
+		said <- log.String()
+	}()
+	ts.Defer(func() {
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+		log := <-said
+		if err := cmd.Wait(); err != nil {
+			ts.Logf("headgate serve: %v\n%s", err, log)
+		}
+	})
+	at, ok := <-address
+	if !ok {
+		ts.Fatalf("headgate serve does not listen")
+	}
+	ts.Setenv(args[0], at)
 }
 
 // canMount reports whether this user may mount a small file system in a namespace of its own.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,21 +35,11 @@ const workerToken = "the-token-of-the-worker"
 func startHeadgate(t *testing.T) *headgateServer {
 	t.Helper()
 	s := &headgateServer{}
-	authorize := func(r *http.Request) (func(string) bool, error) {
-		if observe.Bearer(r) != workerToken {
-			return nil, errors.New("no")
-		}
-		return func(string) bool { return true }, nil
-	}
-	rc := observe.Receiver{Observer: s, Authorize: authorize, Now: time.Now}
+	rc := observe.Receiver{Observer: s, MayReport: func(*http.Request, string) bool { return true }, Now: time.Now}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/reports", rc.Reports())
 	mux.Handle("/v1/telemetry", rc.Telemetry())
-	mux.HandleFunc("/v1/floor", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := authorize(r); err != nil {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
+	mux.HandleFunc("/v1/floor", func(w http.ResponseWriter, _ *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		floors := s.floor
@@ -59,7 +48,13 @@ func startHeadgate(t *testing.T) *headgateServer {
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"floors": floors}) // the Worker may have gone
 	})
-	s.Server = httptest.NewServer(mux)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+workerToken {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.Close)
 	return s
 }

@@ -246,7 +246,7 @@ func (db *DB) recordReset(ctx context.Context, tx *sql.Tx, action string, r Rese
 	if by.Reason != "" {
 		detail["reason"] = by.Reason
 	}
-	return db.record(ctx, tx, Entry{Env: r.Env, Actor: by.Actor, Action: "reset." + action, Subject: strconv.FormatInt(r.ID, 10), Detail: detail})
+	return db.record(ctx, tx, Entry{Env: r.Env, Actor: by.Actor, Action: "reset." + action, Subject: strconv.FormatInt(r.ID, 10), Detail: by.through(detail)})
 }
 
 // LastReset is the environment's last reset, or errs.NotFound where there was none.

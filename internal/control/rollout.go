@@ -199,13 +199,15 @@ func (db *DB) PublishedFlags(ctx context.Context, env string) ([]rollout.Flag, e
 	return out, nil
 }
 
-// PublishedStamp is another one after each publication: a look whether PublishedFlags would tell something new.
+// PublishedStamp is another one after each publication, and after each step of a reset: a look whether PublishedFlags would
+// tell something new.
 func (db *DB) PublishedStamp(ctx context.Context, env string) (string, error) {
 	got, err := all(ctx, db.sql, func(rows *sql.Rows) (string, error) {
-		var flags, at, revisions int64
-		err := rows.Scan(&flags, &at, &revisions)
-		return fmt.Sprintf("%d.%d.%d", flags, at, revisions), err
-	}, `SELECT count(*), COALESCE(max(published_at), 0), CAST(COALESCE(sum(revision), 0) AS BIGINT) FROM published_flags WHERE env = $1`, env)
+		var flags, at, revisions, reset int64
+		err := rows.Scan(&flags, &at, &revisions, &reset)
+		return fmt.Sprintf("%d.%d.%d.%d", flags, at, revisions, reset), err
+	}, `SELECT count(*), COALESCE(max(published_at), 0), CAST(COALESCE(sum(revision), 0) AS BIGINT),
+		(SELECT COALESCE(max(updated_at), 0) FROM resets WHERE env = $1) FROM published_flags WHERE env = $1`, env)
 	if err != nil {
 		return "", db.failed(ctx, "read the published flags", err)
 	}

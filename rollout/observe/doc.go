@@ -6,5 +6,6 @@
 //	POST /v1/reports    from the Worker      Reports
 //	POST /v1/telemetry  from the apps        Telemetry
 //
-// It stores nothing, decides nothing about a rollout, and knows no tokens: who may send is a function that is passed in.
+// It stores nothing, decides nothing about a rollout, and knows no tokens: whoever mounts it has found out who sends, and
+// passes in for which stores.
 package observe

@@ -6,58 +6,30 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"headgate/internal/errs"
 )
 
-// Authorize says who sends a request: it returns which stores the sender may speak of, or an error, which is answered
-// with 401. It is called before the body is read.
-type Authorize func(r *http.Request) (mayReport func(storeID string) bool, err error)
-
-// A Receiver makes the handlers. All fields but Lost are required.
+// A Receiver makes the handlers. All fields but Lost are required. Whoever mounts them has found out who sends, takes POST
+// only, and answers for pages of other origins.
 type Receiver struct {
-	Observer  Observer
-	Authorize Authorize
+	Observer Observer
+	// MayReport says whether the sender of a request may speak of a store.
+	MayReport func(r *http.Request, storeID string) bool
 	Now       func() time.Time
 	Lost      Loss
 }
 
-// Reports takes the batches of the wrapped sync backend. It answers 202, or 400, 401, 403, 405, 413, 415, 503 with
-// {"error": …}.
+// Reports takes the batches of the wrapped sync backend. It answers 202, or 400, 403, 413, 415, 503 with {"error": …}.
 func (rc Receiver) Reports() http.Handler { return rc.handler("worker", DecodeReports) }
 
-// Telemetry takes the batches of the apps' helpers. Pages of any origin may send: it is the token that counts.
-func (rc Receiver) Telemetry() http.Handler {
-	inner := rc.handler("app", DecodeTelemetry)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		if r.Method == http.MethodOptions {
-			h.Set("Access-Control-Allow-Methods", "POST")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-			h.Set("Access-Control-Max-Age", "86400")
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		inner.ServeHTTP(w, r)
-	})
-}
+// Telemetry is Reports for the batches of the apps' helpers.
+func (rc Receiver) Telemetry() http.Handler { return rc.handler("app", DecodeTelemetry) }
 
 func (rc Receiver) handler(sender string, decode func([]byte, time.Time) ([]Observation, int64, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := rc.Now()
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			fail(w, http.StatusMethodNotAllowed, "use POST")
-			return
-		}
-		mayReport, err := rc.Authorize(r)
-		if err != nil {
-			fail(w, http.StatusUnauthorized, "the token is missing or wrong")
-			return
-		}
 		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 			fail(w, http.StatusUnsupportedMediaType, "the body must be application/json")
 			return
@@ -78,7 +50,7 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) ([]Obse
 			return
 		}
 		for _, o := range batch {
-			if !mayReport(o.StoreID) {
+			if !rc.MayReport(r, o.StoreID) {
 				fail(w, http.StatusForbidden, "the token is not one for all these stores")
 				return
 			}
@@ -93,15 +65,6 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) ([]Obse
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
-}
-
-// Bearer returns the token of an Authorization header, or "".
-func Bearer(r *http.Request) string {
-	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !found {
-		return ""
-	}
-	return token
 }
 
 // A Failure is the answer to what is not taken over.

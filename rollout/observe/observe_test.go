@@ -29,14 +29,9 @@ var received = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func receiver(s *stored) observe.Receiver {
 	return observe.Receiver{
-		Observer: s,
-		Now:      func() time.Time { return received },
-		Authorize: func(r *http.Request) (func(string) bool, error) {
-			if observe.Bearer(r) != "secret" {
-				return nil, errors.New("no")
-			}
-			return func(store string) bool { return store != "foreign" }, nil
-		},
+		Observer:  s,
+		Now:       func() time.Time { return received },
+		MayReport: func(_ *http.Request, store string) bool { return store != "foreign" },
 	}
 }
 
@@ -44,9 +39,8 @@ const report = `{"version":1,"dropped":3,"reports":[{"storeId":"s","schema":"mai
 
 const telemetry = `{"version":1,"dropped":0,"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`
 
-func post(h http.Handler, token, contentType, body string) *httptest.ResponseRecorder {
+func post(h http.Handler, contentType, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
-	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", contentType)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -59,8 +53,8 @@ func TestReceives(t *testing.T) {
 	var lost int64
 	rc.Lost = func(_ string, n int64) { lost += n }
 	for _, w := range []*httptest.ResponseRecorder{
-		post(rc.Reports(), "secret", "application/json", report),
-		post(rc.Telemetry(), "secret", "application/json; charset=utf-8", telemetry),
+		post(rc.Reports(), "application/json", report),
+		post(rc.Telemetry(), "application/json; charset=utf-8", telemetry),
 	} {
 		if w.Code != http.StatusAccepted {
 			t.Errorf("%d %s", w.Code, w.Body)
@@ -77,11 +71,10 @@ func TestReceives(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	many := strings.Repeat(`{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":1},`, observe.MaxBatch+1)
 	for name, c := range map[string]struct {
-		token, contentType, body string
-		telemetry                bool
-		want                     int
+		contentType, body string
+		telemetry         bool
+		want              int
 	}{
-		"wrong token":    {token: "guess", body: report, want: http.StatusUnauthorized},
 		"not JSON":       {contentType: "text/plain", body: report, want: http.StatusUnsupportedMediaType},
 		"foreign store":  {body: strings.Replace(report, `"s"`, `"foreign"`, 1), want: http.StatusForbidden},
 		"too long":       {body: strings.Repeat(" ", observe.MaxBody+1) + report, want: http.StatusRequestEntityTooLarge},
@@ -106,18 +99,15 @@ func TestRefuses(t *testing.T) {
 			if c.telemetry {
 				h = rc.Telemetry()
 			}
-			if c.token == "" {
-				c.token = "secret"
-			}
 			if c.contentType == "" {
 				c.contentType = "application/json"
 			}
-			if w := post(h, c.token, c.contentType, c.body); w.Code != c.want || len(s.batch) != 0 {
+			if w := post(h, c.contentType, c.body); w.Code != c.want || len(s.batch) != 0 {
 				t.Errorf("%d %s, want %d; stored %d", w.Code, w.Body, c.want, len(s.batch))
 			}
 		})
 	}
-	w := post(receiver(&stored{err: errors.New("disk full")}).Reports(), "secret", "application/json", report)
+	w := post(receiver(&stored{err: errors.New("disk full")}).Reports(), "application/json", report)
 	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "disk") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -7,8 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/control"
 	"headgate/internal/errs"
 )
 
@@ -34,18 +32,18 @@ func (a *app) audit(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+	return a.withOperations(c, func(ops operations) error {
 		var since time.Time
 		if within > 0 {
 			since = a.now().Add(-within)
 		}
-		trail, err := a.operate(env, db).Audit(c.Context, 0, since, 0)
+		trail, err := ops.Audit(c.Context, 0, since, 0)
 		if err != nil {
 			return err
 		}
 		return a.render(trail, func(w io.Writer) error {
 			if len(trail.Entries) == 0 {
-				_, err := fmt.Fprintf(w, "nothing is recorded for %s\n", env.Name)
+				_, err := fmt.Fprintf(w, "nothing is recorded for %s\n", trail.Environment)
 				return err
 			}
 			rows := [][]string{{"AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL"}}
@@ -71,8 +69,8 @@ the rest: keep the last hash that this command prints where the database's admin
 }
 
 func (a *app) auditVerify(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		check, broken := db.VerifyAudit(c.Context)
+	return a.withOperations(c, func(ops operations) error {
+		check, broken := ops.VerifyAudit(c.Context)
 		if broken != nil && errs.CodeOf(broken) != errs.Mismatch {
 			return broken
 		}

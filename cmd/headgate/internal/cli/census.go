@@ -10,7 +10,6 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/rollout"
 )
@@ -38,8 +37,8 @@ func (a *app) census(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		r, err := a.operate(env, db).Census(c.Context, within)
+	return a.withOperations(c, func(ops operations) error {
+		r, err := ops.Census(c.Context, within)
 		if err != nil {
 			return err
 		}
@@ -120,15 +119,15 @@ func (a *app) censusImport(c *cli.Context) error {
 	}
 	defer file.Close() //nolint:errcheck // it was read
 	file.from = rollout.Source(c.String("source"))
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+	return a.withOperations(c, func(ops operations) error {
 		p := a.progress("imported clients", 0)
 		defer p.Done()
-		r, err := a.operate(env, db).Import(c.Context, filepath.Base(typed), file.clients(p), a.by(""))
+		r, err := ops.Import(c.Context, filepath.Base(typed), file.clients(p), a.by(""))
 		if err != nil {
 			return err
 		}
 		return a.render(r, func(w io.Writer) error {
-			fmt.Fprintf(w, "imported %s of %s\n", counted(r.Clients, "client"), env.Name)
+			fmt.Fprintf(w, "imported %s of %s\n", counted(r.Clients, "client"), r.Environment)
 			if file.ahead > 0 {
 				fmt.Fprintf(w, "%s lay in the future and counts as now\n", counted(file.ahead, "lastSeen"))
 			}

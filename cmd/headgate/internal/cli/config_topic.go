@@ -39,6 +39,7 @@ variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADG
         pace: 500ms                 # default: the pause between two pushes to a store
         approvals: 2                # of a plan, by others than who applies it; default: 0
         control: "postgres://headgate:${PGPASS}@db.internal/ops"   # default: sqlite:.headgate/control.db
+        server: https://headgate.example.org   # commands work through it, with the token in HEADGATE_TOKEN
         waves:                      # the order in which a migration takes the stores; the others come last
           - {name: canary, stores: [team-1, "test-*"], parallel: 1}
           - {name: europe, region: eu, share: 20%, on_error: continue}   # default: stop when over 2 % failed
@@ -110,6 +111,10 @@ A probe may hold the migrations of an environment while its backend is busy:
           on_error: hold                       # default; ignore: a probe that fails holds nothing
 
 While it holds no store is begun, and those under way stand still between two batches. headgate status says so.
+
+server is the address of the environment's headgate serve. Commands about rollouts, runs, the floor, the census and the audit
+work through it, as with --server URL or HEADGATE_SERVER; --server none means the control database itself. Where control is
+not named, commands that need the control database ask for that.
 
 approvals says how many others must have approved a plan (headgate plan approve) before somebody applies it: headgate apply
 and headgate migration up end with 4 until then, and begin nothing that is not in a plan. HEADGATE_ACTOR says who one is, or

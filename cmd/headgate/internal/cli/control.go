@@ -26,6 +26,9 @@ func (a *app) existingControl(ctx context.Context, env config.Environment) (*con
 
 // openControl opens an environment's control database, and makes it where there is none. The caller closes it.
 func (a *app) openControl(ctx context.Context, env config.Environment) (*control.DB, error) {
+	if err := a.needsControl(env); err != nil {
+		return nil, err
+	}
 	return a.openedControl(ctx, control.Options{URL: env.Control, Now: a.now})
 }
 
@@ -80,6 +83,10 @@ func (a *app) withControl(c *cli.Context, work func(config.Environment, *control
 
 // operate is what the server does, too. The configuration must be loaded.
 func (a *app) operate(env config.Environment, db *control.DB) operate.Environment {
+	var held func(context.Context) string
+	if p := a.probe(a.loaded, env); p != nil {
+		held = p.Held
+	}
 	return operate.Environment{
 		DB: db, Name: env.Name, Horizon: env.Fleet.Horizon, Now: a.now, Log: a.log, Owner: ownerName(randomHex(4)), Alive: ownerAlive,
 		Migrations: func(ctx context.Context) ([]string, error) {
@@ -90,6 +97,14 @@ func (a *app) operate(env config.Environment, db *control.DB) operate.Environmen
 			}
 			return names, err
 		},
+		Migration: func(ctx context.Context, typed string) (string, error) {
+			defs, err := a.definitions(ctx, a.loaded, typed)
+			if err != nil {
+				return "", err
+			}
+			return defs[0].Name, nil
+		},
+		Held: held,
 	}
 }
 

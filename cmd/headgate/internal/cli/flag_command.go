@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
-	"headgate/cmd/headgate/internal/suggest"
 	"headgate/internal/atomicfile"
 	"headgate/internal/errs"
 	"headgate/rollout"
@@ -306,20 +305,4 @@ func (a *app) lintFlags(cfg *config.Config, file *rollout.File) ([]flagProblem, 
 		}
 	}
 	return problems, nil
-}
-
-// flagNamed returns the flag that was typed, with its prefix or without.
-func (a *app) flagNamed(file *rollout.File, name string) (*rollout.Flag, error) {
-	for _, key := range []string{name, rollout.KeyPrefix + name} {
-		if f, ok := file.Flag(key); ok {
-			return f, nil
-		}
-	}
-	keys := file.Keys()
-	err := errs.NotFoundf("there is no flag %q", name).At("%s", a.rel(file.Path)).Hintf("there are: %s", strings.Join(keys, ", ")).
-		Then("headgate flags check")
-	if near := suggest.Nearest(rollout.KeyPrefix+strings.TrimPrefix(name, rollout.KeyPrefix), keys); near != "" {
-		err.Hintf("did you mean %s?", near)
-	}
-	return nil, err
 }

@@ -3,13 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/internal/errs"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/livestore"
-	"headgate/rollout"
 )
 
 func (a *app) flagsEvalCommand() *cli.Command {
@@ -31,47 +29,29 @@ environment's stores; with both, the store must be one of them.`,
 	}
 }
 
-// An evaluated flag is what one store gets.
-type evaluated struct {
-	Flag       string            `json:"flag"`
-	Store      livestore.StoreID `json:"store"`
-	AppVersion string            `json:"appVersion"`
-	Value      any               `json:"value"` // an event's name, or a plain value; "" when the flag is disabled
-	Variant    string            `json:"variant"`
-	Reason     string            `json:"reason"`
-	Why        string            `json:"why"`
-}
-
 func (a *app) flagsEval(c *cli.Context) error {
-	cfg, file, err := a.flagsOf(c)
-	if err != nil {
-		return err
-	}
-	f, err := a.flagNamed(file, c.Args().First())
-	if err != nil {
-		return err
-	}
-	stores := []livestore.StoreID{livestore.StoreID(c.String("store"))}
-	if name := c.String("env"); name != "" {
-		env, err := a.environment(c.Context, cfg, name)
+	q := operate.FlagQuestion{Flag: c.Args().First(), Store: livestore.StoreID(c.String("store")), AppVersion: c.String("app-version")}
+	if c.String("env") == "" && (a.server == "" || a.server == noServer) {
+		_, file, err := a.flags()
 		if err != nil {
 			return err
 		}
-		var known []livestore.StoreID
-		for _, s := range env.Stores {
-			if s.Schema == f.Schema || f.Schema == "" {
-				known = append(known, s.ID)
-			}
+		f, err := operate.FlagNamed(file, q.Flag)
+		if err != nil {
+			return a.nearby(err)
 		}
-		if stores, err = storesAsked(known, stores[0], env.Name); err != nil {
-			return errs.As(err).At("%s", cfg.Where(env.Line))
+		return a.writeEvaluated([]operate.Evaluated{operate.Evaluate(f, q.Store, q.AppVersion)})
+	}
+	return a.withOperations(c, func(ops operations) error {
+		out, err := ops.EvaluateFlag(c.Context, q)
+		if err != nil {
+			return err
 		}
-	}
-	out := []evaluated{}
-	for _, s := range stores {
-		e := f.Evaluate(rollout.Caller{Store: s, AppVersion: c.String("app-version")})
-		out = append(out, evaluated{f.Key, s, c.String("app-version"), e.Value, e.Variant, string(e.Reason), e.Why})
-	}
+		return a.writeEvaluated(out)
+	})
+}
+
+func (a *app) writeEvaluated(out []operate.Evaluated) error {
 	if len(out) == 1 {
 		return a.render(out[0], func(w io.Writer) error {
 			e := out[0]
@@ -94,23 +74,4 @@ func orNothing(value any) string {
 		return "(the app's own default)"
 	}
 	return fmt.Sprint(value)
-}
-
-// storesAsked are all of an environment's stores, or the one that is named.
-func storesAsked(known []livestore.StoreID, named livestore.StoreID, env string) ([]livestore.StoreID, error) {
-	if named == "" {
-		if len(known) == 0 {
-			return nil, errs.NotFoundf("environment %s has no store of the flag's schema", env).Hintf("name a store with --store, without --env")
-		}
-		return known, nil
-	}
-	var words []string
-	for _, s := range known {
-		if s == named {
-			return []livestore.StoreID{named}, nil
-		}
-		words = append(words, string(s))
-	}
-	return nil, errs.NotFoundf("environment %s has no store %q of the flag's schema", env, named).
-		Hintf("there are: %s; without --env any store can be asked for", strings.Join(words, ", "))
 }

@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
+	"time"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/suggest"
@@ -26,6 +28,7 @@ type fleet struct {
 	at     map[livestore.StoreID]int
 	place  func(i int) string // of all[i], for messages
 	listed string             // what lists them: "headgate.yaml" or "the inventory"
+	read   time.Time
 }
 
 // environment is cfg.Environment with the stores that a run is about, whether headgate.yaml lists them or an inventory.
@@ -96,6 +99,7 @@ func (a *app) fleet(ctx context.Context, cfg *config.Config, env config.Environm
 			return nil, err
 		}
 	}
+	f.read = a.now()
 	f.at = make(map[livestore.StoreID]int, len(f.all))
 	for i, s := range f.all {
 		f.at[s.ID] = i
@@ -112,6 +116,13 @@ func (k *inventories) forget(env string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.byEnv, env)
+}
+
+// forgetOld has inventories read anew that were read before a time.
+func (k *inventories) forgetOld(before time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.byEnv, func(_ string, f *fleet) bool { return f.read.Before(before) })
 }
 
 // readInventory reads what an environment's inventory lists, and gives each store its schema and its log.

@@ -74,6 +74,9 @@ func (a *app) run(ctx context.Context, args []string) (err error) {
 	case in.help || len(in.path) == 0:
 		return a.helpFor(tree, in.path)
 	}
+	if err := a.checkServer(); err != nil {
+		return err
+	}
 	err = tree.RunContext(ctx, append([]string{"headgate"}, in.argv()...))
 	if e := errs.As(err); err != nil && e == nil && errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return errs.New(errs.Interrupted, "interrupted").Because(err)

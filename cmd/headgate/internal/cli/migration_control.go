@@ -6,9 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/control"
 	"headgate/internal/jobs"
 )
 
@@ -39,31 +37,23 @@ func (a *app) askCommand(action operate.Action, usage, example, description stri
 			&cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
 		},
 		Action: func(c *cli.Context) error {
-			return a.withControl(c, func(env config.Environment, db *control.DB) error {
-				name := ""
-				if c.Args().Present() {
-					defs, err := a.definitions(c.Context, a.loaded, c.Args().First())
-					if err != nil {
-						return err
-					}
-					name = defs[0].Name
-				}
-				runs, err := a.operate(env, db).Ask(c.Context, action, name, a.by(c.String("reason")))
+			return a.withOperations(c, func(ops operations) error {
+				runs, err := ops.Ask(c.Context, action, c.Args().First(), a.by(c.String("reason")))
 				if err != nil {
 					return err
 				}
-				return a.render(runs, func(w io.Writer) error { return writeRuns(w, env.Name, runs) })
+				return a.render(runs, func(w io.Writer) error { return writeRuns(w, runs) })
 			})
 		},
 	}
 }
 
-func writeRuns(w io.Writer, env string, runs []operate.RunStatus) error {
+func writeRuns(w io.Writer, runs []operate.RunStatus) error {
 	for i, r := range runs {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s on %s: %s\n  %s %s, begun by %s at %s\n", r.Migration, env, r.State, jobs.KindOf(r.Run), r.ID, r.Actor, r.CreatedAt.UTC().Format("2006-01-02 15:04:05Z"))
+		fmt.Fprintf(w, "%s on %s: %s\n  %s %s, begun by %s at %s\n", r.Migration, r.Env, r.State, jobs.KindOf(r.Run), r.ID, r.Actor, r.CreatedAt.UTC().Format("2006-01-02 15:04:05Z"))
 		for _, c := range r.Waves {
 			wave := ""
 			switch {

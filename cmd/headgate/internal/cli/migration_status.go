@@ -22,7 +22,9 @@ func (a *app) migrationStatusCommand() *cli.Command {
 		UsageText: "headgate migration status --env prod\nheadgate migration status backfill_priority --env prod --store acme",
 		Description: `Reads the logs only, no state is made: how many events of each migration are there, in how many runs, and the last one.
 What is still due says verify. Where no run took a store since looking at it failed, the last reason is noted. A store that
-is not what the control database knows of it is refused.`,
+is not what the control database knows of it is refused.
+
+Through a server (--server) it reads no log, and shows how far the last run of each migration is.`,
 		Flags:  migrationFlags(),
 		Action: a.migrationStatus,
 	}
@@ -42,6 +44,23 @@ type standing struct {
 }
 
 func (a *app) migrationStatus(c *cli.Context) error {
+	client, err := a.remote(c)
+	if err != nil {
+		return err
+	}
+	if client != nil {
+		runs, err := client.LastRuns(c.Context, c.Args().First())
+		if err != nil {
+			return err
+		}
+		return a.render(map[string]any{"runs": runs}, func(w io.Writer) error {
+			if len(runs) == 0 {
+				_, err := fmt.Fprintln(w, "no migration ran there yet")
+				return err
+			}
+			return writeRuns(w, runs)
+		})
+	}
 	r, err := a.runner(c)
 	if err != nil {
 		return err

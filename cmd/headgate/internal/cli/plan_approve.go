@@ -63,15 +63,14 @@ func (a *app) planApprove(c *cli.Context) error {
 	if p.Blocked() {
 		return blockedPlan(p, file)
 	}
-	db, err := a.openControl(c.Context, env)
-	if err != nil {
+	var mine control.Approval
+	r := approvals(env, p)
+	err = a.withOperationsOf(c.Context, env, func(ops operations) (err error) {
+		if mine, err = ops.ApprovePlan(c.Context, p.Digest, a.by(reasonOf(c))); err == nil {
+			r.Approvals, err = ops.PlanApprovals(c.Context, p.Digest)
+		}
 		return err
-	}
-	mine, err := db.Approve(c.Context, env.Name, p.Digest, a.by(reasonOf(c)))
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
-	}
-	r, err := a.approvalsOf(c.Context, env, p)
+	})
 	if err != nil {
 		return err
 	}
@@ -100,9 +99,14 @@ func (a *app) planFor(c *cli.Context, file string) (*planner.Plan, config.Enviro
 	return p, env, err
 }
 
-// approvalsOf reads who approved a plan.
+// approvals are those of a plan, before anybody was asked for them.
+func approvals(env config.Environment, p *planner.Plan) planApprovals {
+	return planApprovals{Environment: env.Name, Digest: p.Digest, Needed: env.Approvals, Approvals: []control.Approval{}, NextActions: []string{}}
+}
+
+// approvalsOf reads who approved a plan, from the control database.
 func (a *app) approvalsOf(ctx context.Context, env config.Environment, p *planner.Plan) (r planApprovals, err error) {
-	r = planApprovals{Environment: env.Name, Digest: p.Digest, Needed: env.Approvals, Approvals: []control.Approval{}, NextActions: []string{}}
+	r = approvals(env, p)
 	db, err := a.existingControl(ctx, env)
 	if db == nil || err != nil {
 		return r, err
@@ -169,8 +173,17 @@ func (a *app) planShow(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := a.approvalsOf(c.Context, env, p)
-	if err != nil {
+	r := approvals(env, p)
+	if address := a.serverOf(env); address != "" {
+		client, err := a.client(address, env.Name)
+		if err != nil {
+			return err
+		}
+		r.Approvals, err = client.PlanApprovals(c.Context, p.Digest)
+		if err != nil {
+			return err
+		}
+	} else if r, err = a.approvalsOf(c.Context, env, p); err != nil {
 		return err
 	}
 	return a.render(shownPlan{p, r},

@@ -15,8 +15,9 @@ func (a *app) rolloutAct(c *cli.Context, command rollout.Command) error {
 	if c.Bool("full") {
 		command = rollout.Finish
 	}
-	return a.withRollout(c, c.Args().First(), operate.Closes(command), func(v *operate.Rollout) error {
-		result, err := v.Act(c.Context, command, a.by(c.String("reason")), c.Bool("force"), c.Bool("dry-run"))
+	ask := operate.RolloutAsk{Command: command, Force: c.Bool("force"), DryRun: c.Bool("dry-run")}
+	return a.withOperations(c, func(ops operations) error {
+		result, err := ops.RolloutAct(c.Context, c.Args().First(), ask, a.by(c.String("reason")))
 		if err != nil {
 			return err
 		}

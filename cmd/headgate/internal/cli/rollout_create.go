@@ -8,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/rollout"
 )
@@ -63,51 +62,40 @@ func (a *app) rolloutListCommand() *cli.Command {
 }
 
 func (a *app) rolloutList(c *cli.Context) error {
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	names, err := rolloutNames(cfg)
-	if err != nil {
-		return err
-	}
-	type line struct {
-		Name   string        `json:"name"`
-		Events []string      `json:"events"`
-		Phase  rollout.Phase `json:"phase"`
-		Weight string        `json:"weight"`
-		Paused bool          `json:"paused"`
-		Since  time.Time     `json:"since,omitzero"`
-	}
-	out := []line{}
-	for _, name := range names {
-		err := a.withRollout(c, name, false, func(v *operate.Rollout) error {
-			s := v.Row.State
-			out = append(out, line{name, v.Definition.New(), s.Phase, s.Weight(v.Definition).String(), s.Paused != nil, s.Since})
-			return nil
-		})
+	return a.withOperations(c, func(ops operations) error {
+		list, err := ops.RolloutList(c.Context)
 		if err != nil {
 			return err
 		}
-	}
-	return a.render(map[string]any{"rollouts": out}, func(w io.Writer) error {
-		if len(out) == 0 {
-			_, err := fmt.Fprint(w, "there is no rollout yet\n\nnext: headgate rollout create EVENT\n")
-			return err
-		}
-		rows := [][]string{{"ROLLOUT", "PHASE", "WEIGHT", "SINCE", "OPENS"}}
-		for _, l := range out {
-			phase, since := string(l.Phase), ""
-			if l.Paused {
-				phase += " (paused)"
-			}
-			if !l.Since.IsZero() {
-				since = l.Since.UTC().Format(time.RFC3339)
-			}
-			rows = append(rows, []string{l.Name, phase, l.Weight, since, fmt.Sprint(l.Events)})
-		}
-		return table(w, rows)
+		return a.render(map[string]any{"rollouts": list}, func(w io.Writer) error { return a.writeRollouts(w, list) })
 	})
+}
+
+func (a *app) writeRollouts(w io.Writer, list []operate.RolloutLine) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprint(w, "there is no rollout yet\n\nnext: headgate rollout create EVENT\n")
+		return err
+	}
+	rows := [][]string{{"ROLLOUT", "PHASE", "WEIGHT", "SINCE", "OPENS"}}
+	for _, l := range list {
+		phase, since := string(l.Phase), ""
+		if l.Paused {
+			phase += " (paused)"
+		}
+		if !l.Since.IsZero() {
+			since = l.Since.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, []string{l.Name, phase, orDash(l.Weight), since, fmt.Sprint(l.Events)})
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	for _, l := range list {
+		if l.Problem != "" {
+			fmt.Fprintf(w, "%s: %s: %s\n", a.stdout.paint(bad, "not readable"), l.Name, l.Problem)
+		}
+	}
+	return nil
 }
 
 func (a *app) rolloutCheckCommand() *cli.Command {
@@ -128,57 +116,31 @@ Ends with 3 if one of them is an error.`,
 }
 
 func (a *app) rolloutCheck(c *cli.Context) error {
-	return a.withRollout(c, c.Args().First(), false, func(v *operate.Rollout) error {
-		findings, err := a.checkRollout(c.Context, v)
+	return a.withOperations(c, func(ops operations) error {
+		r, err := ops.RolloutCheck(c.Context, c.Args().First())
 		if err != nil {
 			return err
 		}
-		problems := 0
-		for _, f := range findings {
-			if !f.Warning {
-				problems++
-			}
-		}
-		shown := a.rel(v.Definition.Path)
-		next := v.Command("start")
-		if v.Row.State.Phase != rollout.Draft {
-			next = v.Command("status")
-		}
-		result := map[string]any{
-			"rollout": v.Definition.Name, "floor": v.Definition.FloorOf(v.Releases), "horizon": v.Definition.Horizon.String(), "findings": append([]rollout.Finding{}, findings...),
-			"next_actions": []string{next},
-		}
-		err = a.render(result, func(w io.Writer) error {
-			for _, f := range findings {
+		problems := r.Problems()
+		err = a.render(r, func(w io.Writer) error {
+			for _, f := range r.Findings {
 				tone := bad
 				if f.Warning {
 					tone = warn
 				}
-				fmt.Fprintf(w, "%s:%d: %s %s\n  fix: %s\n", shown, f.Line, a.stdout.paint(tone, f.Code), f.Msg, f.Hint)
+				fmt.Fprintf(w, "%s:%d: %s %s\n  fix: %s\n", r.File, f.Line, a.stdout.paint(tone, f.Code), f.Msg, f.Hint)
 			}
-			fmt.Fprintf(w, "%s: builds from %s on emit it, clients away for %s don't count; %s\n", v.Definition.Name, v.Definition.FloorOf(v.Releases), days(v.Definition.Horizon), count(problems, "problem"))
+			fmt.Fprintf(w, "%s: builds from %s on emit it, clients away for %s don't count; %s\n", r.Rollout, r.Floor, r.Horizon, count(problems, "problem"))
 			if problems == 0 {
-				fmt.Fprintf(w, "\nnext: %s\n", next)
+				fmt.Fprintf(w, "\nnext: %s\n", r.NextActions[0])
 			}
 			return nil
 		})
 		if err != nil || problems == 0 {
 			return err
 		}
-		return errs.New(errs.Findings, "%s with the rollout", count(problems, "problem")).At("%s", shown).Hintf("each one says how to fix it")
+		return errs.New(errs.Findings, "%s with the rollout", count(problems, "problem")).At("%s", r.File).Hintf("each one says how to fix it")
 	})
-}
-
-// days is a duration as files have it.
-func days(d time.Duration) string {
-	n, rest := d/(24*time.Hour), d%(24*time.Hour)
-	switch {
-	case rest == 0:
-		return fmt.Sprintf("%dd", n)
-	case n == 0 || rest%time.Hour != 0:
-		return d.String()
-	}
-	return fmt.Sprintf("%dd%dh", n, rest/time.Hour)
 }
 
 func (a *app) rolloutHistoryCommand() *cli.Command {
@@ -189,19 +151,14 @@ func (a *app) rolloutHistoryCommand() *cli.Command {
 }
 
 func (a *app) rolloutHistory(c *cli.Context) error {
-	return a.withRollout(c, c.Args().First(), true, func(v *operate.Rollout) error {
-		out := []control.AuditEntry{}
-		for e, err := range v.DB.Audit(c.Context, v.Name, time.Time{}) {
-			if err != nil {
-				return err
-			}
-			if e.Subject == v.Definition.Name && len(e.Action) > len("rollout.") && e.Action[:len("rollout.")] == "rollout." {
-				out = append(out, e)
-			}
+	return a.withOperations(c, func(ops operations) error {
+		trail, err := ops.RolloutHistory(c.Context, c.Args().First(), 0, 0)
+		if err != nil {
+			return err
 		}
-		return a.render(map[string]any{"entries": out}, func(w io.Writer) error {
+		return a.render(trail, func(w io.Writer) error {
 			rows := [][]string{{"AT", "WHO", "WHAT", "DETAIL"}}
-			for _, e := range out {
+			for _, e := range trail.Entries {
 				rows = append(rows, []string{e.At.Format(time.RFC3339), e.Actor, e.Action[len("rollout."):], string(e.Detail)})
 			}
 			return table(w, rows)

@@ -11,37 +11,15 @@ import (
 )
 
 // flagsOf are the app's flags, and with --env those that rollouts and resets there published, which need no flags.yaml.
-func (a *app) flagsOf(c *cli.Context) (*config.Config, *rollout.File, error) {
-	cfg, file, err := a.flags()
-	if c.String("env") == "" || err != nil && errs.CodeOf(err) != errs.NotFound {
-		return cfg, file, err
+func (a *app) flagsOf(c *cli.Context) (cfg *config.Config, file *rollout.File, err error) {
+	if c.String("env") == "" {
+		return a.flags()
 	}
-	missing := err
-	if file == nil {
-		cfg = a.loaded
-		if cfg == nil {
-			return nil, nil, missing
-		}
-		file = &rollout.File{Path: flagsPath(cfg)}
-	}
-	err = a.withControl(c, func(env config.Environment, db *control.DB) error {
-		published, err := db.PublishedFlags(c.Context, env.Name)
-		if err != nil {
-			return err
-		}
-		if len(published) == 0 && missing != nil {
-			return missing
-		}
-		for _, f := range published {
-			if other, there := file.Flag(f.Key); there {
-				return errs.New(errs.Findings, "RO101: %s is published by the rollout %s too", f.Key, f.Rollout).At("%s:%d", a.rel(file.Path), other.Line).
-					Hintf("remove it from the file: the rollout says who gets it").Then("headgate rollout check " + f.Rollout + " --env " + env.Name)
-			}
-			file.Flags = append(file.Flags, f)
-		}
-		return nil
+	err = a.withControl(c, func(env config.Environment, db *control.DB) (err error) {
+		file, err = a.rollouts(env, db).PublishedFile(c.Context)
+		return err
 	})
-	return cfg, file, err
+	return a.loaded, file, err
 }
 
 // rolloutGates are the events that the app's rollouts hold until their readers are there.

@@ -8,8 +8,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/control"
 	"headgate/rollout"
 )
 
@@ -23,9 +21,7 @@ its Worker has reported that it enforces it.`,
 		Subcommands: []*cli.Command{
 			{
 				Name: "show", Usage: "print the floor", UsageText: "headgate floor show --env prod", Flags: []cli.Flag{envFlag()},
-				Action: func(c *cli.Context) error {
-					return a.withControl(c, func(env config.Environment, db *control.DB) error { return a.floorShow(c, env, db) })
-				},
+				Action: a.floorShow,
 			},
 			{
 				Name: "set", Usage: "set the floor, or none", ArgsUsage: "RELEASE",
@@ -38,24 +34,26 @@ its Worker has reported that it enforces it.`,
 	}
 }
 
-func (a *app) floorShow(c *cli.Context, env config.Environment, db *control.DB) error {
-	f, err := db.Floor(c.Context, env.Name)
-	if err != nil {
-		return err
-	}
-	return a.render(map[string]any{"environment": env.Name, "floor": f.Value, "actor": f.Actor, "reason": f.Reason, "at": jsonTime(f.At)}, func(w io.Writer) error {
-		if f.Value == "" {
-			_, err := fmt.Fprintf(w, "%s has no floor\n", env.Name)
+func (a *app) floorShow(c *cli.Context) error {
+	return a.withOperations(c, func(ops operations) error {
+		f, err := ops.Floor(c.Context)
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(w, "%s since %s, by %s: %s\n", f.Value, f.At.Format(time.RFC3339), f.Actor, f.Reason)
-		return err
+		return a.render(f, func(w io.Writer) error {
+			if f.Floor == "" {
+				_, err := fmt.Fprintf(w, "%s has no floor\n", f.Environment)
+				return err
+			}
+			_, err := fmt.Fprintf(w, "%s since %s, by %s: %s\n", f.Floor, f.At.Format(time.RFC3339), f.Actor, f.Reason)
+			return err
+		})
 	})
 }
 
 func (a *app) floorSet(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		result, err := a.operate(env, db).SetFloor(c.Context, c.Args().First(), a.by(c.String("reason")), c.Bool("dry-run"))
+	return a.withOperations(c, func(ops operations) error {
+		result, err := ops.SetFloor(c.Context, c.Args().First(), a.by(c.String("reason")), c.Bool("dry-run"))
 		if err != nil {
 			return err
 		}
@@ -64,7 +62,7 @@ func (a *app) floorSet(c *cli.Context) error {
 			if !result.Set {
 				verb = "would be"
 			}
-			fmt.Fprintf(w, "the floor of %s %s %s\n", env.Name, verb, cmp.Or(result.Floor, rollout.NoRelease))
+			fmt.Fprintf(w, "the floor of %s %s %s\n", result.Environment, verb, cmp.Or(result.Floor, rollout.NoRelease))
 			for _, k := range result.Refused {
 				fmt.Fprintf(w, "  shuts out %s on %s, last seen %s\n", counted(k.Clients, "client"), k.Release, k.LastSeen.Format(time.RFC3339))
 			}

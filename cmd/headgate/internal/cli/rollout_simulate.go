@@ -112,7 +112,7 @@ func (a *app) rolloutSimulate(c *cli.Context) error {
 	if err := a.render(out, func(w io.Writer) error { return writeSimulated(w, out) }); err != nil || out.Full >= 0 {
 		return err
 	}
-	return errs.New(errs.Findings, "not open to all stores after %s: %s", days(sim.Limit), out.Next.What).
+	return errs.New(errs.Findings, "not open to all stores after %s: %s", config.FormatDuration(sim.Limit), out.Next.What).
 		Hintf("a shorter horizon, a floor, or --force for what is left")
 }
 
@@ -153,7 +153,7 @@ func (a *app) exportedFleet(typed string, reads func(string) bool, pace rollout.
 	}
 	slices.SortFunc(out, func(a, b rollout.SimulatedStore) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out) == 0 {
-		return nil, errs.Invalidf("no client in it was seen within %s", days(horizon)).At("%s", typed).Hintf("the horizon is in the rollout's file")
+		return nil, errs.Invalidf("no client in it was seen within %s", config.FormatDuration(horizon)).At("%s", typed).Hintf("the horizon is in the rollout's file")
 	}
 	return out, nil
 }
@@ -166,14 +166,14 @@ func writeSimulated(w io.Writer, s simulated) error {
 		if e.Step > 0 {
 			phase += fmt.Sprintf(", step %d", e.Step)
 		}
-		rows = append(rows, []string{days(e.After), phase, e.Weight, fmt.Sprint(e.Tally.Open), fmt.Sprint(e.Tally.Eligible), fmt.Sprint(e.Tally.Blocked), fmt.Sprint(e.Tally.Waiting)})
+		rows = append(rows, []string{config.FormatDuration(e.After), phase, e.Weight, fmt.Sprint(e.Tally.Open), fmt.Sprint(e.Tally.Eligible), fmt.Sprint(e.Tally.Blocked), fmt.Sprint(e.Tally.Waiting)})
 	}
 	if err := table(w, rows); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
 	if s.Full >= 0 {
-		fmt.Fprintf(w, "open to all stores after %s\n", days(s.Full))
+		fmt.Fprintf(w, "open to all stores after %s\n", config.FormatDuration(s.Full))
 	}
 	for _, b := range s.Blockers {
 		fmt.Fprintf(w, "held back: %s: %s\n", b.Store, b.Why)

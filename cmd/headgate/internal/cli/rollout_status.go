@@ -2,17 +2,14 @@ package cli
 
 import (
 	"bytes"
-	"cmp"
+	"context"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/livestore"
-	"headgate/rollout"
 )
 
 func (a *app) rolloutStatusCommand() *cli.Command {
@@ -31,67 +28,39 @@ version that are committed: --no-logs leaves them alone.`,
 	}
 }
 
-// A rolloutStatus is what `rollout status` prints.
-type rolloutStatus struct {
-	Rollout     string                 `json:"rollout"`
-	Environment string                 `json:"environment"`
-	Events      []string               `json:"events"`
-	Phase       rollout.Phase          `json:"phase"`
-	Step        int                    `json:"step"` // 1 for the first; 0 outside of the ramp
-	Steps       int                    `json:"steps"`
-	Weight      string                 `json:"weight"`
-	Since       time.Time              `json:"since,omitzero"`
-	Attempt     int                    `json:"attempt"`
-	Revision    int                    `json:"revision"`
-	Floor       string                 `json:"floor"`
-	Horizon     string                 `json:"horizon"`
-	Paused      *rollout.Pause         `json:"paused,omitempty"`
-	Stopped     string                 `json:"stopped,omitempty"`
-	Approved    []rollout.Approval     `json:"approved,omitempty"`
-	Stores      rollout.Tally          `json:"stores"`
-	Blocking    []blockingClient       `json:"blocking"` // the latest first, at most blockingShown
-	Clamped     int                    `json:"clamped,omitempty"`
-	Committed   operate.CommittedCount `json:"committed"`
-	Analysis    []rollout.AnalysisRun  `json:"analysis,omitempty"`
-	Next        rollout.Next           `json:"next"`
-	NextActions []string               `json:"next_actions"`
-}
-
-// A blockingClient holds a store back.
-type blockingClient struct {
-	Store livestore.StoreID `json:"store"`
-	rollout.Blocker
-	Until time.Time `json:"until"` // when it has been away for long enough
-}
-
-// blockingShown bounds the clients that are listed.
-const blockingShown = 50
-
 func (a *app) rolloutStatus(c *cli.Context) error {
-	if !c.Bool("watch") {
-		return a.withRollout(c, c.Args().First(), false, func(v *operate.Rollout) error {
-			s, err := a.statusOf(c, v)
-			if err != nil {
-				return err
-			}
-			return a.render(s, func(w io.Writer) error { return a.writeRolloutStatus(w, s) })
-		})
-	}
+	return a.withOperations(c, func(ops operations) error {
+		look := func() (operate.RolloutStatus, error) {
+			return ops.RolloutStatus(c.Context, c.Args().First(), !c.Bool("no-logs"))
+		}
+		if c.Bool("watch") {
+			return a.watchRollout(c.Context, look)
+		}
+		s, err := look()
+		if err != nil {
+			return err
+		}
+		return a.render(s, func(w io.Writer) error { return a.writeRolloutStatus(w, s) })
+	})
+}
+
+// watchRollout prints a status whenever it is another one, until the context ends.
+func (a *app) watchRollout(ctx context.Context, look func() (operate.RolloutStatus, error)) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	var last []byte
 	for {
+		a.inventories.forgetOld(a.now())
+		s, err := look()
+		if err != nil {
+			return err
+		}
 		var b bytes.Buffer
-		err := a.withRollout(c, c.Args().First(), false, func(v *operate.Rollout) error {
-			s, err := a.statusOf(c, v)
-			if err != nil {
-				return err
-			}
-			if a.format == formatJSON {
-				return writeJSON(&b, s)
-			}
-			return a.writeRolloutStatus(&b, s)
-		})
+		if a.format == formatJSON {
+			err = writeJSON(&b, s)
+		} else {
+			err = a.writeRolloutStatus(&b, s)
+		}
 		if err != nil {
 			return err
 		}
@@ -103,55 +72,14 @@ func (a *app) rolloutStatus(c *cli.Context) error {
 			}
 		}
 		select {
-		case <-c.Context.Done():
+		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
 }
 
-func (a *app) statusOf(c *cli.Context, v *operate.Rollout) (rolloutStatus, error) {
-	err := v.Look(c.Context)
-	if err != nil {
-		return rolloutStatus{}, err
-	}
-	state := v.Row.State
-	out := rolloutStatus{
-		Rollout: v.Definition.Name, Environment: v.Name, Events: v.Definition.New(), Phase: state.Phase, Steps: len(v.Definition.Steps), Weight: state.Weight(v.Definition).String(),
-		Since: state.Since, Attempt: state.Attempt, Revision: state.Revision, Floor: cmp.Or(state.Floor, v.Facts.Floor), Horizon: days(v.Definition.Horizon),
-		Paused: state.Paused, Stopped: v.Facts.Stopped, Approved: state.Approved, Stores: v.Facts.Count(), Blocking: []blockingClient{},
-		Analysis: state.Analysis, Next: rollout.Decide(v.Now(), v.Definition, state, v.Facts).Next, NextActions: v.NextActions(state),
-	}
-	if state.Phase == rollout.Ramp {
-		out.Step = state.Step + 1
-	}
-	if state.Phase.Open() {
-		out.Stores.Open = out.Stores.Stores
-	}
-	for i := range out.Analysis {
-		if t, ok := v.Definition.Template(out.Analysis[i].Template); ok && out.Analysis[i].Query == "" {
-			out.Analysis[i].Query = v.Shown(v.Resolve(t))
-		}
-	}
-	for _, s := range v.Facts.Stores {
-		out.Clamped += s.Verdict.Clamped
-		for _, b := range s.Verdict.Blockers {
-			out.Blocking = append(out.Blocking, blockingClient{s.ID, b, b.LastSeen.Add(v.Definition.Horizon)})
-		}
-	}
-	slices.SortFunc(out.Blocking, func(a, b blockingClient) int {
-		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.Store, b.Store), cmp.Compare(a.Client, b.Client))
-	})
-	out.Blocking = out.Blocking[:min(len(out.Blocking), blockingShown)]
-	if c.Bool("no-logs") {
-		out.Committed, err = v.KeptCount(c.Context)
-	} else {
-		out.Committed, err = v.CountCommitted(c.Context)
-	}
-	return out, err
-}
-
-func (a *app) writeRolloutStatus(w io.Writer, s rolloutStatus) error {
+func (a *app) writeRolloutStatus(w io.Writer, s operate.RolloutStatus) error {
 	phase := string(s.Phase)
 	if s.Step > 0 {
 		phase += fmt.Sprintf(", step %d of %d", s.Step, s.Steps)

@@ -7,9 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
-	"headgate/internal/control"
 	"headgate/internal/errs"
 )
 
@@ -34,30 +32,22 @@ func (a *app) stop(c *cli.Context) error {
 		return errs.Invalidf("--reason is missing").Hintf("the audit keeps it: --reason TEXT")
 	}
 	by := a.by(c.String("reason"))
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+	return a.withOperations(c, func(ops operations) error {
 		if c.Bool("lift") {
-			return a.lift(c, env, db, by)
+			r, err := ops.Lift(c.Context, by)
+			if err != nil {
+				return err
+			}
+			return a.render(r, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s may advance again; rollouts are started, migrations resumed and a reset fired one by one\n\nnext: %s\n", r.Environment, r.NextActions[0])
+				return err
+			})
 		}
-		r, err := a.operate(env, db).Stop(c.Context, by, c.Bool("dry-run"))
+		r, err := ops.Stop(c.Context, by, c.Bool("dry-run"))
 		if err != nil {
 			return err
 		}
 		return a.render(r, func(w io.Writer) error { return writeStop(w, r) })
-	})
-}
-
-func (a *app) lift(c *cli.Context, env config.Environment, db *control.DB, by control.By) error {
-	lifted, err := db.Lift(c.Context, env.Name, by)
-	if err != nil {
-		return err
-	}
-	if !lifted {
-		return errs.Invalidf("%s is not stopped", env.Name)
-	}
-	next := "headgate rollout list --env " + env.Name
-	return a.render(map[string]any{"environment": env.Name, "stopped": false, "next_actions": []string{next}}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s may advance again; rollouts are started, migrations resumed and a reset fired one by one\n\nnext: %s\n", env.Name, next)
-		return err
 	})
 }
 

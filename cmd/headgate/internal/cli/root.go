@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -78,14 +79,16 @@ type app struct {
 	dir         string // working directory, absolute
 	log         *slog.Logger
 
-	format     string // of this run: text, json, or one that the command adds
-	line       string // the whole command line, to be typed again
-	typed      string // the command as far as it was understood: "headgate release add"
-	rendered   bool   // a result is on stdout already
-	configPath string // --config, may be empty
-	loaded     *config.Config
-	compiled   *script.Compiled // what this run's sandboxes compiled
-	auths      auths            // towards the environments' sync backends
+	format      string // of this run: text, json, or one that the command adds
+	line        string // the whole command line, to be typed again
+	typed       string // the command as far as it was understood: "headgate release add"
+	rendered    bool   // a result is on stdout already
+	configPath  string // --config, may be empty
+	server      string // --server or HEADGATE_SERVER: an address, none, or empty
+	serverTyped bool   // --server
+	loaded      *config.Config
+	compiled    *script.Compiled // what this run's sandboxes compiled
+	auths       auths            // towards the environments' sync backends
 
 	inventories inventories // the environments' stores
 	forceClosed bool        // the user's word that no client has its log open
@@ -150,6 +153,7 @@ func usageError(_ *cli.Context, err error, _ bool) error {
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", Usage: "read `FILE` instead of the nearest headgate.yaml"},
+		&cli.StringFlag{Name: "server", Usage: "work through the server at `URL`, with the token in HEADGATE_TOKEN; none for here"},
 		choice("format", "print the result as `FORMAT`", formatText, formatJSON),
 		choice("log-level", "log from `LEVEL` on, to stderr", "warn", "error", "info", "debug"),
 		&cli.BoolFlag{Name: "no-color", Usage: "print without colours; so does NO_COLOR"},
@@ -169,6 +173,8 @@ func flagEnv(flag string) string {
 		return "HEADGATE_LOG_LEVEL"
 	case "env":
 		return "HEADGATE_ENV"
+	case "server":
+		return "HEADGATE_SERVER"
 	}
 	return ""
 }
@@ -181,6 +187,10 @@ func (a *app) configure(in invocation) error {
 	}
 	a.log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	a.configPath = in.value("config", "")
+	if a.server, a.serverTyped = in.value("server", ""), in.values["server"] != nil; !a.serverTyped {
+		address, _ := a.lookupEnv(flagEnv("server"))
+		a.server = strings.TrimSpace(address)
+	}
 	_, noColor := in.values["no-color"]
 	if v, ok := a.lookupEnv("NO_COLOR"); ok && v != "" {
 		noColor = true

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,7 +15,6 @@ import (
 	"headgate/cmd/headgate/internal/server"
 	"headgate/internal/control"
 	"headgate/internal/errs"
-	"headgate/rollout"
 )
 
 func (a *app) serveCommand() *cli.Command {
@@ -27,7 +29,8 @@ is what the command line does with the environment: GET /v1/openapi.json describ
 watches the server, /metrics is for Prometheus.
 
 Every request but those for /healthz, /readyz and the description needs a token: headgate token create. The server listens on
-this machine alone unless --listen says otherwise, and on other addresses with TLS only.
+this machine alone unless --listen says otherwise, and on other addresses with TLS only. Commands work through it with
+--server URL, or with server: URL in headgate.yaml, and the token in HEADGATE_TOKEN.
 
 headgate/flags.yaml is read again when it changes; one that is broken leaves the last good flags in force, which the log and
 /readyz say. What rollouts publish takes the place of flags of the same key.
@@ -64,14 +67,11 @@ func (a *app) serve(c *cli.Context) error {
 		return errs.Invalidf("--rate %d is not above 0", c.Int("rate"))
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		rollouts := a.served(env, db)
 		o := server.Options{
-			Environment: a.operate(env, db), App: a.loaded.App, Version: buildVersion().Version,
-			ReadFlags: func() (*rollout.File, error) {
-				_, file, err := a.flags()
-				return file, err
-			},
-			Published: func(ctx context.Context) ([]rollout.Flag, error) { return db.PublishedFlags(ctx, env.Name) },
-			Listen:    c.String("listen"), RatePerSecond: c.Int("rate"),
+			Operate: rollouts, App: a.loaded.App, Version: buildVersion().Version,
+			Flags:  server.FlagFile{Read: rollouts.Flags, Stamp: func() string { return stamp(flagsPath(a.loaded)) }},
+			Listen: c.String("listen"), RatePerSecond: c.Int("rate"),
 			InsecureHTTP: c.Bool("insecure-http"), NoAuth: c.Bool("insecure-no-auth"),
 			Ready: func(url string) { fmt.Fprintf(a.stderr, "serving %s of %s on %s\n", env.Name, a.loaded.App, url) },
 			Log:   a.log,
@@ -97,13 +97,12 @@ func (a *app) serve(c *cli.Context) error {
 		if err != nil {
 			return errs.Invalidf("--tick: %q is not a duration", c.String("tick")).Hintf("write a number and a unit: 10s, 1m; 0s for never")
 		}
-		leader := operate.Leader{Environment: o.Environment}
+		leader := operate.Leader{Environment: rollouts.Environment}
 		if o.TickEvery = every; every > 0 {
-			rollouts := a.rollouts(env, db)
 			o.Tick = func(ctx context.Context) error {
 				return leader.Lead(ctx, func(ctx context.Context) error {
 					a.inventories.forget(env.Name)
-					_, opening := o.Environment.OpenReset(ctx)
+					_, opening := rollouts.OpenReset(ctx)
 					moved, err := rollouts.Tick(ctx, false)
 					for _, r := range moved {
 						if len(r.Reasons) > 0 {
@@ -121,6 +120,38 @@ func (a *app) serve(c *cli.Context) error {
 		}
 		return err
 	})
+}
+
+// inventoryAge is how old the inventory may be by which the server answers.
+const inventoryAge = 10 * time.Second
+
+// served are an environment's rollouts as the server has them: for a long time, for many at once, and for whoever has no
+// business with where the app's files are.
+func (a *app) served(env config.Environment, db *control.DB) operate.Rollouts {
+	r := a.rollouts(env, db)
+	stores := r.Inventory
+	r.Inventory = func(ctx context.Context) ([]config.Store, error) {
+		a.inventories.forgetOld(a.now().Add(-inventoryAge))
+		return stores(ctx)
+	}
+	r.Place = func(path string) string {
+		if rel, err := filepath.Rel(a.loaded.Dir, path); err == nil {
+			return filepath.ToSlash(rel)
+		}
+		return filepath.Base(path)
+	}
+	r.Where = fmt.Sprintf("%s:%d", r.Place(a.loaded.Path), env.Line)
+	r.Counting = func() (func(), func()) { return func() {}, func() {} }
+	return r
+}
+
+// stamp is another one when a file may have changed.
+func stamp(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "none"
+	}
+	return fmt.Sprint(info.Size(), ".", info.ModTime().UnixNano())
 }
 
 // absIfSet is a path as it was typed, "" for none.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
 )
 
@@ -29,25 +27,9 @@ was for yet, and who holds locks. The logs themselves are asked by headgate migr
 }
 
 func (a *app) status(c *cli.Context) error {
-	cfg, err := a.config()
+	out, err := a.statuses(c)
 	if err != nil {
 		return err
-	}
-	envs := cfg.Environments
-	if c.String("env") != "" {
-		e, err := cfg.Environment(c.String("env"))
-		if err != nil {
-			return err
-		}
-		envs = []config.Environment{e}
-	}
-	out := []operate.Status{}
-	for _, e := range envs {
-		s, err := a.statusOfEnv(c, e)
-		if err != nil {
-			return err
-		}
-		out = append(out, s)
 	}
 	return a.render(out, func(w io.Writer) error {
 		return each(w, out, func(w io.Writer, s operate.Status) error {
@@ -56,13 +38,37 @@ func (a *app) status(c *cli.Context) error {
 	})
 }
 
+// statuses are those of the environment that is named, or of all in headgate.yaml.
+func (a *app) statuses(c *cli.Context) ([]operate.Status, error) {
+	out := []operate.Status{}
+	ask := func(ops operations) error {
+		s, err := ops.Status(c.Context)
+		out = append(out, s)
+		return err
+	}
+	if c.String("env") != "" || a.server != "" && a.server != noServer {
+		err := a.withOperations(c, ask)
+		return out, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	for _, env := range cfg.Environments {
+		if err := a.withOperationsOf(c.Context, env, ask); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // locksShown is how many locks the text lists.
 const locksShown = 10
 
 func (a *app) writeStatus(w io.Writer, s operate.Status) error {
 	if len(s.Runs) == 0 {
 		fmt.Fprintf(w, "nothing ran on %s yet\n", s.Environment)
-	} else if err := writeRuns(w, s.Environment, s.Runs); err != nil {
+	} else if err := writeRuns(w, s.Runs); err != nil {
 		return err
 	}
 	if s.Held != "" {
@@ -103,20 +109,4 @@ func (a *app) writeStatus(w io.Writer, s operate.Status) error {
 		fmt.Fprintf(w, "next: %s\n", next)
 	}
 	return nil
-}
-
-// statusOfEnv asks the environment's control database.
-func (a *app) statusOfEnv(c *cli.Context, e config.Environment) (s operate.Status, err error) {
-	db, err := a.openControl(c.Context, e)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if s, err = a.operate(e, db).Status(c.Context); err != nil {
-		return s, err
-	}
-	if p := a.probe(a.loaded, e); p != nil && slices.ContainsFunc(s.Runs, func(r operate.RunStatus) bool { return !r.State.Ended() }) {
-		s.Held = p.Held(c.Context)
-	}
-	return s, nil
 }

@@ -24,10 +24,13 @@ func (a *app) tokenCommand() *cli.Command {
 
   viewer    reads
   operator  reads, starts, pauses and ends things
-  approver  an operator who may also approve
+  approver  an operator who may also approve, and go on in spite of what is not ready
   ci        reads, and brings what a pipeline knows: the census
   worker    the sync backend's Worker: reports who syncs, asks for the floor, and nothing else
   client    the app: asks for flags and sends telemetry, and nothing else; only for --app and --store
+
+A token is a person's: who acts with it in the audit, and who is counted where approvals are. Two tokens of one person are one
+approver.
 
 The control database keeps a hash of it. Who makes and revokes tokens stands in the audit.`,
 		Subcommands: []*cli.Command{a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand()},
@@ -42,7 +45,8 @@ func (a *app) tokenCreateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "create",
 		Usage: "make a token, and print it once",
-		UsageText: "headgate token create --role operator --env prod\nheadgate token create --role ci --expires 30d --env prod\n" +
+		UsageText: "headgate token create --role operator --env prod\nheadgate token create --role approver --for ben --env prod\n" +
+			"headgate token create --role ci --expires 30d --env prod\n" +
 			"headgate token create --role client --app todo --store demo --store acme --env prod",
 		Description: `The token is printed this once; nobody can look it up later. The CLI takes it from HEADGATE_TOKEN.
 
@@ -51,6 +55,7 @@ it is for all stores of the app.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			choice("role", "what it may do: `ROLE`", roles...),
+			&cli.StringFlag{Name: "for", Usage: "whose it is: `PERSON`; who makes it by default, and to be said of an approver"},
 			&cli.StringFlag{Name: "expires", Usage: "valid for `DURATION`, two years at most", Value: "90d"},
 			&cli.StringFlag{Name: "app", Usage: "only for the app `NAME` of headgate.yaml; this one's by default"},
 			&cli.StringSliceFlag{Name: "store", Usage: "only for the store `STORE`; may be given several times"},
@@ -65,9 +70,13 @@ func (a *app) tokenCreate(c *cli.Context) error {
 	if err != nil || life == 0 {
 		return errs.Invalidf("--expires: %q is not a duration", c.String("expires")).Hintf("write a number and a unit: 90d, 12h, 30m, 2w")
 	}
+	role := control.Role(c.String("role"))
+	if role == control.RoleApprover && c.String("for") == "" {
+		return errs.Invalidf("--for is missing: an approver is a person").Hintf("approvals count people, not tokens: --for NAME")
+	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		want := control.Token{
-			Env: env.Name, Role: control.Role(c.String("role")), App: c.String("app"), Stores: c.StringSlice("store"), ExpiresAt: a.now().Add(life),
+			Env: env.Name, Role: role, Person: c.String("for"), App: c.String("app"), Stores: c.StringSlice("store"), ExpiresAt: a.now().Add(life),
 		}
 		if want.App == "" {
 			want.App = a.loaded.App
@@ -82,7 +91,7 @@ func (a *app) tokenCreate(c *cli.Context) error {
 		}{t, secret}
 		return a.render(result, func(w io.Writer) error {
 			fmt.Fprintln(a.stderr, "the token is printed this once; keep it where secrets are kept")
-			_, err := fmt.Fprintf(w, "%s\n\n  %s of %s on %s, %s, expires %s\n", secret, t.Role, t.App, env.Name, t.ID, t.ExpiresAt.Format(time.RFC3339))
+			_, err := fmt.Fprintf(w, "%s\n\n  %s of %s on %s, for %s, %s, expires %s\n", secret, t.Role, t.App, env.Name, t.Person, t.ID, t.ExpiresAt.Format(time.RFC3339))
 			return err
 		})
 	})
@@ -126,13 +135,13 @@ func (a *app) tokenList(c *cli.Context) error {
 				_, err := fmt.Fprintf(w, "%s has no tokens\n\nnext: headgate token create --role operator --env %s\n", env.Name, env.Name)
 				return err
 			}
-			rows := [][]string{{"ID", "ROLE", "APP", "STORES", "STATE", "EXPIRES", "MADE BY"}}
+			rows := [][]string{{"ID", "ROLE", "FOR", "APP", "STORES", "STATE", "EXPIRES", "MADE BY"}}
 			for _, t := range tokens {
 				stores := "all"
 				if len(t.Stores) > 0 {
 					stores = strings.Join(t.Stores, ", ")
 				}
-				rows = append(rows, []string{t.ID, string(t.Role), t.App, stores, t.State, t.ExpiresAt.Format(time.RFC3339), t.Actor})
+				rows = append(rows, []string{t.ID, string(t.Role), t.Person, t.App, stores, t.State, t.ExpiresAt.Format(time.RFC3339), t.Actor})
 			}
 			return table(w, rows)
 		})

@@ -78,6 +78,7 @@ type Environment struct {
 	Pace          time.Duration // between two pushes to one store
 	// Control is the control database: sqlite: and an absolute path, or a postgres:// URL, which may hold a password.
 	Control string
+	Server  string // the address of its `headgate serve`, through which commands work; empty for none
 	Fleet   Fleet
 	Clients []string // patterns of server-side clients: those that fit one are one client, whose last release counts
 	Waves   []Wave   // in which order a run takes the stores

@@ -10,6 +10,24 @@ import (
 // DefaultControl is the control database of an environment that names none, beside headgate.yaml.
 const DefaultControl = ".headgate/control.db"
 
+// DefaultControl is the control database of the environments that name none.
+func (c *Config) DefaultControl() string { return "sqlite:" + c.abs(DefaultControl) }
+
+// server reads the address of an environment's server.
+func (d decoder) server(n *yaml.Node, path string, into *string) error {
+	v, err := d.text(n, path)
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return d.errorf(n, "%s is not the address of a server", path).
+			Hintf("write https://headgate.example.org; the token comes from HEADGATE_TOKEN")
+	}
+	*into = v
+	return nil
+}
+
 // control reads where an environment's control database is.
 func (d decoder) control(n *yaml.Node, path string, c *Config, into *string) error {
 	v, err := d.text(n, path)

@@ -124,7 +124,7 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 		return nil
 	}
 	return d.named(n, path, func(name string, key, value *yaml.Node, path string) error {
-		e := Environment{Name: name, Pace: DefaultPace, Control: "sqlite:" + c.abs(DefaultControl), Line: key.Line}
+		e := Environment{Name: name, Pace: DefaultPace, Control: c.DefaultControl(), Line: key.Line}
 		err := d.mapping(value, path, map[string]field{
 			"stores":    {read: func(n *yaml.Node, p string) error { return d.stores(n, p, c, &e) }},
 			"log":       {read: func(n *yaml.Node, p string) error { return d.sharedLog(n, p, c, &e.Log) }},
@@ -138,7 +138,8 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 			"waves":     {read: func(n *yaml.Node, p string) error { return d.waves(n, p, &e) }},
 			"throttle":  {read: func(n *yaml.Node, p string) error { return d.throttle(n, p, c, &e.Throttle) }},
 			"clients":   {read: func(n *yaml.Node, p string) error { return d.patterns(n, p, &e.Clients) }},
-		}, "sync", "server", "flags", "telemetry")
+			"server":    {read: func(n *yaml.Node, p string) error { return d.server(n, p, &e.Server) }},
+		}, "sync", "flags", "telemetry")
 		if err == nil {
 			err = d.shareLog(&e, path)
 		}

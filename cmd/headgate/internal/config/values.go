@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -28,6 +29,18 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, errs.Invalidf("%q is not a duration", s)
 	}
 	return d, nil
+}
+
+// FormatDuration writes a duration as files have it: 90d, 1d12h, 30m0s.
+func FormatDuration(d time.Duration) string {
+	n, rest := d/(24*time.Hour), d%(24*time.Hour)
+	switch {
+	case rest == 0:
+		return fmt.Sprintf("%dd", n)
+	case n == 0 || rest%time.Hour != 0:
+		return d.String()
+	}
+	return fmt.Sprintf("%dd%dh", n, rest/time.Hour)
 }
 
 // ParseShare reads a percentage, 12% or 0.5%, as a number from 0 to 1.

@@ -67,6 +67,21 @@ func (e Environment) Floors(ctx context.Context) (map[string]string, error) {
 	return map[string]string{"*": floor.Value}, nil
 }
 
+// A FloorSetting is the floor, and who set it.
+type FloorSetting struct {
+	Environment string    `json:"environment"`
+	Floor       string    `json:"floor"` // empty for none
+	Actor       string    `json:"actor"`
+	Reason      string    `json:"reason"`
+	At          time.Time `json:"at,omitzero"`
+}
+
+// Floor returns the floor, and who set it.
+func (e Environment) Floor(ctx context.Context) (FloorSetting, error) {
+	f, err := e.DB.Floor(ctx, e.Name)
+	return FloorSetting{Environment: e.Name, Floor: f.Value, Actor: f.Actor, Reason: f.Reason, At: f.At}, err
+}
+
 // A FloorChange says what setting a floor does.
 type FloorChange struct {
 	Environment string                 `json:"environment"`

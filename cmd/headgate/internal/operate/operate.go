@@ -23,8 +23,12 @@ type Environment struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 
-	// Migrations names the migrations that the app has, in order.
+	// Migrations names the migrations that the app has, in order, and Migration the one that someone typed: 00001_dates for
+	// dates or 1.
 	Migrations func(context.Context) ([]string, error)
+	Migration  func(ctx context.Context, typed string) (string, error)
+	// Held says why the environment's throttle holds the runs; nil where it has none.
+	Held func(context.Context) string
 
 	Owner string                  // this process, unlike any other
 	Alive func(owner string) bool // see jobs.Options
@@ -61,9 +65,29 @@ func (a Action) from() []control.State {
 	return out
 }
 
+// named is the name of the migration that someone typed; one that ran needs no file any more.
+func (e Environment) named(ctx context.Context, typed string) (string, error) {
+	if typed == "" {
+		return "", nil
+	}
+	for run, err := range e.DB.Runs(ctx, e.Name) {
+		if err != nil {
+			return "", err
+		}
+		if run.Migration == typed {
+			return typed, nil
+		}
+	}
+	return e.Migration(ctx, typed)
+}
+
 // Ask asks the runs that an action is for, of all migrations or the one that is named, to go there, and returns how they
 // stand then. When there is none the error is errs.NotFound.
 func (e Environment) Ask(ctx context.Context, a Action, migration string, by control.By) ([]RunStatus, error) {
+	migration, err := e.named(ctx, migration)
+	if err != nil {
+		return nil, err
+	}
 	out := []RunStatus{}
 	for run, err := range e.DB.Runs(ctx, e.Name, a.from()...) {
 		if err != nil {
@@ -199,4 +223,9 @@ func (e Environment) Audit(ctx context.Context, after int64, since time.Time, li
 		}
 	}
 	return t, nil
+}
+
+// VerifyAudit reads the whole audit of the control database. A chain that is broken is also an errs.Mismatch error.
+func (e Environment) VerifyAudit(ctx context.Context) (control.AuditCheck, error) {
+	return e.DB.VerifyAudit(ctx)
 }

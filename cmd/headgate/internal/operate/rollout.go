@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"slices"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
@@ -16,11 +17,13 @@ import (
 type Rollouts struct {
 	Environment
 	Dir     string   // of the app, where an analysis runs
+	Where   string   // a file and a line: what the environment is, for messages
 	Clients []string // patterns of server-side clients
 
-	Names    func() ([]string, error) // that have a file
-	Read     func(name string) (*rollout.Definition, []*schema.Release, error)
-	MayStart func(context.Context, *Rollout) error // refuses what the check has an error for
+	Names func() ([]string, error) // that have a file
+	Read  func(name string) (*rollout.Definition, []*schema.Release, error)
+	Flags func() (*rollout.File, error) // that people edit; errs.NotFound where there are none
+	Place func(path string) string      // a file, as a user would open it
 
 	Inventory func(context.Context) ([]config.Store, error) // the active stores
 	OpenLog   func(context.Context, config.Store) (eventlog.Reader, error)
@@ -132,23 +135,23 @@ func (v *Rollout) lookBack(ctx context.Context) error {
 // Take makes a decision come true; moved is false where somebody else was faster.
 func (v *Rollout) Take(ctx context.Context, d rollout.Decision, by control.By) (moved bool, err error) {
 	t := control.Transition{Decision: d}
+	published, err := v.DB.PublishedFlags(ctx, v.Name) // of this row or a later one: then Advance refuses
+	if err != nil {
+		return false, err
+	}
 	if d.Close {
-		published, err := v.DB.PublishedFlags(ctx, v.Name)
-		if err != nil {
-			return false, err
-		}
-		t.Flags = ClosedFlags(published, v.Definition.Name, d.State.Revision)
+		t.Flags = closedFlags(published, v.Definition.Name, d.State.Revision)
 	} else {
-		open := append(append([]livestore.StoreID(nil), v.open...), d.Open...)
-		if t.Flags, err = rollout.Publish(v.Definition, v.Row.State, d.State, v.open, open); err != nil {
+		open := slices.Concat(v.open, d.Open)
+		if t.Flags, err = rollout.Publish(v.Definition, v.Row.State, d.State, published, v.open, open); err != nil {
 			return false, err
 		}
 	}
 	return v.DB.Advance(ctx, v.Row, t, by)
 }
 
-// ClosedFlags are what a rollout published, with nothing open.
-func ClosedFlags(published []rollout.Flag, name string, revision int) []rollout.Flag {
+// closedFlags are what a rollout published, with nothing open.
+func closedFlags(published []rollout.Flag, name string, revision int) []rollout.Flag {
 	var own []rollout.Flag
 	for _, f := range published {
 		if f.Rollout == name {

@@ -56,20 +56,36 @@ func (v *Rollout) NextActions(s rollout.State) []string {
 // Closes reports whether a command takes the new version back: that waits for no inventory and no file.
 func Closes(command rollout.Command) bool { return command == rollout.Abort || command == rollout.Undo }
 
-// Act does what a person asks for. What is asked for too early is errs.Stale.
-func (v *Rollout) Act(ctx context.Context, command rollout.Command, by control.By, force, dryRun bool) (RolloutResult, error) {
-	closing := Closes(command)
+// A RolloutAsk is what a person wants of a rollout.
+type RolloutAsk struct {
+	Command rollout.Command
+	Force   bool // in spite of what is not ready; needs a reason
+	DryRun  bool // say what would happen, change nothing
+}
+
+// RolloutAct does with the rollout that is named what a person asks for. What is asked for too early is errs.Stale.
+func (r Rollouts) RolloutAct(ctx context.Context, name string, ask RolloutAsk, by control.By) (RolloutResult, error) {
+	v, err := r.Open(ctx, name, Closes(ask.Command))
+	if err != nil {
+		return RolloutResult{}, err
+	}
+	return v.Act(ctx, ask, by)
+}
+
+// Act is RolloutAct for a rollout that is open.
+func (v *Rollout) Act(ctx context.Context, ask RolloutAsk, by control.By) (RolloutResult, error) {
+	command, dryRun, closing := ask.Command, ask.DryRun, Closes(ask.Command)
 	if !closing {
 		if err := v.Look(ctx); err != nil {
 			return RolloutResult{}, err
 		}
 	}
 	if command == rollout.Start {
-		if err := v.MayStart(ctx, v); err != nil {
+		if err := v.mayStart(ctx); err != nil {
 			return RolloutResult{}, err
 		}
 	}
-	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: force})
+	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: ask.Force})
 	if err != nil {
 		return RolloutResult{}, v.refused(err)
 	}

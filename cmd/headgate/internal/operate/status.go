@@ -78,6 +78,29 @@ func (e Environment) Run(ctx context.Context, id string) (RunStatus, error) {
 	return s, nil
 }
 
+// LastRuns are the last run of each migration, or of the one that is named, the latest first.
+func (e Environment) LastRuns(ctx context.Context, migration string) ([]RunStatus, error) {
+	migration, err := e.named(ctx, migration)
+	if err != nil {
+		return nil, err
+	}
+	out := []RunStatus{}
+	for run, err := range e.DB.Runs(ctx, e.Name) {
+		if err != nil {
+			return nil, err
+		}
+		if migration != "" && run.Migration != migration || slices.ContainsFunc(out, func(r RunStatus) bool { return r.Migration == run.Migration }) {
+			continue
+		}
+		s, err := e.Run(ctx, run.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // StoreError is the error that a store of a run ended with. The database keeps its hint in a second line, and then the
 // commands to run next.
 func StoreError(env string, s control.StoreRun) *errs.Error {
@@ -131,7 +154,7 @@ type Status struct {
 	LeftOut     []Unfinished    `json:"leftOut"`              // stores that no run took, since looking at them failed
 	Pending     []string        `json:"pending"`              // migrations that no run was for
 	Unreadable  string          `json:"unreadable,omitempty"` // why the migrations can't be read
-	Held        string          `json:"held,omitempty"`       // why the environment's throttle holds the runs, where it was asked
+	Held        string          `json:"held,omitempty"`       // why the environment's throttle holds the runs
 	Locks       []control.Lease `json:"locks"`
 	NextActions []string        `json:"next_actions"`
 }
@@ -164,6 +187,9 @@ func (e Environment) Status(ctx context.Context) (Status, error) {
 		}
 		s.Runs = append(s.Runs, one)
 		s.NextActions = append(s.NextActions, one.NextActions...)
+	}
+	if e.Held != nil && slices.ContainsFunc(s.Runs, func(r RunStatus) bool { return !r.State.Ended() }) {
+		s.Held = e.Held(ctx)
 	}
 	if err := s.left(ctx, e.DB); err != nil {
 		return s, err

@@ -47,6 +47,22 @@ func (e Environment) Stop(ctx context.Context, by control.By, dryRun bool) (Stop
 	return r, nil
 }
 
+// A LiftReport says that things may advance again.
+type LiftReport struct {
+	Environment string   `json:"environment"`
+	Stopped     bool     `json:"stopped"` // false
+	NextActions []string `json:"next_actions"`
+}
+
+// Lift ends a stop. What it aborted and paused stays so.
+func (e Environment) Lift(ctx context.Context, by control.By) (LiftReport, error) {
+	lifted, err := e.DB.Lift(ctx, e.Name, by)
+	if err == nil && !lifted {
+		err = errs.Invalidf("%s is not stopped", e.Name)
+	}
+	return LiftReport{Environment: e.Name, NextActions: []string{"headgate rollout list --env " + e.Name}}, err
+}
+
 // stopRollouts aborts what ramps up. A row that changes in between is read again.
 func (e Environment) stopRollouts(ctx context.Context, by control.By, r *StopReport) error {
 	rows, err := e.DB.Rollouts(ctx, e.Name)
@@ -65,7 +81,7 @@ func (e Environment) stopRollouts(ctx context.Context, by control.By, r *StopRep
 				if err != nil {
 					return err
 				}
-				t := control.Transition{Decision: d, Flags: ClosedFlags(published, row.Name, d.State.Revision)}
+				t := control.Transition{Decision: d, Flags: closedFlags(published, row.Name, d.State.Revision)}
 				if moved, err = e.DB.Advance(ctx, row, t, by); err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"headgate/cmd/headgate/internal/api"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
@@ -21,7 +23,7 @@ import (
 // seed puts stores, a run and clients into the database.
 func (w *world) seed(t testing.TB) {
 	t.Helper()
-	db, by := w.Environment.DB, control.By{Actor: "ana", Reason: "test"}
+	db, by := w.Operate.DB, control.By{Actor: "ana", Reason: "test"}
 	var stores []control.Store
 	var in []control.RunStore
 	for i := range 5 {
@@ -45,15 +47,24 @@ func (w *world) seed(t testing.TB) {
 // bodies are what typed POST routes are sent.
 func bodies() map[string]string {
 	return map[string]string{
-		"/v1/runs/pause":           `{"migration":"00001_dates","reason":"lunch"}`,
-		"/v1/runs/resume":          `{}`,
-		"/v1/runs/cancel":          `{"reason":"wrong migration"}`,
-		"/v1/census":               `{"source":"test","clients":[{"storeId":"s1","clientId":"a","release":"1.2.0","lastSeen":"2026-01-01T00:00:00Z"}]}`,
-		"/v1/reports":              `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`,
-		"/v1/floor":                `{"release":"1.2.0","reason":"reads v2"}`,
-		"/v1/stop":                 `{"reason":"todos disappear"}`,
-		"/v1/telemetry":            `{"version":1,"dropped":2,"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`,
-		"/v1/flags/{key}/evaluate": `{"storeId":"s1","appVersion":"1.5.0"}`,
+		"/v1/runs/pause":              `{"migration":"00001_dates","reason":"lunch"}`,
+		"/v1/runs/resume":             `{}`,
+		"/v1/runs/cancel":             `{"reason":"wrong migration"}`,
+		"/v1/census":                  `{"source":"test","clients":[{"storeId":"s1","clientId":"a","release":"1.2.0","lastSeen":"2026-01-01T00:00:00Z"}]}`,
+		"/v1/reports":                 `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`,
+		"/v1/floor":                   `{"release":"1.2.0","reason":"reads v2"}`,
+		"/v1/stop":                    `{"reason":"todos disappear"}`,
+		"/v1/stop/lift":               `{"reason":"they are back"}`,
+		"/v1/rollouts/{name}/start":   `{"reason":"1.1.0 is out"}`,
+		"/v1/rollouts/{name}/pause":   `{"reason":"lunch"}`,
+		"/v1/rollouts/{name}/resume":  `{}`,
+		"/v1/rollouts/{name}/promote": `{"reason":"looks well","full":false}`,
+		"/v1/rollouts/{name}/approve": `{}`,
+		"/v1/rollouts/{name}/abort":   `{"reason":"wrong priority","dryRun":true}`,
+		"/v1/rollouts/{name}/undo":    `{"reason":"wrong priority"}`,
+		"/v1/plans/{digest}/approve":  `{"reason":"read it"}`,
+		"/v1/telemetry":               `{"version":1,"dropped":2,"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`,
+		"/v1/flags/{key}/evaluate":    `{"storeId":"s1","appVersion":"1.5.0"}`,
 	}
 }
 
@@ -61,7 +72,8 @@ func bodies() map[string]string {
 func TestOpenAPI(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seed(t)
-	_, secret := w.token(t, control.Token{Role: control.RoleApprover})
+	w.prepare(t)
+	_, secret := w.token(t, control.Token{Role: control.RoleApprover, Person: "ben"})
 	_, reporter := w.token(t, control.Token{Role: control.RoleWorker})
 	_, client := w.token(t, control.Token{Role: control.RoleClient})
 	_, _, text := w.ask(t, http.MethodGet, "/v1/openapi.json", "", "")
@@ -139,7 +151,7 @@ func TestOpenAPI(t *testing.T) {
 		}
 		valid(schema(append(at, "responses", "default", "content", "application/problem+json", "schema")...), rt.pattern()+" fails with", answer)
 	}
-	if tested < 10 {
+	if tested < 30 {
 		t.Errorf("%d routes", tested)
 	}
 }
@@ -164,11 +176,21 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/audit?since=soon", "", 400, errs.Invalid},
 		{"POST", "/v1/floor", `{"release":"newest"}`, 400, errs.Invalid},
 		{"POST", "/v1/stop", `{}`, 400, errs.Invalid},
+		{"POST", "/v1/stop/lift", `{}`, 400, errs.Invalid},
+		{"GET", "/v1/rollouts/nope", "", 404, errs.NotFound},
+		{"GET", "/v1/rollouts/start?logs=maybe", "", 400, errs.Invalid},
+		{"GET", "/v1/rollouts/start/history?cursor=x", "", 400, errs.Invalid},
+		{"POST", "/v1/rollouts/start/pause", `{}`, 400, errs.Invalid},
+		{"POST", "/v1/rollouts/start/start", `{"full":true}`, 400, errs.Invalid},
+		{"GET", "/v1/plans/x/approvals", "", 400, errs.Invalid},
+		{"GET", "/v1/approvals?cursor=1.x", "", 400, errs.Invalid},
+		{"POST", "/v1/flags/nope/evaluate", `{}`, 404, errs.NotFound},
+		{"POST", "/v1/flags/TodoCreated/evaluate", `{"storeId":"nowhere"}`, 404, errs.NotFound},
 		{"POST", "/v1/census", `{"source":"x","clients":[{"storeId":"a","clientId":"b","release":"new","lastSeen":"2026-01-01T00:00:00Z"}]}`, 400, errs.Invalid},
 		{"POST", "/v1/census", `{"source":"x","clients":[{"storeId":"a","clientId":"b","release":"1.0.0","lastSeen":"2099-01-01T00:00:00Z"}]}`, 400, errs.Invalid},
 	} {
 		status, _, body := w.ask(t, tc.method, tc.path, secret, tc.body)
-		p := decode[Problem](t, body)
+		p := decode[api.Problem](t, body)
 		if status != tc.status || p.Status != tc.status || p.Code != tc.code || p.Detail == "" || p.RequestID == "" {
 			t.Errorf("%s %s: %d %s", tc.method, tc.path, status, body)
 		}
@@ -187,13 +209,20 @@ func TestPages(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seed(t)
 	_, secret := w.token(t, control.Token{Role: control.RoleViewer})
-	for path, want := range map[string]int{"/v1/stores": 5, "/v1/runs": 3, "/v1/audit": 5} {
+	for i := range 5 {
+		if _, err := w.Operate.DB.Approve(t.Context(), "prod", fmt.Sprint("plan ", i%3), control.By{Actor: fmt.Sprint("person ", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]int{"/v1/stores": 5, "/v1/runs": 3, "/v1/audit": 10, "/v1/approvals": 5, "/v1/rollouts": 7} {
 		seen := map[string]bool{}
 		for cursor, pages := "", 0; ; pages++ {
-			_, _, body := w.ask(t, http.MethodGet, path+"?limit=2&cursor="+cursor, secret, "")
+			_, _, body := w.ask(t, http.MethodGet, path+"?limit=2&cursor="+url.QueryEscape(cursor), secret, "")
 			var p struct {
 				Stores, Runs []struct{ ID string }
 				Entries      []struct{ Hash string }
+				Rollouts     []struct{ Name string }
+				Approvals    []struct{ Actor string }
 				Next         string
 			}
 			if err := json.Unmarshal([]byte(body), &p); err != nil || pages > 10 {
@@ -204,6 +233,12 @@ func TestPages(t *testing.T) {
 			}
 			for _, x := range p.Entries {
 				seen[x.Hash] = true
+			}
+			for _, x := range p.Rollouts {
+				seen[x.Name] = true
+			}
+			for _, x := range p.Approvals {
+				seen[x.Actor] = true
 			}
 			if cursor = p.Next; cursor == "" {
 				break
@@ -219,7 +254,7 @@ func TestPages(t *testing.T) {
 func TestIdempotency(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seed(t)
-	_, secret := w.token(t, control.Token{Role: control.RoleOperator})
+	made, secret := w.token(t, control.Token{Role: control.RoleOperator})
 	pause := func(body, key string) (int, http.Header, string) {
 		return w.ask(t, http.MethodPost, "/v1/runs/pause", secret, body, "Idempotency-Key", key)
 	}
@@ -242,8 +277,8 @@ func TestIdempotency(t *testing.T) {
 	if n := strings.Count(text, `"action":"run.paused"`); n != 3 {
 		t.Errorf("%d pauses in the audit of three runs: %s", n, text)
 	}
-	if !strings.Contains(text, " of ana\"") {
-		t.Errorf("the audit does not say who: %s", text)
+	if !strings.Contains(text, `"actor":"ana","action":"run.paused"`) || !strings.Contains(text, `"token":"`+made.ID+`"`) {
+		t.Errorf("the audit does not say who, and with which token: %s", text)
 	}
 }
 
@@ -305,10 +340,10 @@ func TestPlainFlags(t *testing.T) {
 	<-changed
 	_, changed = w.flags.Revision()
 	by := control.By{Actor: "ana", Reason: "damaged"}
-	if _, err := w.Environment.ArmReset(t.Context(), []livestore.StoreID{"s1"}, 1, by); err != nil {
+	if _, err := w.Operate.ArmReset(t.Context(), []livestore.StoreID{"s1"}, 1, by); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := w.Environment.FireReset(t.Context(), 0, false, false, by); err != nil || len(r.Opening) != 1 || r.State != control.ResetDone {
+	if r, err := w.Operate.FireReset(t.Context(), 0, false, false, by); err != nil || len(r.Opening) != 1 || r.State != control.ResetDone {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	<-changed
@@ -325,13 +360,13 @@ func TestPlainFlags(t *testing.T) {
 
 func TestNotReadyWithoutADatabase(t *testing.T) {
 	w := newWorld(t, nil)
-	if err := w.Environment.DB.Close(); err != nil {
+	if err := w.Operate.DB.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if status, _, body := w.ask(t, http.MethodGet, "/readyz", "", ""); status != 503 {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, _, body := w.ask(t, http.MethodGet, "/v1/status", "hg_x", ""); status != 500 || !bytes.Contains([]byte(body), []byte("its log has the request")) {
+	if status, _, body := w.ask(t, http.MethodGet, "/v1/status", "hg_"+strings.Repeat("x", 43), ""); status != 500 || !bytes.Contains([]byte(body), []byte("its log has the request")) {
 		t.Errorf("%d %s", status, body)
 	}
 }
@@ -343,7 +378,7 @@ func TestSchemasKnowEveryType(t *testing.T) {
 		switch {
 		case rt == reflect.TypeFor[time.Time](), rt == reflect.TypeFor[json.RawMessage]():
 			return ""
-		case rt.Kind() == reflect.Slice, rt.Kind() == reflect.Map:
+		case rt.Kind() == reflect.Slice, rt.Kind() == reflect.Map, rt.Kind() == reflect.Pointer:
 			return look(rt.Elem())
 		case rt.Kind() == reflect.Struct:
 			for f := range fields(rt) {

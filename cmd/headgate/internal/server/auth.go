@@ -24,7 +24,8 @@ const (
 	public   permission = ""
 	read     permission = "read"
 	bring    permission = "bring" // what a pipeline knows
-	move     permission = "move"  // runs
+	move     permission = "move"  // runs, rollouts, the floor
+	approve  permission = "approve"
 	evaluate permission = "evaluate"
 	report   permission = "report" // who syncs
 	floor    permission = "floor"
@@ -38,8 +39,10 @@ func permissions(r control.Role) []permission {
 		return []permission{read, evaluate, floor}
 	case control.RoleCI:
 		return []permission{read, evaluate, floor, bring}
-	case control.RoleOperator, control.RoleApprover:
+	case control.RoleOperator:
 		return []permission{read, evaluate, floor, bring, move}
+	case control.RoleApprover:
+		return []permission{read, evaluate, floor, bring, move, approve}
 	case control.RoleWorker:
 		return []permission{report, floor}
 	case control.RoleClient:
@@ -65,13 +68,16 @@ const (
 	tokenGrace    = 5 * time.Minute // and one whose validity can't be asked
 	tokensKept    = 10_000
 	ticketSeconds = 600 // a ticket lives for one to two of these
+	lookups       = 4   // of tokens that are not in memory, at a time
+	lookupTime    = 3 * time.Second
 )
 
 // A door knows tokens. It is safe for concurrent use.
 type door struct {
-	db  *control.DB
-	env string
-	now func() time.Time
+	db      *control.DB
+	env     string
+	now     func() time.Time
+	looking chan struct{} // has room for as many as look at a time: whoever tries tokens must not take the database from others
 
 	mu    sync.Mutex
 	known map[string]knownToken // by what they were looked up with
@@ -83,7 +89,7 @@ type knownToken struct {
 }
 
 func newDoor(db *control.DB, env string, now func() time.Time) *door {
-	return &door{db: db, env: env, now: now, known: map[string]knownToken{}}
+	return &door{db: db, env: env, now: now, looking: make(chan struct{}, lookups), known: map[string]knownToken{}}
 }
 
 // remembered returns a token that was looked up just now, and is valid.
@@ -101,7 +107,7 @@ func (d *door) look(ctx context.Context, key string, find func(context.Context) 
 		return t, nil
 	}
 	now := d.now()
-	t, err := find(ctx)
+	t, err := d.ask(ctx, find)
 	if err == nil {
 		err = t.Check(now)
 	}
@@ -119,6 +125,19 @@ func (d *door) look(ctx context.Context, key string, find func(context.Context) 
 	}
 	d.known[key] = knownToken{t, now}
 	return t, nil
+}
+
+// ask asks the database when it is this one's turn.
+func (d *door) ask(ctx context.Context, find func(context.Context) (control.Token, error)) (control.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	select {
+	case d.looking <- struct{}{}:
+	case <-ctx.Done():
+		return control.Token{}, context.Cause(ctx)
+	}
+	defer func() { <-d.looking }()
+	return find(ctx)
 }
 
 func secretKey(secret string) string {
@@ -164,7 +183,7 @@ func (d *door) byTicket(ctx context.Context, s string) (control.Token, error) {
 		return control.Token{}, bad
 	}
 	expires, err := strconv.ParseInt(parts[1], 10, 64)
-	if err != nil || d.now().Unix() >= expires {
+	if err != nil || strconv.FormatInt(expires, 10) != parts[1] || d.now().Unix() >= expires {
 		return control.Token{}, bad
 	}
 	t, err := d.byID(ctx, parts[0])

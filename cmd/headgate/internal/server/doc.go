@@ -6,17 +6,28 @@
 //
 // # Who may do what
 //
-//	          reads   brings a census   moves runs   asks for flags   sends telemetry   reports who syncs
-//	viewer      x                                          x
-//	ci          x            x                             x
-//	operator    x            x               x             x
-//	approver    x            x               x             x
-//	worker                                                                                     x          and asks for the floor
-//	client                                                 x                x                             of its app, for its stores
+//	          reads   brings a census   moves things   approves   asks for flags   sends telemetry   reports who syncs
+//	viewer      x                                                      x
+//	ci          x            x                                         x
+//	operator    x            x               x                         x
+//	approver    x            x               x            x            x
+//	worker                                                                                                x          and asks for the floor
+//	client                                                             x                x                             of its app, for its stores
 //
-// A token is looked up by its hash and remembered for five seconds. The stream of flag changes has no headers: its address
-// carries a ticket, which is an expiry and a MAC keyed with the token's hash, so that all servers on one control database
-// accept it and none has to keep it. It opens nothing else.
+// Things are rollouts, runs of migrations, the floor and the stop. To go on in spite of what is not ready takes who may
+// approve; to bring a census that speaks for the sync backend, who may move things.
+//
+// A token is a person's. That person acts in the audit and is counted where approvals are, however many tokens they have.
+// It is looked up by its hash and remembered for five seconds. Who presents none that is valid is told to wait after a
+// while; a valid one is let in whatever others behind the same address do, so tokens that are not in memory are looked up a
+// few at a time. The stream of flag changes has no headers: its address carries a ticket, which is an expiry and a MAC keyed
+// with the token's hash, so that all servers on one control database accept it and none has to keep it. It opens nothing
+// else.
+//
+// # Twice the same
+//
+// A POST with an Idempotency-Key is done once: the answer is kept for a day, in the control database, up to a thousand of a
+// token. What failed is not kept, and may be asked again.
 //
 // # What it does not do
 //

@@ -18,16 +18,36 @@ import (
 	"headgate/rollout/ofrep"
 )
 
-// Published gives the flags that rollouts put into force. They take the place of those of flags.yaml with the same key.
-type Published func(context.Context) ([]rollout.Flag, error)
+// A FlagFile is the file of flags that people edit.
+type FlagFile struct {
+	Read  func() (*rollout.File, error) // one that is not there is errs.NotFound
+	Stamp func() string                 // another one when the file may have changed; asked often
+}
+
+// published are the flags that rollouts put into force. They take the place of those of the file with the same key.
+type published interface {
+	PublishedFlags(ctx context.Context, env string) ([]rollout.Flag, error)
+	// PublishedStamp is another one when they changed. It is asked often.
+	PublishedStamp(ctx context.Context, env string) (string, error)
+}
+
+// How flags are followed.
+const (
+	lookTime  = 5 * time.Second  // for one look
+	readEvery = 30 * time.Second // even where no stamp changed
+)
 
 // A flagSet is the flags that are in force: those of flags.yaml, and what rollouts published. They are evaluated through
 // an OpenFeature client.
 type flagSet struct {
-	read      func() (*rollout.File, error)
-	published Published
+	edited    FlagFile
+	published published
+	env       string
 	now       func() time.Time
 	log       *slog.Logger
+	bell      chan struct{} // rung when there may be others
+	stamp     string        // of what was read last; follow's alone
+	readAt    time.Time     // when that was
 
 	api      *openfeature.EvaluationAPI
 	client   *openfeature.Client
@@ -41,8 +61,10 @@ type flagSet struct {
 }
 
 // openFlags reads the flags, which must be readable at first.
-func openFlags(ctx context.Context, read func() (*rollout.File, error), published Published, now func() time.Time, log *slog.Logger) (*flagSet, error) {
-	s := &flagSet{read: read, published: published, now: now, log: log, api: isolated.NewAPI(), changed: make(chan struct{})}
+func openFlags(ctx context.Context, edited FlagFile, p published, env string, now func() time.Time, log *slog.Logger) (*flagSet, error) {
+	s := &flagSet{
+		edited: edited, published: p, env: env, now: now, log: log, bell: make(chan struct{}, 1), api: isolated.NewAPI(), changed: make(chan struct{}),
+	}
 	file, err := s.latest(ctx)
 	if err != nil {
 		return nil, err
@@ -59,14 +81,14 @@ func (s *flagSet) close() error { return s.api.Shutdown(context.Background()) }
 
 // latest reads what there is. No flags.yaml is a file without flags.
 func (s *flagSet) latest(ctx context.Context) (*rollout.File, error) {
-	read, err := s.read()
+	read, err := s.edited.Read()
 	if errs.CodeOf(err) == errs.NotFound {
 		read, err = &rollout.File{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	flags, err := s.published(ctx)
+	flags, err := s.published.PublishedFlags(ctx, s.env)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +125,16 @@ func (s *flagSet) put(file *rollout.File) error {
 	return nil
 }
 
-// follow takes up changes until the context ends. A file that is broken, or a database that is away, leaves the last good
-// flags in force, and is said once.
+// ring has follow look at once.
+func (s *flagSet) ring() {
+	select {
+	case s.bell <- struct{}{}:
+	default: // it will look
+	}
+}
+
+// follow takes up changes until the context ends. A file that is broken, or a database that is away or does not answer in
+// time, leaves the last good flags in force, and is said once.
 func (s *flagSet) follow(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -113,11 +143,9 @@ func (s *flagSet) follow(ctx context.Context, every time.Duration) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-s.bell:
 		}
-		file, err := s.latest(ctx)
-		if err == nil {
-			err = s.put(file)
-		}
+		err := s.look(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -132,6 +160,29 @@ func (s *flagSet) follow(ctx context.Context, every time.Duration) error {
 			s.log.Info("the flags can be read again")
 		}
 	}
+}
+
+// look puts the latest flags into force, where there may be others.
+func (s *flagSet) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	stamp, err := s.published.PublishedStamp(ctx, s.env)
+	if err != nil {
+		return err
+	}
+	stamp = s.edited.Stamp() + " " + stamp // taken before what it stands for is read
+	if stamp == s.stamp && s.now().Sub(s.readAt) < readEvery {
+		return nil
+	}
+	file, err := s.latest(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.put(file); err != nil {
+		return err
+	}
+	s.stamp, s.readAt = stamp, s.now()
+	return nil
 }
 
 // trouble is why the flags in force are not the latest, or nil.

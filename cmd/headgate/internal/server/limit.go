@@ -31,12 +31,7 @@ func newLimiter(rate, burst float64, now func() time.Time) *limiter {
 }
 
 // take takes a try, or returns how long to wait for one.
-func (l *limiter) take(key string) (wait time.Duration) { return l.use(key, 1) }
-
-// blocked returns how long to wait until there is a try, and takes none.
-func (l *limiter) blocked(key string) (wait time.Duration) { return l.use(key, 0) }
-
-func (l *limiter) use(key string, n float64) time.Duration {
+func (l *limiter) take(key string) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -49,13 +44,11 @@ func (l *limiter) use(key string, n float64) time.Duration {
 	if b.tries < 1 {
 		return time.Duration((1 - b.tries) / l.rate * float64(time.Second))
 	}
-	b.tries -= n
-	if !ok && n > 0 && len(l.left) >= bucketsKept {
+	b.tries--
+	if !ok && len(l.left) >= bucketsKept {
 		l.forget(now)
 	}
-	if ok || n > 0 {
-		l.left[key] = b
-	}
+	l.left[key] = b
 	return 0
 }
 

@@ -53,6 +53,12 @@ func (w *world) write(yaml string) {
 	w.yaml = yaml
 }
 
+func (w *world) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.yaml
+}
+
 func percent(p string) string { return strings.ReplaceAll(v2For, "%P", p) }
 
 func newWorld(t testing.TB, change func(*Options)) *world {
@@ -63,20 +69,30 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 		t.Fatal(err)
 	}
 	o := Options{
-		Environment: operate.Environment{
+		Operate: project(operate.Environment{
 			DB: db, Name: "prod", Now: w.now, Log: w.log.logger(), Owner: "test/1/1",
 			Migrations: func(context.Context) ([]string, error) { return []string{"00001_dates"}, nil },
-		},
+			Migration: func(_ context.Context, typed string) (string, error) {
+				return "", errs.NotFoundf("there is no migration %q", typed)
+			},
+		}),
 		App: "todo", Version: "1.0.0", RatePerSecond: 100_000, Log: w.log.logger(), Listen: "127.0.0.1:0",
-		ReadFlags: func() (*rollout.File, error) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			if w.yaml == "" {
-				return nil, errs.NotFoundf("there are no flags yet")
-			}
-			return rollout.Parse([]byte(w.yaml), "flags.yaml")
+		Flags: FlagFile{
+			Read: func() (*rollout.File, error) {
+				text := w.text()
+				if text == "" {
+					return nil, errs.NotFoundf("there are no flags yet")
+				}
+				file, err := rollout.Parse([]byte(text), "flags.yaml")
+				if err == nil {
+					for i := range file.Flags {
+						file.Flags[i].Schema = "main"
+					}
+				}
+				return file, err
+			},
+			Stamp: w.text,
 		},
-		Published: func(ctx context.Context) ([]rollout.Flag, error) { return db.PublishedFlags(ctx, "prod") },
 	}
 	if change != nil {
 		change(&o)
@@ -115,7 +131,7 @@ func (w *world) token(t testing.TB, want control.Token) (control.Token, string) 
 	if want.ExpiresAt.IsZero() {
 		want.ExpiresAt = w.now().Add(time.Hour)
 	}
-	made, secret, err := w.Environment.DB.CreateToken(t.Context(), want, control.By{Actor: "ana"})
+	made, secret, err := w.Operate.DB.CreateToken(t.Context(), want, control.By{Actor: "ana"})
 	if err != nil {
 		t.Fatal(err)
 	}

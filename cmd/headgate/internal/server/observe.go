@@ -5,17 +5,16 @@ import (
 	"net/http"
 	"slices"
 
-	"headgate/cmd/headgate/internal/operate"
 	"headgate/rollout/observe"
 )
 
 // receiver takes what is seen of clients. Who may send was found out on the way in.
 func (s *Server) receiver() observe.Receiver {
 	return observe.Receiver{
-		Observer: observer{s}, Now: s.Environment.Now,
-		Authorize: func(r *http.Request) (func(string) bool, error) {
+		Observer: observer{s}, Now: s.Operate.Now,
+		MayReport: func(r *http.Request, store string) bool {
 			stores := caller(r.Context()).Stores
-			return func(store string) bool { return len(stores) == 0 || slices.Contains(stores, store) }, nil
+			return len(stores) == 0 || slices.Contains(stores, store)
 		},
 		Lost: func(sender string, dropped int64) { s.meters.lost.WithLabelValues(sender).Add(float64(dropped)) },
 	}
@@ -33,7 +32,7 @@ func (s *Server) telemetry(w http.ResponseWriter, r *http.Request) {
 type observer struct{ *Server }
 
 func (o observer) Observe(ctx context.Context, batch []observe.Observation) error {
-	if err := o.Environment.Observe(ctx, batch); err != nil {
+	if err := o.Operate.Observe(ctx, batch); err != nil {
 		o.Log.ErrorContext(ctx, "observations can't be kept; the sender sends them again", "request", requestID(ctx), "error", err)
 		return err
 	}
@@ -41,31 +40,4 @@ func (o observer) Observe(ctx context.Context, batch []observe.Observation) erro
 		o.meters.observed.WithLabelValues(string(seen.Kind)).Add(float64(seen.Count))
 	}
 	return nil
-}
-
-// Floors are the releases that clients have to reach.
-type Floors struct {
-	Floors map[string]string `json:"floors"` // by schema, * for all
-}
-
-func (s *Server) floors(ctx context.Context, _ *nothing) (Floors, error) {
-	floors, err := s.Environment.Floors(ctx)
-	return Floors{floors}, err
-}
-
-type floorIn struct {
-	Release string `json:"release"`          // or none
-	Reason  string `json:"reason,omitempty"` // for the audit
-}
-
-func (s *Server) setFloor(ctx context.Context, in *floorIn) (operate.FloorChange, error) {
-	return s.Environment.SetFloor(ctx, in.Release, by(ctx, in.Reason), false)
-}
-
-type stopIn struct {
-	Reason string `json:"reason"` // for the audit
-}
-
-func (s *Server) stop(ctx context.Context, in *stopIn) (operate.StopReport, error) {
-	return s.Environment.Stop(ctx, by(ctx, in.Reason), false)
 }

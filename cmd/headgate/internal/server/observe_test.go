@@ -13,7 +13,7 @@ import (
 // of its own stores.
 func TestObservations(t *testing.T) {
 	w := newWorld(t, nil)
-	db := w.Environment.DB
+	db := w.Operate.DB
 	_, reporter := w.token(t, control.Token{Role: control.RoleWorker})
 	_, client := w.token(t, control.Token{Role: control.RoleClient, App: "todo", Stores: []string{"s1"}})
 	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})

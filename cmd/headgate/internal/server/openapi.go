@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/cmd/headgate/internal/api"
 	"headgate/rollout/observe"
 )
 
@@ -56,7 +57,7 @@ func operation(rt route) object {
 	if rt.out != nil {
 		done = object{"200": object{"description": "done", "content": object{"application/json": object{"schema": schemaOf(rt.out)}}}}
 	}
-	failure := object{"application/problem+json": object{"schema": schemaOf(reflect.TypeFor[Problem]())}}
+	failure := object{"application/problem+json": object{"schema": schemaOf(reflect.TypeFor[api.Problem]())}}
 	if rt.out == nil {
 		failure["application/json"] = object{"schema": schemaOf(reflect.TypeFor[observe.Failure]())} // the receiver's own
 	}
@@ -68,11 +69,17 @@ func operation(rt route) object {
 	if rt.method == http.MethodPost {
 		if rt.out != nil {
 			parameters = append(parameters, object{
-				"name": "Idempotency-Key", "in": "header", "schema": object{"type": "string", "maxLength": 200}, "required": false,
+				"name": api.KeyHeader, "in": "header", "schema": object{"type": "string", "maxLength": 200}, "required": false,
 				"description": "a request that comes again with the same key is answered as before, for a day",
 			})
 		}
 		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": schemaOf(rt.in)}}}
+	}
+	if rt.handle != nil {
+		parameters = append(parameters, object{
+			"name": api.EnvironmentHeader, "in": "header", "schema": object{"type": "string"}, "required": false,
+			"description": "the environment that is meant: a server of another one refuses the request",
+		})
 	}
 	op["parameters"] = parameters
 	return op
@@ -103,6 +110,8 @@ func schemaOf(t reflect.Type) object {
 		return object{"type": "boolean"}
 	case reflect.Int, reflect.Int64:
 		return object{"type": "integer"}
+	case reflect.Pointer:
+		return object{"anyOf": []any{schemaOf(t.Elem()), object{"type": "null"}}}
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": schemaOf(t.Elem())}
 	case reflect.Slice:
@@ -111,10 +120,13 @@ func schemaOf(t reflect.Type) object {
 		properties, required := object{}, []any{}
 		for f := range fields(t) {
 			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-			properties[name] = schemaOf(f.Type)
+			of := f.Type
 			if options == "" {
 				required = append(required, name)
+			} else if of.Kind() == reflect.Pointer { // left out where it is nil
+				of = of.Elem()
 			}
+			properties[name] = schemaOf(of)
 		}
 		return object{"type": "object", "properties": properties, "required": required, "additionalProperties": false}
 	default:

@@ -5,24 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path/filepath"
+	"strings"
 
+	"headgate/cmd/headgate/internal/api"
 	"headgate/internal/errs"
 )
-
-// A Problem is a failure as RFC 9457 writes it, with headgate's code, hint and next commands.
-type Problem struct {
-	Type        string    `json:"type"`
-	Title       string    `json:"title"`
-	Status      int       `json:"status"`
-	Detail      string    `json:"detail"`
-	Code        errs.Code `json:"code"` // one of `headgate help exit-codes`, or rate_limited
-	Hint        string    `json:"hint,omitempty"`
-	NextActions []string  `json:"next_actions"`
-	RequestID   string    `json:"request_id"`
-}
-
-// rateLimited is the code of an answer 429, which no command has.
-const rateLimited errs.Code = "rate_limited"
 
 // statusOf is the HTTP status of an error's code.
 func statusOf(code errs.Code) int {
@@ -43,17 +31,17 @@ func statusOf(code errs.Code) int {
 		return http.StatusUnprocessableEntity
 	case errs.Interrupted:
 		return http.StatusServiceUnavailable
-	case rateLimited:
+	case api.RateLimited:
 		return http.StatusTooManyRequests
 	}
 	return http.StatusInternalServerError
 }
 
 // problemOf makes the answer of an error. What is internal is for the log: its text may name what callers must not see.
-func problemOf(err error, id string) Problem {
+func problemOf(err error, id string) api.Problem {
 	code := errs.CodeOf(err)
 	status := statusOf(code)
-	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, NextActions: []string{}, RequestID: id}
+	p := api.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, NextActions: []string{}, RequestID: id}
 	e := errs.As(err)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -68,11 +56,14 @@ func problemOf(err error, id string) Problem {
 	default:
 		p.Detail, p.Hint = e.Msg, e.Hint
 		p.NextActions = append(p.NextActions, e.Next...)
+		if !filepath.IsAbs(e.Where) && !strings.Contains(e.Where, "://") { // where the server's files are is nobody's business
+			p.Where = e.Where
+		}
 	}
 	return p
 }
 
-func writeProblem(w http.ResponseWriter, p Problem) {
+func writeProblem(w http.ResponseWriter, p api.Problem) {
 	writeJSON(w, p.Status, "application/problem+json", p)
 }
 

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strconv"
 
+	"headgate/cmd/headgate/internal/api"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 )
@@ -64,6 +65,9 @@ func taking[In any](path, summary string, needs permission, h func(*Server, http
 
 // call reads what a typed route takes, and answers with what it gives.
 func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
+	if env := r.Header.Get(api.EnvironmentHeader); env != "" && env != s.Operate.Name {
+		return errs.Invalidf("this server is for the environment %s, not %s", s.Operate.Name, env).Hintf("each environment has a server of its own")
+	}
 	body, err := readBody(rt, w, r)
 	if err != nil {
 		return err
@@ -79,7 +83,10 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 		}
 		return json.Marshal(out)
 	}
-	key := r.Header.Get("Idempotency-Key")
+	if rt.method == http.MethodPost {
+		defer s.flags.ring()
+	}
+	key := r.Header.Get(api.KeyHeader)
 	if rt.method != http.MethodPost || key == "" {
 		out, err := answer(r.Context())
 		if err == nil {
@@ -99,7 +106,7 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, key string, body [
 	h := sha256.New()
 	_, _ = h.Write([]byte(r.Method + " " + r.URL.RequestURI() + "\n")) // never fails
 	_, _ = h.Write(body)
-	db, env := s.Environment.DB, s.Environment.Name
+	db, env := s.Operate.DB, s.Operate.Name
 	kept, err := db.BeginReply(r.Context(), env, who, key, hex.EncodeToString(h.Sum(nil)))
 	if err != nil {
 		return err

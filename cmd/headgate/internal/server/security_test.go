@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +14,11 @@ import (
 
 // target is a path of the route that can be asked for.
 func (r route) target() string {
-	return strings.NewReplacer("{key}", "event.TodoCreated", "{id}", "r1").Replace(r.path)
+	name := "start"
+	if last := path.Base(r.path); r.method == http.MethodPost {
+		name = last
+	}
+	return strings.NewReplacer("{key}", "event.TodoCreated", "{id}", "r1", "{name}", name, "{digest}", "sha256-"+strings.Repeat("0", 64)).Replace(r.path)
 }
 
 // TestEveryRouteIsGuarded calls each route without a token, with ones that are not valid, and with each role.
@@ -25,11 +30,11 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 	_, expired := w.token(t, control.Token{Role: control.RoleApprover, ExpiresAt: w.now().Add(time.Millisecond)})
 	gone, revoked := w.token(t, control.Token{Role: control.RoleApprover})
-	if _, err := w.Environment.DB.RevokeToken(t.Context(), "prod", gone.ID, control.By{Actor: "ana"}); err != nil {
+	if _, err := w.Operate.DB.RevokeToken(t.Context(), "prod", gone.ID, control.By{Actor: "ana"}); err != nil {
 		t.Fatal(err)
 	}
 	_, foreign := w.token(t, control.Token{Role: control.RoleApprover, App: "another"})
-	other, elsewhere, err := w.Environment.DB.CreateToken(t.Context(), control.Token{Env: "staging", Role: control.RoleApprover, ExpiresAt: w.now().Add(time.Hour)}, control.By{Actor: "ana"})
+	other, elsewhere, err := w.Operate.DB.CreateToken(t.Context(), control.Token{Env: "staging", Role: control.RoleApprover, ExpiresAt: w.now().Add(time.Hour)}, control.By{Actor: "ana"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +137,7 @@ func TestTickets(t *testing.T) {
 		t.Errorf("an old ticket: %d", got)
 	}
 	good = ticket(made, w.now())
-	if _, err := w.Environment.DB.RevokeToken(t.Context(), "prod", made.ID, control.By{Actor: "ana"}); err != nil {
+	if _, err := w.Operate.DB.RevokeToken(t.Context(), "prod", made.ID, control.By{Actor: "ana"}); err != nil {
 		t.Fatal(err)
 	}
 	w.advance(2 * tokenMemory)
@@ -141,13 +146,16 @@ func TestTickets(t *testing.T) {
 	}
 }
 
-// TestFailuresAreLimited stops an address that tries tokens, and lets the owner of a good one behind it go on.
+// TestFailuresAreLimited stops an address that tries tokens, and lets the owners of good ones behind it go on: one that was
+// here before and one that was not, with a token and with a ticket.
 func TestFailuresAreLimited(t *testing.T) {
 	w := newWorld(t, nil)
 	_, good := w.token(t, control.Token{Role: control.RoleViewer})
 	if status, _, body := w.ask(t, http.MethodGet, "/v1/status", good, ""); status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
+	_, newcomer := w.token(t, control.Token{Role: control.RoleViewer})
+	page, _ := w.token(t, control.Token{Role: control.RoleClient, App: "todo"})
 	limited := 0
 	for range 2 * failuresAtOnce {
 		status, header, _ := w.ask(t, http.MethodGet, "/v1/status", "hg_nope", "")
@@ -161,8 +169,19 @@ func TestFailuresAreLimited(t *testing.T) {
 	if limited < failuresAtOnce-5 {
 		t.Errorf("%d of %d were limited", limited, 2*failuresAtOnce)
 	}
-	if status, _, body := w.ask(t, http.MethodGet, "/v1/status", good, ""); status != 200 {
-		t.Errorf("the owner of a good token: %d %s", status, body)
+	w.advance(2 * tokenMemory)
+	for range 2 * failuresAtOnce {
+		if status, _, _ := w.ask(t, http.MethodGet, "/v1/status", "hg_nope", ""); status == 429 {
+			break
+		}
+	}
+	for _, secret := range []string{good, newcomer} {
+		if status, _, body := w.ask(t, http.MethodGet, "/v1/status", secret, ""); status != 200 {
+			t.Errorf("the owner of a good token: %d %s", status, body)
+		}
+	}
+	if status, _, body := w.ask(t, http.MethodGet, ofrep.StreamPath+"?ticket="+ticket(page, w.now()), "", ""); status != 200 {
+		t.Errorf("the owner of a good ticket: %d %s", status, body)
 	}
 	if status, _, body := w.ask(t, http.MethodPost, ofrep.BulkPath, "hg_nope", "{}"); status != 429 || !strings.Contains(body, `"errorCode":"GENERAL"`) {
 		t.Errorf("%d %s", status, body)
@@ -197,6 +216,8 @@ func TestBombs(t *testing.T) {
 		{"no JSON", "/v1/runs/pause", "\xff\xfe", 400},
 		{"empty", "/v1/runs/pause", "", 400},
 		{"unknown parameter", "/v1/runs/pause?migration=x", `{}`, 400},
+		{"large report", "/v1/rollouts/start/abort", large, 413},
+		{"an action of another one", "/v1/rollouts/start/abort", `{"full":true}`, 400},
 		{"large flags question", ofrep.BulkPath, `{"context":{"a":"` + strings.Repeat("x", ofrep.MaxBody) + `"}}`, 413},
 	} {
 		status, _, body := w.ask(t, http.MethodPost, tc.path, secret, tc.body)

@@ -15,21 +15,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"headgate/cmd/headgate/internal/api"
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
-	"headgate/rollout"
 	"headgate/rollout/ofrep"
 )
 
 // Options say what is served, and where.
 type Options struct {
-	Environment operate.Environment
-	App         string
-	Version     string // of headgate
-
-	// ReadFlags reads the flags of the app's file; a file that is not there is errs.NotFound.
-	ReadFlags func() (*rollout.File, error)
-	Published Published
+	Operate operate.Rollouts // of the environment
+	App     string
+	Version string   // of headgate
+	Flags   FlagFile // of the app
 
 	Listen        string // HOST:PORT
 	Cert, Key     string // files; both empty for HTTP
@@ -59,10 +56,10 @@ const (
 	streams      = 4096
 	heartbeat    = 15 * time.Second
 	streamJitter = 400 * time.Millisecond
-	lookEvery    = 250 * time.Millisecond
+	lookEvery    = 500 * time.Millisecond
 	drainTime    = 10 * time.Second
 
-	failuresPerSecond = 1 // of each address, to present a token
+	failuresPerSecond = 1 // of each address, to present a token; more are told to wait, whoever has a valid one never
 	failuresAtOnce    = 20
 )
 
@@ -75,6 +72,7 @@ type Server struct {
 	failures *limiter
 	asked    *limiter
 	meters   *meters
+	counting chan struct{} // has room for the one request that reads the stores' logs
 	handler  http.Handler
 }
 
@@ -138,6 +136,7 @@ func (s *Server) tick(ctx context.Context) error {
 		if err := s.Tick(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Error("a tick failed", "error", err)
 		}
+		s.flags.ring()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -147,8 +146,8 @@ func (s *Server) tick(ctx context.Context) error {
 }
 
 func open(ctx context.Context, o Options) (*Server, error) {
-	env := o.Environment
-	flags, err := openFlags(ctx, o.ReadFlags, o.Published, env.Now, o.Log)
+	env := o.Operate
+	flags, err := openFlags(ctx, o.Flags, env.DB, env.Name, env.Now, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +155,7 @@ func open(ctx context.Context, o Options) (*Server, error) {
 		Options: o, door: newDoor(env.DB, env.Name, env.Now), flags: flags,
 		failures: newLimiter(failuresPerSecond, failuresAtOnce, env.Now),
 		asked:    newLimiter(float64(o.RatePerSecond), float64(2*o.RatePerSecond), env.Now),
+		counting: make(chan struct{}, 1),
 	}
 	s.ofrep = ofrep.New(ofrep.Options{
 		Flags: flags, Access: access{s.door}, Log: o.Log, Now: env.Now, Listeners: streams, Heartbeat: heartbeat,
@@ -243,14 +243,12 @@ func (s *Server) enter(rt route, w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if rt.needs != public && !s.NoAuth {
-		from := address(r)
-		if wait := s.failures.blocked(from); wait > 0 && !s.recognises(r) {
-			s.tooMany(rt, w, r, wait)
-			return
-		}
 		ctx, err := s.admit(rt, r)
-		if errs.CodeOf(err) == errs.Unauthorized {
-			s.failures.take(from)
+		if errs.CodeOf(err) == errs.Unauthorized { // others behind the same address may have good tokens
+			if wait := s.failures.take(address(r)); wait > 0 {
+				s.tooMany(rt, w, r, wait)
+				return
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="headgate"`)
 		}
 		if err != nil {
@@ -272,13 +270,6 @@ func (s *Server) enter(rt route, w http.ResponseWriter, r *http.Request) {
 	if err := s.call(rt, w, r); err != nil {
 		s.fail(w, r, err)
 	}
-}
-
-// recognises reports whether a request has a token that was valid just now: its owner must not be kept out because
-// others behind the same address try wrong ones.
-func (s *Server) recognises(r *http.Request) bool {
-	_, ok := s.door.remembered(secretKey(secretOf(r)))
-	return ok
 }
 
 // admit finds out who calls, and whether they may.
@@ -317,7 +308,7 @@ func sameOrigin(r *http.Request) error {
 
 func (s *Server) tooMany(rt route, w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	retryAfter(w, wait)
-	s.refuse(rt, w, r, errs.New(rateLimited, "too many requests from this address").Hintf("wait as long as Retry-After says"))
+	s.refuse(rt, w, r, errs.New(api.RateLimited, "too many requests from this address").Hintf("wait as long as Retry-After says"))
 }
 
 // refuse answers a request that is not let in.
@@ -339,7 +330,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // note logs an error that only the log may name.
-func (s *Server) note(r *http.Request, err error, p Problem) {
+func (s *Server) note(r *http.Request, err error, p api.Problem) {
 	if p.Status == http.StatusInternalServerError {
 		s.Log.ErrorContext(r.Context(), "a request failed", "request", p.RequestID, "error", err)
 	}
@@ -358,7 +349,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := s.flags.trouble(); err != nil {
 		said["flags"] = "the last good ones are in force: " + problemOf(err, "see the log").Detail
 	}
-	if _, err := s.Environment.DB.Leases(ctx, s.Environment.Name); err != nil {
+	if _, err := s.Operate.DB.Leases(ctx, s.Operate.Name); err != nil {
 		s.Log.WarnContext(ctx, "the control database can't be reached", "error", err)
 		status, said["status"], said["control"] = http.StatusServiceUnavailable, "not ready", "the control database can't be reached"
 	}
@@ -382,7 +373,7 @@ func newRequestID() string {
 // observe names, measures and logs requests. Of an address it logs the path alone: its parameters may be tickets.
 func (s *Server) observe(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, id := s.Environment.Now(), newRequestID()
+		start, id := s.Operate.Now(), newRequestID()
 		w.Header().Set("X-Request-Id", id)
 		seen := &answer{ResponseWriter: w, status: http.StatusOK}
 		inner := r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
@@ -393,7 +384,7 @@ func (s *Server) observe(mux *http.ServeMux) http.Handler {
 					writeProblem(seen, problemOf(errors.New("crashed"), id))
 				}
 			}
-			took := s.Environment.Now().Sub(start)
+			took := s.Operate.Now().Sub(start)
 			s.meters.request(inner.Pattern, seen.status, took)
 			s.Log.Info("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", seen.status, "took", took, "from", address(r))
 		}()

@@ -1,0 +1,98 @@
+package remote
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"headgate/cmd/headgate/internal/api"
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
+	"headgate/rollout"
+)
+
+func rolloutPath(name string) string { return "/v1/rollouts/" + url.PathEscape(name) }
+
+// RolloutList is operate.Rollouts.RolloutList.
+func (c *Client) RolloutList(ctx context.Context) ([]operate.RolloutLine, error) {
+	out := []operate.RolloutLine{}
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	for {
+		page, err := get[api.Rollouts](ctx, c, "/v1/rollouts", query)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, page.Rollouts...)
+		if page.Next == "" {
+			return out, nil
+		}
+		query.Set("cursor", page.Next)
+	}
+}
+
+// RolloutStatus is operate.Rollouts.RolloutStatus.
+func (c *Client) RolloutStatus(ctx context.Context, name string, logs bool) (operate.RolloutStatus, error) {
+	query := url.Values{}
+	if logs {
+		query.Set("logs", "true")
+	}
+	return get[operate.RolloutStatus](ctx, c, rolloutPath(name), query)
+}
+
+// RolloutCheck is operate.Rollouts.RolloutCheck.
+func (c *Client) RolloutCheck(ctx context.Context, name string) (operate.RolloutCheck, error) {
+	return get[operate.RolloutCheck](ctx, c, rolloutPath(name)+"/check", nil)
+}
+
+// RolloutHistory is operate.Rollouts.RolloutHistory.
+func (c *Client) RolloutHistory(ctx context.Context, name string, after int64, limit int) (operate.Trail, error) {
+	return c.trail(ctx, rolloutPath(name)+"/history", url.Values{}, after, limit)
+}
+
+// RolloutAct is operate.Rollouts.RolloutAct. The server says who acts.
+func (c *Client) RolloutAct(ctx context.Context, name string, ask operate.RolloutAsk, by control.By) (operate.RolloutResult, error) {
+	in := api.Act{Reason: by.Reason, Force: ask.Force, DryRun: ask.DryRun}
+	path := rolloutPath(name) + "/"
+	if ask.Command == rollout.Finish {
+		return post[operate.RolloutResult](ctx, c, path+string(rollout.Promote), api.Promote{Act: in, Full: true})
+	}
+	return post[operate.RolloutResult](ctx, c, path+string(ask.Command), in)
+}
+
+// EvaluateFlag is operate.Rollouts.EvaluateFlag, of the flags that the server has in force.
+func (c *Client) EvaluateFlag(ctx context.Context, q operate.FlagQuestion) ([]operate.Evaluated, error) {
+	out, err := post[api.Evaluations](ctx, c, "/v1/flags/"+url.PathEscape(q.Flag)+"/evaluate", api.Question{StoreID: string(q.Store), AppVersion: q.AppVersion})
+	return out.Evaluations, err
+}
+
+// Status is operate.Environment.Status.
+func (c *Client) Status(ctx context.Context) (operate.Status, error) {
+	return get[operate.Status](ctx, c, "/v1/status", nil)
+}
+
+// LastRuns is operate.Environment.LastRuns.
+func (c *Client) LastRuns(ctx context.Context, migration string) ([]operate.RunStatus, error) {
+	query := url.Values{}
+	if migration != "" {
+		query.Set("name", migration)
+	}
+	out, err := get[api.RunStatuses](ctx, c, "/v1/migrations", query)
+	return out.Runs, err
+}
+
+// Ask is operate.Environment.Ask. The server says who acts.
+func (c *Client) Ask(ctx context.Context, a operate.Action, migration string, by control.By) ([]operate.RunStatus, error) {
+	out, err := post[api.RunStatuses](ctx, c, "/v1/runs/"+string(a), api.AskRuns{Migration: migration, Reason: by.Reason})
+	return out.Runs, err
+}
+
+// ApprovePlan is operate.Environment.ApprovePlan. The server says who acts.
+func (c *Client) ApprovePlan(ctx context.Context, digest string, by control.By) (control.Approval, error) {
+	return post[control.Approval](ctx, c, "/v1/plans/"+url.PathEscape(digest)+"/approve", api.Why{Reason: by.Reason})
+}
+
+// PlanApprovals is operate.Environment.PlanApprovals.
+func (c *Client) PlanApprovals(ctx context.Context, digest string) ([]control.Approval, error) {
+	out, err := get[api.Approvals](ctx, c, "/v1/plans/"+url.PathEscape(digest)+"/approvals", nil)
+	return out.Approvals, err
+}

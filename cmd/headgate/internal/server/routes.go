@@ -1,0 +1,99 @@
+package server
+
+import (
+	"net/http"
+
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/errs"
+	"headgate/rollout"
+	"headgate/rollout/observe"
+	"headgate/rollout/ofrep"
+)
+
+// routes are everything that the server answers to.
+func routes() []route {
+	census := post("/v1/census", "Take over which client was last seen when, and on which release", bring, (*Server).importCensus)
+	census.body = 16 << 20
+	reports := taking[observe.ReportBatch]("/v1/reports", "Who syncs, from the sync backend's Worker", report, (*Server).reports)
+	telemetry := taking[observe.TelemetryBatch]("/v1/telemetry", "What the app saw, from its helper", tell, (*Server).telemetry)
+	telemetry.pages, telemetry.limited = true, true
+	return []route{
+		{method: http.MethodGet, path: "/healthz", summary: "The process runs", serve: (*Server).healthz},
+		{method: http.MethodGet, path: "/readyz", summary: "The server can answer: its database does, and there are flags", serve: (*Server).readyz},
+		{method: http.MethodGet, path: "/metrics", summary: "Measurements, for Prometheus", needs: read, serve: (*Server).metrics},
+		{method: http.MethodGet, path: "/v1/openapi.json", summary: "This document", serve: (*Server).openapi},
+
+		{method: http.MethodPost, path: ofrep.SinglePath, summary: "Evaluate one flag", needs: evaluate, pages: true, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Single(w, r) }},
+		{method: http.MethodPost, path: ofrep.BulkPath, summary: "Evaluate all flags", needs: evaluate, pages: true, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Bulk(w, r) }},
+		{method: http.MethodGet, path: ofrep.StreamPath, summary: "Hear when flags change", needs: evaluate, pages: true, protocol: true, limited: true, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.ofrep.Stream(w, r) }},
+
+		reports,
+		telemetry,
+		get("/v1/floor", "The release below which the sync backend turns clients away, by schema; * for all", floor, (*Server).floors),
+		get("/v1/floor/setting", "That release, who set it and why", read, (*Server).floorSetting),
+		post("/v1/floor", "Set that release, or none", move, (*Server).setFloor),
+
+		get("/v1/rollouts", "The rollouts, and how far they are, by name", read, (*Server).rollouts),
+		get("/v1/rollouts/{name}", "How far a rollout is, who holds it back, and what happens next", read, (*Server).rolloutStatus),
+		get("/v1/rollouts/{name}/check", "Hold a rollout against the recorded releases and the fleet", read, (*Server).rolloutCheck),
+		get("/v1/rollouts/{name}/history", "Who did what to a rollout, and why, oldest first", read, (*Server).rolloutHistory),
+		post("/v1/rollouts/{name}/start", "Begin: wait for the readers, then open step by step", move, act(rollout.Start)),
+		post("/v1/rollouts/{name}/pause", "Stand still; what is open stays open", move, act(rollout.Hold)),
+		post("/v1/rollouts/{name}/resume", "Go on: the step bakes anew, and its analysis begins anew", move, act(rollout.Resume)),
+		post("/v1/rollouts/{name}/promote", "Go to the next step now, or past the point of no return", move, (*Server).promote),
+		post("/v1/rollouts/{name}/approve", "Say that it may go on; not by who started it", approve, act(rollout.Approve)),
+		post("/v1/rollouts/{name}/abort", "Close every store, at once", move, act(rollout.Abort)),
+		post("/v1/rollouts/{name}/undo", "Go back to the old version when all stores have the new one; needs a reason", move, act(rollout.Undo)),
+
+		get("/v1/status", "What runs, what blocks, and the next command", read, (*Server).status),
+		get("/v1/stores", "The stores of the inventory, by id", read, (*Server).stores),
+		get("/v1/leases", "Who works on which store at the moment", read, (*Server).leases),
+		get("/v1/migrations", "The last run of each migration", read, (*Server).lastRuns),
+		get("/v1/runs", "Runs of migrations, the latest first", read, (*Server).runs),
+		get("/v1/runs/{id}", "How far a run is", read, (*Server).run),
+		post("/v1/runs/pause", "Let the runs that are under way stop after the batches they are at", move, ask(operate.Pause)),
+		post("/v1/runs/resume", "Go on with runs that were paused", move, ask(operate.Resume)),
+		post("/v1/runs/cancel", "End the runs that are under way or paused, for good", move, ask(operate.Cancel)),
+
+		get("/v1/census", "Which releases the clients run", read, (*Server).census),
+		census,
+		get("/v1/flags", "The flags in force", read, (*Server).flagList),
+		post("/v1/flags/{key}/evaluate", "Which version the stores' clients emit, and why", read, (*Server).flagEvaluate),
+
+		get("/v1/approvals", "Who agreed to which plan, the latest first", read, (*Server).approvals),
+		get("/v1/plans/{digest}/approvals", "Who agreed to a plan", read, (*Server).planApprovals),
+		post("/v1/plans/{digest}/approve", "Agree that a plan is carried out", approve, (*Server).approvePlan),
+
+		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
+		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
+		post("/v1/stop", "The emergency: abort every ramp, pause every migration, freeze every advance", move, (*Server).stop),
+		post("/v1/stop/lift", "Let things advance again", move, (*Server).lift),
+	}
+}
+
+// A page is a part of a list.
+type page struct {
+	Limit  int    `query:"limit" json:"-" doc:"at most so many, 100 by default, 500 at most"`
+	Cursor string `query:"cursor" json:"-" doc:"the next of the page before"`
+}
+
+const (
+	pageDefault = 100
+	pageMost    = 500
+)
+
+func limitOf(n int) (int, error) {
+	switch {
+	case n == 0:
+		return pageDefault, nil
+	case n > pageMost:
+		return 0, errs.Invalidf("limit: %d is above %d", n, pageMost)
+	}
+	return n, nil
+}
+
+func badCursor(cursor string) error {
+	return errs.Invalidf("cursor: %q is not from a page", cursor).Hintf("it is the next of the page before")
+}
+
+type nothing struct{}
