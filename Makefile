@@ -11,10 +11,10 @@ MODULES := $(LOCKS:package-lock.json=node_modules/.package-lock.json)
 # The race detector makes SQLite and QuickJS, which are translated C, many times slower: replay is left out.
 RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e /jobs -e 'cmd/headgate$$')
 
-.PHONY: help build deps test race lint generate fmt fuzz demo bench soak chaos
+.PHONY: help build deps test race lint generate fmt fuzz demo rollback-demo bench soak chaos
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 build: ## build bin/headgate
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/headgate ./cmd/headgate
@@ -56,6 +56,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 demo: build deps ## take the example app through its releases and plan an upgrade
 	.ci/demo
+
+rollback-demo: build deps ## let a bad release do its harm to real clients, and repair it
+	.ci/rollback-demo
 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
