@@ -54,15 +54,15 @@ func (x *Examiner) beside(ctx context.Context, p *Patient, seen sight, head even
 			Check: Diverged, Severity: planner.Error, Next: save,
 			Text:     fmt.Sprintf("the client's log and the backend's part: the client has %s, the backend %s", eventText(*m.mine), eventText(*m.theirs)),
 			Evidence: []string{m.String(), unsentText(seen)},
-			Repair:   "The client confirmed events that the backend lost, and others took their numbers: no sync puts that right. Export its log, reset the client, and commit again what only it had",
+			Repair:   "The client confirmed events that the backend lost, and others took their numbers: no sync puts that right. Export its log, reset the client (headgate rollback instructions), and have it commit again what only it had",
 		})
 	case m.lacking > 0:
 		out = append(out, Finding{
 			Check: Ahead, Severity: planner.Error, Next: save,
 			Text:     fmt.Sprintf("the client's log is confirmed up to e%d, and the backend's ends at e%d: the backend was restored from an older copy", head.Confirmed, there.Confirmed),
 			Evidence: []string{m.String(), unsentText(seen), "its pushes are refused, and what others write up to its head it never pulls"},
-			Repair: fmt.Sprintf("Let nobody write, and take the log of the client that is furthest: export it, reset the backend, and import it there, so that a new backend id makes all clients follow. %s are nowhere else",
-				events(m.lacking)),
+			Repair: fmt.Sprintf("%s are not in the backend. Export the log of the client that is furthest, and import it into the emptied store, so that all clients follow the new backend id: then headgate store reset %s%s --export before.json --import saved.json",
+				events(m.lacking), p.Store, x.inEnv()),
 		})
 	}
 	return append(out, x.pending(p, seen)...), nil

@@ -233,6 +233,13 @@ func (x *Examiner) release(version string) *schema.Release {
 	return x.Releases[i]
 }
 
+func (x *Examiner) inEnv() string {
+	if x.Env == "" {
+		return ""
+	}
+	return " --env " + x.Env
+}
+
 func events(n int64) string {
 	if n == 1 {
 		return "1 event"

@@ -31,6 +31,8 @@ The stores, with --env or --store:
   log                  gaps, duplicates, wrong parents, events that can't be read
   poison               events that a release which is alive does not decode, or whose materializer throws
   backend-changed      the backend vanished, was exchanged or got shorter since the control database last saw it
+  backend-head         the head that the backend keeps is not its log's; asked through the worker's admin route, where
+                       HEADGATE_ADMIN_TOKEN is set here
   backend              is the wrapper deployed there, and does it report?
 
 The clients, with --client-dir and for the stores of the environment that are a client's own log (file:):

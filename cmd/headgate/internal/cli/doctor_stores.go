@@ -38,6 +38,7 @@ type round struct {
 	runner *runner // what the control database knows; nil without an environment
 
 	mu       sync.Mutex // guards what follows
+	heads    int        // backends that said their own head
 	found    []doctor.Finding
 	holdings []*doctor.Holding
 	clients  int // that were read
@@ -251,6 +252,9 @@ func (r *round) examiners(ctx context.Context, deployed map[string]*schema.Relea
 		x := &doctor.Examiner{
 			Launcher: l, Deployed: deployed[s.Name], Target: r.targets(s), Checkpoints: checkpointsOf(r.cfg), Now: r.app.now, NoState: r.noState, Diff: r.diff,
 		}
+		if r.env != nil {
+			x.Env = r.env.Name
+		}
 		if x.Releases, err = releaseDir(r.cfg).LoadAll(s.Name); err != nil {
 			return nil, err
 		}
@@ -331,7 +335,7 @@ func (r *round) visit(ctx context.Context, v visit, x *doctor.Examiner, tell fun
 	}
 	defer func() { err = errors.Join(err, p.Log.Close()) }()
 	if v.client == "" {
-		if err := r.compareKnown(ctx, v.store, p.Log); err != nil {
+		if err := errors.Join(r.compareKnown(ctx, v.store, p.Log), r.compareHead(ctx, v.store, p.Log)); err != nil {
 			return r.at(v, err)
 		}
 	}
@@ -380,26 +384,6 @@ func (r *round) open(ctx context.Context, v visit, p *doctor.Patient) (err error
 	return nil
 }
 
-// compareKnown holds a store against what the control database last knew of it.
-func (r *round) compareKnown(ctx context.Context, s config.Store, log eventlog.Reader) error {
-	err := r.runner.familiar(ctx, s, log)
-	e := errs.As(err)
-	if e == nil || e.Code != errs.Refused {
-		return err
-	}
-	f := doctor.Finding{
-		Check: "backend-changed", Severity: planner.Error, Store: s.ID, Text: e.Msg, Evidence: []string{e.Hint},
-		Repair: "Look which one is right before anything is written: a client's log may hold what the backend lost (--client-dir). headgate commits nothing there until the store is forgotten",
-	}
-	if len(e.Next) > 0 {
-		f.Next = e.Next[0]
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.found = append(r.found, f)
-	return nil
-}
-
 // at gives an error the place of the log.
 func (r *round) at(v visit, err error) error {
 	if e := errs.As(err); e != nil && e.Where == "" {
@@ -431,6 +415,7 @@ func (r *round) fine(read int) (out []doctor.Finding) {
 		{doctor.Order, read, "log", "every event is numbered after its parent, and can be read"},
 		{doctor.Poison, read, "log", "no release that is alive stops at an event"},
 		{"backend-changed", known, "store", "as the control database knows them"},
+		{"backend-head", r.heads, "store", "the backend's head is its log's last event"},
 		{doctor.HeadBeyondLog, r.clients, "client", "no confirmed head is beyond its log"},
 		{doctor.Interrupted, r.clients, "client", "no state in use ends before its log"},
 		{doctor.StaleState, r.clients, "client", "no state that was left behind waits to be opened again"},
