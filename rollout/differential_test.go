@@ -18,10 +18,35 @@ import (
 // A question is a flag asked in a context; answer is flagd's, see flagdtest/main.go.
 type question struct {
 	Flag    string         `json:"flag"`
+	Type    string         `json:"type"` // string, number or boolean
 	Context map[string]any `json:"context"`
 }
 
-type answer struct{ Variant, Value, Reason, Error string }
+type answer struct {
+	Variant, Reason, Error string
+	Value                  any
+}
+
+// ask is what our own provider says.
+func ask(t *testing.T, c *openfeature.Client, q question) answer {
+	t.Helper()
+	of := func(d openfeature.EvaluationDetails, value any, err error) answer {
+		if err != nil {
+			t.Fatalf("%s %v: %v", q.Flag, q.Context, err)
+		}
+		return answer{Variant: d.Variant, Reason: string(d.Reason), Value: value}
+	}
+	switch ctx := t.Context(); q.Type {
+	case "number":
+		d, err := c.IntValueDetails(ctx, q.Flag, -1, attributes(q.Context))
+		return of(d.EvaluationDetails, float64(d.Value), err) // as JSON has it
+	case "boolean":
+		d, err := c.BooleanValueDetails(ctx, q.Flag, false, attributes(q.Context))
+		return of(d.EvaluationDetails, d.Value, err)
+	}
+	d, err := c.StringValueDetails(t.Context(), q.Flag, "the caller's", attributes(q.Context))
+	return of(d.EvaluationDetails, d.Value, err)
+}
 
 // TestFlagdGivesTheSame exports generated flags and asks flagd's own evaluators, in Go and in JavaScript, what they
 // make of them: the same that our provider says, for every context. Both hold the file against flagd's schemas first.
@@ -36,10 +61,13 @@ func TestFlagdGivesTheSame(t *testing.T) {
 	text := "flags:\n"
 	var questions []question
 	for i := range 60 {
-		g := newGenerated(r, fmt.Sprintf("event.Family%d", i))
+		g := newGenerated(r, fmt.Sprintf("event.Family%d", i), "string")
+		if i%6 == 0 {
+			g = newGenerated(r, fmt.Sprintf("plain-%d", i), pick(r, "string", "number", "boolean"))
+		}
 		text += g.yaml
 		for range 400 {
-			questions = append(questions, question{g.key, g.context(r)})
+			questions = append(questions, question{g.key, g.kind, g.context(r)})
 		}
 	}
 	raw, _ := exported(t, text)
@@ -49,16 +77,14 @@ func TestFlagdGivesTheSame(t *testing.T) {
 	}
 
 	c := client(t, text)
-	ours := make([]openfeature.StringEvaluationDetails, len(questions))
+	ours := make([]answer, len(questions))
 	seen := map[string]int{}
 	for i, q := range questions {
-		ours[i], err = c.StringValueDetails(t.Context(), q.Flag, "the caller's", attributes(q.Context))
-		if err != nil {
-			t.Fatalf("%s %v: %v", q.Flag, q.Context, err)
-		}
-		seen[ours[i].Variant+" "+string(ours[i].Reason)]++
+		ours[i] = ask(t, c, q)
+		seen[ours[i].Variant+" "+ours[i].Reason]++
+		seen[q.Type]++
 	}
-	for _, want := range []string{"v1 DEFAULT", "v1 SPLIT", "v2 SPLIT", "v3 SPLIT", "v4 SPLIT", "v1 TARGETING_MATCH", "v2 TARGETING_MATCH", "v3 TARGETING_MATCH", "v1 STATIC", " DISABLED"} {
+	for _, want := range []string{"v1 DEFAULT", "v1 SPLIT", "v2 SPLIT", "v3 SPLIT", "v4 SPLIT", "v1 TARGETING_MATCH", "v2 TARGETING_MATCH", "v3 TARGETING_MATCH", "v1 STATIC", " DISABLED", "number", "boolean"} {
 		if seen[want] < 20 {
 			t.Errorf("%q was the answer %d times in %v: the test proves little", want, seen[want], seen)
 		}
@@ -79,7 +105,7 @@ func TestFlagdGivesTheSame(t *testing.T) {
 				our := ours[i]
 				same := our.Variant == their.Variant && their.Error == "" &&
 					(our.Variant == "" || our.Value == their.Value) &&
-					(our.Reason == openfeature.DisabledReason) == (their.Reason == "DISABLED")
+					(our.Reason == "DISABLED") == (their.Reason == "DISABLED")
 				if !same {
 					context, _ := json.Marshal(questions[i].Context)
 					t.Fatalf("%s in %s: flagd says %+v, we say %s (%s)\n%s", questions[i].Flag, context, their, our.Variant, our.Reason, raw)
@@ -92,13 +118,13 @@ func TestFlagdGivesTheSame(t *testing.T) {
 
 // A generated flag, with what its contexts are made of.
 type generated struct {
-	key, yaml string
-	stores    []string
-	floors    []string
+	key, kind, yaml string
+	stores          []string
+	floors          []string
 }
 
-func newGenerated(r *rand.Rand, key string) *generated {
-	g := &generated{key: key}
+func newGenerated(r *rand.Rand, key, kind string) *generated {
+	g := &generated{key: key, kind: kind}
 	family := strings.TrimPrefix(key, "event.")
 	n := 1 + r.IntN(4)
 	byDefault := 0
@@ -114,6 +140,14 @@ func newGenerated(r *rand.Rand, key string) *generated {
 	variants := ""
 	for i := range n {
 		v := fmt.Sprintf("event: v%d.%s", i+1, family)
+		switch {
+		case kind == "number":
+			v = fmt.Sprintf("value: %d", i*1000-1)
+		case kind == "boolean":
+			v = fmt.Sprintf("value: %t", i%2 == 1)
+		case family == key: // a plain one
+			v = fmt.Sprintf("value: text %d", i)
+		}
 		if i > byDefault {
 			if r.IntN(4) > 0 { // else the floor of the one before
 				major++

@@ -1,9 +1,9 @@
 // Command flagdtest answers with flagd's own Go evaluator: an oracle for rollout's differential test. It is a module of
 // its own because flagd's many dependencies are none of headgate's. It reads one JSON document from standard input,
 //
-//	{"flagd": {…a flagd file…}, "cases": [{"flag": "event.A", "context": {"storeId": "s"}}]}
+//	{"flagd": {…a flagd file…}, "cases": [{"flag": "event.A", "type": "string", "context": {"storeId": "s"}}]}
 //
-// and writes one answer per case, in order: [{"variant": "v2", "value": "v2.A", "reason": "…", "error": "…"}].
+// with the types string, number and boolean, and writes one answer per case, in order: [{"variant": "v2", "value": "v2.A", "reason": "…", "error": "…"}].
 package main
 
 import (
@@ -26,13 +26,14 @@ type question struct {
 	Flagd json.RawMessage `json:"flagd"`
 	Cases []struct {
 		Flag    string         `json:"flag"`
+		Type    string         `json:"type"`
 		Context map[string]any `json:"context"`
 	} `json:"cases"`
 }
 
 type answer struct {
 	Variant string `json:"variant"`
-	Value   string `json:"value"`
+	Value   any    `json:"value"`
 	Reason  string `json:"reason"`
 	Error   string `json:"error,omitempty"`
 }
@@ -65,8 +66,16 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	answers := make([]answer, 0, len(q.Cases))
 	for _, c := range q.Cases {
-		value, variant, reason, _, err := eval.ResolveStringValue(context.Background(), "", c.Flag, c.Context)
-		a := answer{Variant: variant, Value: value, Reason: reason}
+		var a answer
+		var err error
+		switch ctx := context.Background(); c.Type {
+		case "number":
+			a.Value, a.Variant, a.Reason, _, err = eval.ResolveIntValue(ctx, "", c.Flag, c.Context)
+		case "boolean":
+			a.Value, a.Variant, a.Reason, _, err = eval.ResolveBooleanValue(ctx, "", c.Flag, c.Context)
+		default:
+			a.Value, a.Variant, a.Reason, _, err = eval.ResolveStringValue(ctx, "", c.Flag, c.Context)
+		}
 		if err != nil {
 			a.Error = err.Error()
 		}

@@ -13,8 +13,13 @@ const storage = new MemoryStorage(quiet)
 storage.setConfigurations(JSON.stringify(flagd), true) // throws at what flagd's schemas refuse
 const core = new FlagdCore(storage, quiet)
 
-const answers = cases.map(({ flag, context }) => {
-  const { value, variant = '', reason, errorCode } = core.resolveStringEvaluation(flag, '', context ?? {})
+const ask = {
+  number: (flag, context) => core.resolveNumberEvaluation(flag, 0, context),
+  boolean: (flag, context) => core.resolveBooleanEvaluation(flag, false, context),
+  string: (flag, context) => core.resolveStringEvaluation(flag, '', context),
+}
+const answers = cases.map(({ flag, type, context }) => {
+  const { value, variant = '', reason, errorCode } = ask[type](flag, context ?? {})
   return { value, variant, reason, error: errorCode }
 })
 process.stdout.write(JSON.stringify(answers))
