@@ -368,6 +368,7 @@ func (f Facts) clientReset() Remedy {
 		Effect:        "State and log are made anew from the backend. Where the materializers are wrong, or the log is, they are wrong again.",
 		Loses:         []string{f.unsent(), "documents that only live on the client"},
 		Preconditions: []Precondition{{Text: "the backend's log is right as it is", Met: Unclear}},
+		Next:          []string{"headgate rollback instructions --schema " + f.Schema, "headgate reset --help"},
 	}
 	if f.Rows > 0 {
 		r.Refused = "the rows come from events that the backend holds, too: after a reset they are the same again"

@@ -150,28 +150,33 @@ func (s resetSeen) want(t *testing.T, what, said string, pending int, rows ...st
 // A client with a damaged state and unsent events comes right; a generation is acted on once, and none is left out.
 func resetDrained(t *testing.T, c resetClients) {
 	client := run{"dir": t.TempDir(), "clientId": "ann"}
-	all := []string{"a1", "a2", "a3", "p1", "p2"}
+	var unsent []string // more than one push takes
+	for i := range 120 {
+		unsent = append(unsent, fmt.Sprintf("p%03d", i))
+	}
+	all := append([]string{"a1", "a2", "a3"}, unsent...)
+	n := len(all)
 	c.run(t, client.with(run{"head": 3}))
 	offline := client.with(run{"url": nowhere})
-	c.run(t, offline.with(run{"commit": []string{"p1", "p2"}, "draft": "d"})).want(t, "offline", "", 2, all...)
+	c.run(t, offline.with(run{"commit": unsent, "draft": "d"})).want(t, "offline", "", len(unsent), all...)
 	damage(t, client, "state*")
 	if s := c.run(t, client); s.Failed == "" {
 		t.Fatalf("the damaged client started: %+v", s)
 	}
-	s := c.run(t, client.with(run{"generation": 1, "head": 5}))
+	s := c.run(t, client.with(run{"generation": 1, "head": n}))
 	s.want(t, "reset", "reset", 0, all...)
 	if s.Drafts != 0 || s.Mark != `{"done":1}` {
 		t.Errorf("reset: %d drafts, mark %s", s.Drafts, s.Mark)
 	}
-	all = append(all, "p3")
-	c.run(t, offline.with(run{"generation": 1, "commit": []string{"p3"}})).want(t, "again", "", 1, all...)
+	all = append(all, "q")
+	c.run(t, offline.with(run{"generation": 1, "commit": []string{"q"}})).want(t, "again", "", 1, all...)
 	c.run(t, offline.with(run{"generation": 3})).want(t, "a jump", "refused this client is at generation 1, and none may be left out", 1, all...)
 	c.run(t, offline.with(run{"generation": 2, "flagStore": "other"})).want(t, "another store", "refused the flag is for the store 'other'", 1, all...)
 	c.run(t, offline.with(run{"generation": 2, "timeLimit": 500})).want(t, "offline", "waiting the backend can't be reached", 1, all...)
-	c.run(t, client.with(run{"generation": 2, "head": 6})).want(t, "the next one", "reset", 0, all...)
+	c.run(t, client.with(run{"generation": 2, "head": n + 1})).want(t, "the next one", "reset", 0, all...)
 	c.run(t, client.with(run{"generation": 1})).want(t, "an earlier one", "refused this client is at generation 2", 0, all...)
 	c.run(t, client.with(run{"generation": 0})).want(t, "none", "", 0, all...)
-	if s := c.run(t, run{"dir": t.TempDir(), "clientId": "new", "generation": 7, "head": 6}); s.said() != "" || s.Mark != `{"done":7}` || len(s.Rows) != 6 {
+	if s := c.run(t, run{"dir": t.TempDir(), "clientId": "new", "generation": 7, "head": n + 1}); s.said() != "" || s.Mark != `{"done":7}` || len(s.Rows) != n+1 {
 		t.Errorf("a new client: %+v", s)
 	}
 }
@@ -331,7 +336,9 @@ func TestOnWebReset(t *testing.T) {
 		{in("x", "a", offline.with(run{"generation": 1, "commit": []string{"c1"}}))},
 		{in("x", "a", offline.with(run{"generation": 2, "whenOffline": "export"}))},
 		{in("x", "a", online.with(run{"generation": 2, "recommit": true, "head": 4}))},
-		{in("y", "c", online.with(run{"generation": 9, "head": 4}))},
+		{ends(in("y", "c", online.with(run{"generation": 9, "head": 4})))},
+		{in("y", "c", run{"remove": true})},
+		{in("y", "c", online.with(run{"head": 4}))},
 	})
 	s[2][0].want(t, "another tab", "waiting another tab has the store open", 1, "a1", "a2", "b1")
 	s[3][0].want(t, "reset", "reset", 0, "a1", "a2", "b1")
@@ -345,4 +352,7 @@ func TestOnWebReset(t *testing.T) {
 		t.Errorf("%+v", s[6][0])
 	}
 	s[7][0].want(t, "a new client", "", 0, "a1", "a2", "b1", "c1")
+	// As `headgate rollback instructions --adapter web` says, on a page without the app.
+	s[8][0].want(t, "removed by hand", "", 0, "before livestore-s@6")
+	s[9][0].want(t, "loaded again", "", 0, "a1", "a2", "b1", "c1")
 }

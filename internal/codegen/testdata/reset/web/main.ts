@@ -13,13 +13,27 @@ type Start = {
   readonly whenOffline?: 'wait' | 'export'
   readonly commit?: string[]
   readonly recommit?: boolean
+  /** Opens no store: removes its directory, and lists what there was before and is afterwards. */
+  readonly remove?: boolean
   /** The page is done when all is sent, and the backend's head is there. */
   readonly head?: number
 }
 const start = JSON.parse(decodeURIComponent(location.hash.slice(1))) as Start
 let at = 'boot'
 
+const names = async (when: string) => {
+  const found: string[] = []
+  for await (const name of (await navigator.storage.getDirectory()).keys()) found.push(`${when} ${name}`)
+  return found
+}
+
 const run = async () => {
+  if (start.remove === true) {
+    const before = await names('before')
+    const root = await navigator.storage.getDirectory()
+    await root.removeEntry('livestore-s@6', { recursive: true })
+    return { rows: [...before, ...(await names('after'))], pending: 0 }
+  }
   const storage = { type: 'opfs' } as const
   const reports: HeadgateResetReport[] = []
   const adapter = withReset(
