@@ -36,13 +36,14 @@ func nodeGuide() Guide {
 				Keeps: []string{unsent, "client documents: their events are in the log, too"},
 				Check: []Step{
 					{Do: "the log has as many events as in the copy", Run: "headgate log stats --log file:BASE/STORE/eventlog@6.db"},
-					{Do: "the rows are those of a replay", Run: "headgate state replay --log file:BASE/STORE/eventlog@6.db"},
+					{Do: "the rows are those of a replay under the release that runs", Run: "headgate state replay --log file:BASE/STORE/eventlog@6.db --release VERSION --out replayed.db"},
+					{Do: "and no difference is left", Run: "headgate state diff replayed.db 'BASE/STORE/state<HASH>@6.db'"},
 				},
 			},
 			{
 				Kind: FullReset, Title: "Remove the store's directory", Proof: ByTest,
 				Steps: []Step{
-					{Do: "let the client send what it has: online, until headgate log stats says that nothing is pending", Run: "headgate log stats --log file:BASE/STORE/eventlog@6.db"},
+					{Do: "let the client send what it has: online, until nothing but clientOnly events is pending", Run: "headgate log stats --log file:BASE/STORE/eventlog@6.db"},
 					{Do: "stop every program that has the store open"},
 					{Do: "keep the directory, which has what could not be sent", Run: "mv BASE/STORE BASE/STORE.before"},
 					resetOption("makeAdapter"),
@@ -51,7 +52,7 @@ func nodeGuide() Guide {
 				Loses: FullResetLoses(),
 				Keeps: []string{backendHas, "the ids, which are in the program"},
 				Check: []Step{
-					{Do: "the log ends where the backend's does, and nothing is pending", Run: "headgate log stats --log file:BASE/STORE/eventlog@6.db"},
+					{Do: "the log ends where the backend's does, and nothing but clientOnly events is pending", Run: "headgate log stats --log file:BASE/STORE/eventlog@6.db"},
 				},
 			},
 		},

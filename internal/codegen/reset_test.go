@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -49,7 +50,14 @@ func TestResetTypes(t *testing.T) {
 	writeFiles(t, dir, map[string][]byte{"tsconfig.json": []byte(`{"extends": "../../tsconfig.json", "include": ["."]}`)})
 	runTool(t, proofApp(t), nil, filepath.Join("node_modules", ".bin", "tsc"), "-p", dir)
 	app := testenv.CopyExample(t, "todo")
-	writeFiles(t, filepath.Join(app, "src", "livestore"), map[string][]byte{codegen.FileName: renderReset(t)})
+	generated := renderReset(t)
+	writeFiles(t, filepath.Join(app, "src", "livestore"), map[string][]byte{codegen.FileName: generated})
+	// Such a call would be taken for a reset option that was left in (AD102).
+	for line := range strings.Lines(string(generated)) {
+		if !strings.HasPrefix(line, " *") && regexp.MustCompile(`\bmake\w*Adapter\(`).MatchString(line) {
+			t.Errorf("a call that makes an adapter: %s", line)
+		}
+	}
 	runTool(t, app, nil, filepath.Join("node_modules", ".bin", "tsc"), "--noEmit")
 }
 

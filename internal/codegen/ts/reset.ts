@@ -72,10 +72,10 @@ export type HeadgateResetOptions = {
  * anew. Cut short at any moment, the next start goes on, and never removes what was not sent or handed over.
  */
 export const withReset =
-  (makeAdapter: (reset: { readonly resetPersistence: boolean }) => Adapter, options: HeadgateResetOptions): Adapter =>
+  (adapterFor: (reset: { readonly resetPersistence: boolean }) => Adapter, options: HeadgateResetOptions): Adapter =>
   (args) =>
     Effect.gen(function* () {
-      const open = makeAdapter({ resetPersistence: false })
+      const open = adapterFor({ resetPersistence: false })
       const { storage, flag } = options
       if (storage.type === 'in-memory') return yield* open(args)
       if (flag === undefined || flag.generation === 0) {
@@ -86,7 +86,7 @@ export const withReset =
       const due = yield* client.isDue
       const release = due ? yield* holdStore(storage, args.storeId, 'exclusive') : undefined
       if (release !== undefined) {
-        const session = (yield* client.isDue) ? yield* resetStore(client, open, makeAdapter) : yield* open(args)
+        const session = (yield* client.isDue) ? yield* resetStore(client, open, adapterFor) : yield* open(args)
         yield* release
         yield* holdStore(storage, args.storeId, 'shared')
         return session
@@ -138,7 +138,7 @@ const resettingClient = (args: AdapterArgs, options: HeadgateResetOptions, { sto
 }
 
 /** Opens the store to send what is pending, and then anew. What it can't do safely it leaves: the store opens as it is. */
-const resetStore = (client: ResettingClient, open: Adapter, makeAdapter: Parameters<typeof withReset>[0]) =>
+const resetStore = (client: ResettingClient, open: Adapter, adapterFor: Parameters<typeof withReset>[0]) =>
   Effect.gen(function* () {
     const { args, generation, write, report } = client
     const { storage, onExport, timeLimit = 10_000, whenOffline = 'wait' } = client.options
@@ -187,7 +187,7 @@ const resetStore = (client: ResettingClient, open: Adapter, makeAdapter: Paramet
       return yield* Effect.as(first.value.keep, first.value.session)
     }
     if (first._tag === 'Success') yield* first.value.close
-    const second = yield* tryOpen(makeAdapter({ resetPersistence: true }), args)
+    const second = yield* tryOpen(adapterFor({ resetPersistence: true }), args)
     if (second._tag === 'Failure') return yield* Effect.failCause(second.cause)
     const marked = yield* Effect.either(write({ done: generation }))
     yield* second.value.keep
