@@ -82,6 +82,9 @@ type Facts struct {
 	Poison  []string
 	// Rows is how many rows differ from what should be; -1 where nobody looked.
 	Rows int64
+	// Otherwise is how many rows the target makes otherwise of the same events, where it reads and knows them all; -1 where
+	// nobody looked. Above 0 the materializers are at fault.
+	Otherwise int64
 	// Keepers are the app's adapters that keep a state file after the hash moved.
 	Keepers []string
 	Flags   []string
@@ -279,10 +282,17 @@ func (f Facts) compensating() Remedy {
 		Costs:  []string{"the opposite must be one that the app's events can say"},
 		Next:   []string{"headgate migration new undo --schema " + f.Schema},
 	}
-	r.Preconditions = append(r.Preconditions, Precondition{
+	right := Precondition{
 		Text: "the materializers are right, and only the events are wrong", Met: Unclear,
 		Why: "a wrong materializer makes wrong rows of these events again at the next rebuild",
-	})
+	}
+	switch {
+	case f.Target != nil && f.Otherwise == 0:
+		right.Met, right.Why = Yes, f.Target.Version+" makes the same rows of the same events"
+	case f.Target != nil && f.Otherwise > 0:
+		right.Met, right.Why = No, fmt.Sprintf("%s makes %d rows otherwise of the same events: those, and all that come, would stay wrong", f.Target.Version, f.Otherwise)
+	}
+	r.Preconditions = append(r.Preconditions, right)
 	r.Preconditions = append(r.Preconditions, f.noPoison())
 	if f.Rows == 0 {
 		r.Refused = "no row differs from what it should be: there is nothing to say the opposite of"

@@ -21,7 +21,7 @@ func release(version, hash string) *schema.Release {
 // disaster is a release whose tables moved, with events that the one before it can't decode.
 func disaster() corrective.Facts {
 	return corrective.Facts{
-		Env: "prod", Schema: "main", Bad: release("1.3.0", "2"), Target: release("1.2.0", "1"), Events: 40, Rows: 12,
+		Env: "prod", Schema: "main", Bad: release("1.3.0", "2"), Target: release("1.2.0", "1"), Events: 40, Rows: 12, Otherwise: -1,
 		Names:   []corrective.Taken{{Event: "v1.A", Verdict: corrective.Reads}, {Event: "v2.A", Verdict: corrective.Breaks}, {Event: "v1.B", Verdict: corrective.Skips}},
 		Keepers: []string{"node"}, Flags: []string{"event.A"}, Wrapped: corrective.Unclear,
 	}
@@ -94,6 +94,14 @@ func TestWhatIsRefused(t *testing.T) {
 	if c := find(t, corrective.Decide(f), corrective.CorrectiveRelease); c.Possible {
 		t.Error("clients that never rebuild are told to")
 	}
+	// Where the release before makes other rows of the same events, the materializers are wrong: no event mends that.
+	for rows, want := range map[int64]corrective.Met{-1: corrective.Unclear, 0: corrective.Yes, 4: corrective.No} {
+		f = disaster()
+		f.Otherwise = rows
+		if r := find(t, corrective.Decide(f), corrective.CompensatingEvent); r.Preconditions[0].Met != want || r.Possible != (rows < 1) {
+			t.Errorf("%d rows: %+v", rows, r)
+		}
+	}
 	f = disaster()
 	f.Rows = 0
 	if r := find(t, corrective.Decide(f), corrective.CompensatingEvent); r.Possible {
@@ -112,7 +120,7 @@ func TestOrder(t *testing.T) {
 		hash := rapid.SampledFrom([]string{"1", "2"})
 		f := corrective.Facts{
 			Env: "prod", Schema: "main", Bad: release("1.3.0", hash.Draw(t, "hash")),
-			Events: rapid.Int64Range(1, 9).Draw(t, "events"), Pending: rapid.Int64Range(0, 2).Draw(t, "pending"), Rows: rapid.Int64Range(-1, 2).Draw(t, "rows"),
+			Events: rapid.Int64Range(1, 9).Draw(t, "events"), Pending: rapid.Int64Range(0, 2).Draw(t, "pending"), Rows: rapid.Int64Range(-1, 2).Draw(t, "rows"), Otherwise: rapid.Int64Range(-1, 2).Draw(t, "otherwise"),
 			Poison:  rapid.SliceOfN(rapid.Just("v1.A at e1"), 0, 1).Draw(t, "poison"),
 			Keepers: rapid.SliceOfN(rapid.Just("node"), 0, 1).Draw(t, "keepers"), Flags: rapid.SliceOfN(rapid.Just("event.A"), 0, 1).Draw(t, "flags"),
 			Wrapped: rapid.SampledFrom([]corrective.Met{corrective.Yes, corrective.No, corrective.Unclear}).Draw(t, "wrapped"),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -76,6 +77,8 @@ type damageReport struct {
 	corrective.Damage
 	Readings []corrective.Reading `json:"readings"`
 	Effect   *corrective.Effect   `json:"effect,omitempty"`
+	// Otherwise compares with what the release that one would go back to makes of the same events, where it reads all of them.
+	Otherwise *corrective.Effect `json:"otherwise,omitempty"`
 }
 
 // A readerReport is what a release that is alive does with the bad events, over all stores.
@@ -299,6 +302,9 @@ func (s *assessor) one(ctx context.Context, st config.Store, diff state.Options,
 		s.mu.Lock()
 		s.met.Merge(r)
 		s.mu.Unlock()
+		if err == nil && r.Verdict == corrective.Reads && d.Effect != nil {
+			d.Otherwise, err = s.measure(ctx, st, log, s.back, diff)
+		}
 	}
 	if err != nil {
 		return d, atStore(err, s.cfg, st)
@@ -322,17 +328,31 @@ func (s *assessor) assess(ctx context.Context, st config.Store, log eventlog.Rea
 	if countOnly {
 		return d, nil
 	}
+	d.Effect, err = s.measure(ctx, st, log, s.good, diff)
+	return d, err
+}
+
+// measure makes the state as it is, and as good makes it, or, where that is nil, without the bad events.
+func (s *assessor) measure(ctx context.Context, st config.Store, log eventlog.Reader, good *replay.Target, diff state.Options) (*corrective.Effect, error) {
 	dir, err := os.MkdirTemp("", "headgate-assess-") // 0700
 	if err != nil {
-		return d, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
+		return nil, errs.New(errs.Internal, "can't make a temporary directory").Because(err)
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // best effort; it is in the system's temporary directory
-	e, err := corrective.Measure(ctx, log, s.selection, ran, corrective.Comparison{
-		Launcher: s.launcher, Release: s.is, Good: s.good, Dir: dir, Diff: diff,
+	e, err := corrective.Measure(ctx, log, s.selection, func(client string) string { return s.ran[st.ID][client] }, corrective.Comparison{
+		Launcher: s.launcher, Release: s.is, Good: good, Dir: dir, Diff: diff,
 		Options: replay.Options{Checkpoints: checkpointsOf(s.cfg), Store: string(st.ID), Now: s.app.now},
 	})
-	d.Effect = &e
-	return d, err
+	return &e, err
+}
+
+// planLine is the command that ranks the remedies for what was assessed.
+func (s *assessor) planLine() string {
+	line := strings.Replace(s.app.line, " assess ", " plan ", 1)
+	if s.good != nil { // plan compares with the release to go back to
+		line = regexp.MustCompile(`( --good[ =])`).ReplaceAllString(line, " --to ")
+	}
+	return regexp.MustCompile(` --(rows[ =]\S+|reveal)`).ReplaceAllString(line, "")
 }
 
 func (s *assessor) report(damages []damageReport, failed []error) assessment {
@@ -373,7 +393,7 @@ func (s *assessor) report(damages []damageReport, failed []error) assessment {
 		out.Readers = append(out.Readers, r)
 	}
 	if len(out.Damages) > 0 {
-		out.NextActions = append(out.NextActions, strings.Replace(s.app.line, " assess ", " plan ", 1), "headgate log tail --store "+string(out.Damages[0].Store)+" --env "+s.env.Name)
+		out.NextActions = append(out.NextActions, s.planLine(), "headgate log tail --store "+string(out.Damages[0].Store)+" --env "+s.env.Name)
 	}
 	return out
 }

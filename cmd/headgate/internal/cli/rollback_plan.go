@@ -16,6 +16,7 @@ import (
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/replay"
+	"headgate/internal/livestore/replay/state"
 	"headgate/internal/livestore/schema"
 	"headgate/planner"
 )
@@ -96,7 +97,7 @@ func (s *assessor) before(version string) (*replay.Target, error) {
 func (s *assessor) facts(ctx context.Context, r assessment) (corrective.Facts, error) {
 	f := corrective.Facts{
 		Env: s.env.Name, Schema: s.schema.Name, Bad: s.is.Release, Events: r.Events.Total(), Pending: r.Pending,
-		Rows: -1, Keepers: planner.KeepOldState(adapterNames(s)), Wrapped: corrective.Unclear,
+		Rows: -1, Otherwise: -1, Keepers: planner.KeepOldState(adapterNames(s)), Wrapped: corrective.Unclear,
 	}
 	largest := int64(0)
 	for _, d := range r.Damages {
@@ -104,10 +105,10 @@ func (s *assessor) facts(ctx context.Context, r assessment) (corrective.Facts, e
 		if d.Effect == nil {
 			continue
 		}
-		f.Rows = max(f.Rows, 0)
-		for _, t := range d.Effect.Tables {
-			f.Rows += t.OnlyA + t.OnlyB + t.Changed
+		if d.Otherwise != nil && d.Otherwise.Poison == nil {
+			f.Otherwise = max(f.Otherwise, 0) + differing(d.Otherwise.Tables)
 		}
+		f.Rows = max(f.Rows, 0) + differing(d.Effect.Tables)
 		if p := d.Effect.Poison; p != nil && d.Effect.PoisonRelease == s.is.Release.Version {
 			f.Poison = append(f.Poison, fmt.Sprintf("%s at %s in store %s", p.Event, p.Seq, d.Store))
 		}
@@ -122,6 +123,14 @@ func (s *assessor) facts(ctx context.Context, r assessment) (corrective.Facts, e
 	}
 	f.Running, err = s.running(ctx)
 	return f, err
+}
+
+// differing counts the rows that differ in tables.
+func differing(tables []state.TableDiff) (n int64) {
+	for _, t := range tables {
+		n += t.OnlyA + t.OnlyB + t.Changed
+	}
+	return n
 }
 
 func adapterNames(s *assessor) (out []string) {
