@@ -78,6 +78,13 @@ type Stop struct {
 	DryRun bool   `json:"dryRun,omitempty"`
 }
 
+// A FireReset lets an armed or paused reset open stores.
+type FireReset struct {
+	PerHour int    `json:"perHour,omitempty"` // 0 for the pace that it has
+	Reason  string `json:"reason,omitempty"`  // for the audit
+	DryRun  bool   `json:"dryRun,omitempty"`
+}
+
 // A Why is a body that only says why.
 type Why struct {
 	Reason string `json:"reason,omitempty"` // for the audit

@@ -88,7 +88,7 @@ func (a *app) operate(env config.Environment, db *control.DB) operate.Environmen
 		held = p.Held
 	}
 	return operate.Environment{
-		DB: db, Name: env.Name, Horizon: env.Fleet.Horizon, Now: a.now, Log: a.log, Owner: ownerName(randomHex(4)), Alive: ownerAlive,
+		DB: db, Name: env.Name, Horizon: env.Fleet.Horizon, Others: env.Approvals > 0, Now: a.now, Log: a.log, Owner: ownerName(randomHex(4)), Alive: ownerAlive,
 		Migrations: func(ctx context.Context) ([]string, error) {
 			var names []string
 			defs, err := a.definitions(ctx, a.loaded, "")

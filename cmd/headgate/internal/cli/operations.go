@@ -25,6 +25,7 @@ type operations interface {
 	runOperations
 	fleetOperations
 	brakeOperations
+	resetOperations
 	recordOperations
 }
 
@@ -55,6 +56,12 @@ type brakeOperations interface {
 	Lift(ctx context.Context, by control.By) (operate.LiftReport, error)
 }
 
+type resetOperations interface {
+	Reset(ctx context.Context) (operate.ResetReport, error)
+	FireReset(ctx context.Context, perHour int, by control.By, dryRun bool) (operate.ResetReport, error)
+	CancelReset(ctx context.Context, by control.By) (operate.ResetReport, error)
+}
+
 type recordOperations interface {
 	Audit(ctx context.Context, after int64, since time.Time, limit int) (operate.Trail, error)
 	VerifyAudit(ctx context.Context) (control.AuditCheck, error)
@@ -71,6 +78,7 @@ func remoteForms() []string {
 		"rollout list", "rollout status", "rollout check", "rollout start", "rollout pause", "rollout resume", "rollout promote", "rollout approve",
 		"rollout abort", "rollout undo", "rollout history", "floor show", "floor set", "stop", "status", "audit", "audit verify", "migration status",
 		"migration pause", "migration resume", "migration cancel", "census", "census import", "flags eval", "plan approve", "plan show",
+		"reset status", "reset fire", "reset cancel",
 	}
 }
 

@@ -61,9 +61,7 @@ of it.`,
 			{
 				Name: "status", Usage: "say how far the last reset is", UsageText: "headgate reset status --env prod", Flags: []cli.Flag{envFlag()},
 				Action: func(c *cli.Context) error {
-					return a.withControl(c, func(env config.Environment, db *control.DB) error {
-						return a.renderReset(a.operate(env, db).Reset(c.Context))
-					})
+					return a.withOperations(c, func(ops operations) error { return a.renderReset(ops.Reset(c.Context)) })
 				},
 			},
 			{
@@ -71,11 +69,11 @@ of it.`,
 				Description: "The stores that are open stay so: their clients reset when they next start.",
 				Flags:       []cli.Flag{envFlag(), reason()},
 				Action: func(c *cli.Context) error {
-					return a.withControl(c, func(env config.Environment, db *control.DB) error {
-						if strings.TrimSpace(c.String("reason")) == "" {
-							return errs.Invalidf("--reason is missing").Hintf("the audit keeps it: --reason TEXT")
-						}
-						return a.renderReset(a.operate(env, db).CancelReset(c.Context, a.by(c.String("reason"))))
+					if strings.TrimSpace(c.String("reason")) == "" {
+						return errs.Invalidf("--reason is missing").Hintf("the audit keeps it: --reason TEXT")
+					}
+					return a.withOperations(c, func(ops operations) error {
+						return a.renderReset(ops.CancelReset(c.Context, a.by(c.String("reason"))))
 					})
 				},
 			},
@@ -162,8 +160,8 @@ func (a *app) resetFire(c *cli.Context) error {
 	if c.IsSet("per-hour") && c.Int("per-hour") < 1 {
 		return errs.Invalidf("--per-hour %d is below 1", c.Int("per-hour")).Hintf("to hold it: headgate reset cancel, or headgate stop")
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		return a.renderReset(a.operate(env, db).FireReset(c.Context, c.Int("per-hour"), env.Approvals > 0, c.Bool("dry-run"), a.by(c.String("reason"))))
+	return a.withOperations(c, func(ops operations) error {
+		return a.renderReset(ops.FireReset(c.Context, c.Int("per-hour"), a.by(c.String("reason")), c.Bool("dry-run")))
 	})
 }
 

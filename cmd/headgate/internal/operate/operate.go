@@ -29,6 +29,8 @@ type Environment struct {
 	Migration  func(ctx context.Context, typed string) (string, error)
 	// Held says why the environment's throttle holds the runs; nil where it has none.
 	Held func(context.Context) string
+	// Others is true where somebody else than who armed a reset must fire it.
+	Others bool
 
 	Owner string                  // this process, unlike any other
 	Alive func(owner string) bool // see jobs.Options

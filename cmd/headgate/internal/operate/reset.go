@@ -39,14 +39,14 @@ func (e Environment) ArmReset(ctx context.Context, stores []livestore.StoreID, p
 	return e.resetReport(ctx, r, nil)
 }
 
-// FireReset lets an armed or paused reset open stores, and opens the first ones. perHour 0 keeps the budget. Where others
-// must agree, who armed it can't fire it: errs.Stale.
-func (e Environment) FireReset(ctx context.Context, perHour int, others, dryRun bool, by control.By) (ResetReport, error) {
+// FireReset lets an armed or paused reset open stores, and opens the first ones. perHour 0 keeps the budget. Where somebody
+// else must do it, who armed it can't fire it: errs.Stale.
+func (e Environment) FireReset(ctx context.Context, perHour int, by control.By, dryRun bool) (ResetReport, error) {
 	r, err := e.DB.LastReset(ctx, e.Name)
 	if err != nil {
 		return ResetReport{}, err
 	}
-	if others && r.State == control.ResetArmed && r.ArmedBy == by.Actor {
+	if e.Others && r.State == control.ResetArmed && r.ArmedBy == by.Actor {
 		return ResetReport{}, errs.New(errs.Stale, "%s armed the reset, and %s asks for somebody else's word", by.Actor, e.Name).
 			Hintf("HEADGATE_ACTOR says who you are").Then("headgate reset fire --env " + e.Name)
 	}

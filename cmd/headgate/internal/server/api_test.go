@@ -53,6 +53,8 @@ func bodies() map[string]string {
 		"/v1/census":                  `{"source":"test","clients":[{"storeId":"s1","clientId":"a","release":"1.2.0","lastSeen":"2026-01-01T00:00:00Z"}]}`,
 		"/v1/reports":                 `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`,
 		"/v1/floor":                   `{"release":"1.2.0","reason":"reads v2"}`,
+		"/v1/reset/fire":              `{"perHour":2,"reason":"go","dryRun":true}`,
+		"/v1/reset/cancel":            `{"reason":"it does not help"}`,
 		"/v1/stop":                    `{"reason":"todos disappear"}`,
 		"/v1/stop/lift":               `{"reason":"they are back"}`,
 		"/v1/rollouts/{name}/start":   `{"reason":"1.1.0 is out"}`,
@@ -343,7 +345,7 @@ func TestPlainFlags(t *testing.T) {
 	if _, err := w.Operate.ArmReset(t.Context(), []livestore.StoreID{"s1"}, 1, by); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := w.Operate.FireReset(t.Context(), 0, false, false, by); err != nil || len(r.Opening) != 1 || r.State != control.ResetDone {
+	if r, err := w.Operate.FireReset(t.Context(), 0, by, false); err != nil || len(r.Opening) != 1 || r.State != control.ResetDone {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	<-changed

@@ -129,6 +129,26 @@ func TestRemoteIsTheSame(t *testing.T) {
 		same("approvals", e, f, errE, errF)
 	}
 	for _, dry := range []bool{true, false} {
+		for _, perHour := range []int{0, 7, -1} {
+			a, errA := here.FireReset(ctx, perHour, by, dry)
+			b, errB := there.FireReset(ctx, perHour, by, dry)
+			a.Opening, a.FiredBy, b.FiredBy = nil, "", "" // the second one finds nothing due, and names the token
+			b.Opening = nil
+			same("fire the reset", a, b, errA, errB)
+		}
+	}
+	{
+		a, errA := here.Reset(ctx)
+		b, errB := there.Reset(ctx)
+		same("the reset", a, b, errA, errB)
+		if r, err := there.CancelReset(ctx, by); err != nil || r.State != control.ResetCancelled || r.Opened != 7 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		_, errA = here.CancelReset(ctx, by)
+		_, errB = there.CancelReset(ctx, by)
+		same("cancel the reset", nil, nil, errA, errB)
+	}
+	for _, dry := range []bool{true, false} {
 		a, errA := here.Stop(ctx, by, dry)
 		b, errB := there.Stop(ctx, by, dry)
 		if !dry {

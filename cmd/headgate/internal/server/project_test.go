@@ -115,4 +115,11 @@ func (w *world) prepare(t testing.TB) {
 	act("undo", "ana", rollout.Promote)
 	act("undo", "ben", rollout.Approve)
 	act("undo", "ana", rollout.Finish)
+	var stores []livestore.StoreID
+	for i := range 20 {
+		stores = append(stores, livestore.StoreID(fmt.Sprint("s", i)))
+	}
+	if _, err := w.Operate.ArmReset(t.Context(), stores, 1, control.By{Actor: "ana", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -66,6 +66,9 @@ func routes() []route {
 
 		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
 		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
+		get("/v1/reset", "How far the last reset of stores is", read, (*Server).reset),
+		post("/v1/reset/fire", "Let the armed reset open stores, or a paused one go on", move, (*Server).fireReset),
+		post("/v1/reset/cancel", "End the reset; no more stores get it", move, (*Server).cancelReset),
 		post("/v1/stop", "The emergency: abort every ramp, pause every migration, freeze every advance", move, (*Server).stop),
 		post("/v1/stop/lift", "Let things advance again", move, (*Server).lift),
 	}
