@@ -16,9 +16,9 @@ type Reply struct {
 }
 
 const (
-	// replyLife is how long a key is remembered, and repliesKept how many of a caller.
+	// replyLife is how long a key is remembered, and RepliesKept how many of a caller.
 	replyLife   = 24 * time.Hour
-	repliesKept = 1000
+	RepliesKept = 200
 	// ReplyTime is after how long a request that is under way is given up: its server died. Nobody may be longer at it.
 	ReplyTime = time.Minute
 )
@@ -47,7 +47,7 @@ func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) 
 			return err
 		case n == 1:
 			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND status <> 0 AND created_at <
-				(SELECT created_at FROM replies WHERE env = $1 AND caller = $2 ORDER BY created_at DESC LIMIT 1 OFFSET $3)`, env, caller, repliesKept)
+				(SELECT created_at FROM replies WHERE env = $1 AND caller = $2 ORDER BY created_at DESC LIMIT 1 OFFSET $3)`, env, caller, RepliesKept)
 			return err
 		}
 		type row struct {

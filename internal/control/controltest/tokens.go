@@ -1,6 +1,7 @@
 package controltest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,27 @@ func replies(t *testing.T, d *database) {
 	d.clock.Advance(25 * time.Hour)
 	if r, err := begin("k", "other"); r != nil || err != nil {
 		t.Errorf("a day later: %+v, %v", r, err)
+	}
+	// A caller has so many kept; older ones may be used again. Another caller's are not counted.
+	keep := func(caller string, n int) {
+		t.Helper()
+		key := fmt.Sprint("many ", n)
+		if r, err := d.BeginReply(ctx, "prod", caller, key, "q"); r != nil || err != nil {
+			t.Fatalf("%s: %+v, %v", key, r, err)
+		}
+		if err := d.EndReply(ctx, "prod", caller, key, &control.Reply{Status: 200, Body: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.Advance(time.Second)
+	}
+	keep("cleo", 0)
+	for n := range control.RepliesKept + 2 {
+		keep("bob", n)
+	}
+	for caller, kept := range map[string]bool{"cleo": true, "bob": false} {
+		if r, err := d.BeginReply(ctx, "prod", caller, "many 0", "q"); (r != nil) != kept || err != nil {
+			t.Errorf("the first of %s: %+v, %v", caller, r, err)
+		}
 	}
 	atMost := atOnce(8, func(int) error { _, err := begin("race", "q"); return err })
 	claimed := 0

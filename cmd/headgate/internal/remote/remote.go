@@ -105,7 +105,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	lost := false // an answer: the server may be at it
 	for try := 1; ; try++ {
-		res, data, err := c.ask(ctx, method, path, header, body)
+		got, err := c.ask(ctx, method, path, header, body)
 		wait := time.Duration(try) * 300 * time.Millisecond
 		switch {
 		case ctx.Err() != nil:
@@ -115,13 +115,13 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 				Hintf("is `headgate serve` running there, and is that its address?").Passes()
 		case err != nil:
 			lost = true
-		case try < tries && res.StatusCode == http.StatusLocked && lost: // our own request, under way
-		case try < tries && res.StatusCode == http.StatusTooManyRequests:
-			if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+		case try < tries && got.status == http.StatusLocked && lost: // our own request, under way
+		case try < tries && got.status == http.StatusTooManyRequests:
+			if n, err := strconv.Atoi(got.header.Get("Retry-After")); err == nil {
 				wait = min(time.Duration(n)*time.Second, 5*time.Second)
 			}
 		default:
-			return c.read(res, data, out)
+			return c.read(got, out)
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -142,15 +142,23 @@ func plain(err error) error {
 	return err
 }
 
-func (c *Client) ask(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, []byte, error) {
+// An answer is what came back, read to its end.
+type answer struct {
+	status int
+	text   string // of the status
+	header http.Header
+	body   []byte
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, header http.Header, body []byte) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	req.Header = header
 	res, err := c.HTTP.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	defer res.Body.Close() //nolint:errcheck // it was read
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
@@ -158,15 +166,15 @@ func (c *Client) ask(ctx context.Context, method, path string, header http.Heade
 		err = fmt.Errorf("its answer is longer than %d MB", maxAnswer>>20)
 	}
 	c.Log.Debug("asked the server", "method", method, "path", path, "status", res.StatusCode, "request", res.Header.Get("X-Request-Id"))
-	return res, data, err
+	return answer{res.StatusCode, res.Status, res.Header, data}, err
 }
 
 // read takes an answer apart.
-func (c *Client) read(res *http.Response, data []byte, out any) error {
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")) // without one it is something else
+func (c *Client) read(got answer, out any) error {
+	kind, _, _ := mime.ParseMediaType(got.header.Get("Content-Type")) // without one it is something else
 	switch {
-	case res.StatusCode == http.StatusOK && kind == "application/json":
-		data, err := c.typed(data)
+	case got.status == http.StatusOK && kind == "application/json":
+		data, err := c.typed(got.body)
 		if err == nil {
 			err = json.Unmarshal(data, out)
 		}
@@ -175,10 +183,10 @@ func (c *Client) read(res *http.Response, data []byte, out any) error {
 		}
 		return nil
 	case kind == "application/problem+json":
-		return c.failure(data)
+		return c.failure(got.body)
 	}
-	e := errs.Invalidf("%s answers %s, and not as headgate's server does", c.base, res.Status).Hintf("is that its address? GET %s/healthz says so", c.base)
-	if at := res.Header.Get("Location"); at != "" {
+	e := errs.Invalidf("%s answers %s, and not as headgate's server does", c.base, got.text).Hintf("is that its address? GET %s/healthz says so", c.base)
+	if at := got.header.Get("Location"); at != "" {
 		e.Hintf("it points to %s: name the address itself", at)
 	}
 	return e

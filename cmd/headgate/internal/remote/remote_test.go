@@ -25,7 +25,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatal(err)
 		}
 		var out operate.Status
-		err = c.read(&http.Response{StatusCode: status, Status: "status", Header: http.Header{"Content-Type": {kind}}}, body, &out)
+		err = c.read(answer{status, "status", http.Header{"Content-Type": {kind}}, body}, &out)
 		if err != nil && errs.As(err) == nil {
 			t.Errorf("%v is for nobody", err)
 		}

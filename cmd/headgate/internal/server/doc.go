@@ -26,7 +26,7 @@
 //
 // # Twice the same
 //
-// A POST with an Idempotency-Key is done once: the answer is kept for a day, in the control database, up to a thousand of a
+// A POST with an Idempotency-Key is done once: the answer is kept for a day, in the control database, up to two hundred of a
 // token. What failed is not kept, and may be asked again.
 //
 // # What it does not do

@@ -232,6 +232,29 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// TestPagesCantUseTheAPI: a browser asks first whether a page of another origin may send a token, and is told nothing; the
+// answer to one that a page gets sent all the same stays unread. A caller that is no browser may name any origin.
+func TestPagesCantUseTheAPI(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.token(t, control.Token{Role: control.RoleOperator})
+	for _, rt := range routes() {
+		if rt.handle == nil {
+			continue
+		}
+		status, header, _ := w.ask(t, http.MethodOptions, rt.target(), "", "", "Origin", "https://evil.example", "Access-Control-Request-Method", rt.method, "Access-Control-Request-Headers", "authorization")
+		if status != 404 || header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("OPTIONS %s: %d %v", rt.path, status, header)
+		}
+	}
+	status, header, body := w.ask(t, http.MethodPost, "/v1/floor", secret, `{"release":"none"}`, "Origin", "https://evil.example", "Cookie", "token="+secret)
+	if status != 200 || header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%d %v %s", status, header, body)
+	}
+	if status, _, _ := w.ask(t, http.MethodPost, "/v1/floor", "", `{"release":"none"}`, "Cookie", "token="+secret); status != 401 {
+		t.Errorf("a cookie is no token, and got %d", status)
+	}
+}
+
 // TestWithoutTokens: pages elsewhere can't use a server that asks for none.
 func TestWithoutTokens(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.NoAuth = true })
