@@ -238,6 +238,12 @@ func TestPostgresLog(t *testing.T) {
 
 	out, _ := s.run(t, 0, "log", "stats", "--env", "prod", "--store", "odd-store")
 	wantText(t, out, "odd-store", "0 events")
+	// A copy: what JSONB makes of the arguments is the same to the digest.
+	s.run(t, 0, "release", "add", "1.2.0")
+	out, _ = s.run(t, 0, "log", "import", "export.json", "--env", "prod", "--store", "odd-store")
+	wantText(t, out, fmt.Sprintf("imported %d events into store odd-store, and read all back", len(events)))
+	out, _ = s.run(t, 0, "log", "verify", "export.json", "--env", "prod", "--store", "odd-store")
+	wantText(t, out, "odd-store has just these events")
 	_, said := s.run(t, 2, "log", "stats", "--env", "prod", "--store", "gone")
 	wantText(t, said, "headgate: error: postgres://postgres@127.0.0.1:5432/test#eventlog_6_gone: there is no such table", "headgate: hint: the app's API creates")
 	out, _ = s.run(t, 0, "log", "tail", "--log", "postgres:"+dsn, "--store", "demo", "-n", "1")

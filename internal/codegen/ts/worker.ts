@@ -361,7 +361,7 @@ const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any
     return Promise.reject(new Error(reason))
   }
   if (kind === 'push' && !who.tool && state !== undefined && heldUntil(state) > Date.now()) {
-    return Promise.reject(new Error(`${held}: the store is being repaired, and what you do is sent afterwards`))
+    return Promise.reject(new Error(`${held}: the store is being repaired, try again`))
   }
   const seen = () => {
     if (kind === 'push' && state !== undefined) sweep(state, storeId)

@@ -100,7 +100,7 @@ func names(ctx context.Context, log eventlog.Reader, add func(int64)) (map[strin
 }
 
 func (l *BackendLoss) say(head livestore.SeqNum, imports bool) {
-	pending := "what a client has committed and not sent yet, on every client of the store: "
+	pending := "what a client has committed and not sent before, or commits while it lasts, on every client of the store: "
 	switch {
 	case len(l.Clients) == 0:
 		pending += "the census knows none of them"

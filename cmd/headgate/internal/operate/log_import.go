@@ -87,7 +87,7 @@ func (i LogImport) report() ImportReport {
 // Look finds out what Run would do, and refuses what it would refuse; it pushes nothing.
 func (i LogImport) Look(ctx context.Context) (r ImportReport, err error) {
 	r = i.report()
-	r.DryRun = true
+	r.DryRun, r.NextActions = true, []string{"headgate log import " + i.Dump.Path + " --env " + i.Name + " --store " + string(i.Store)}
 	err = i.alone(ctx, i.Store, func(ctx context.Context, _ control.Lease) (err error) {
 		log, err := i.Open(ctx)
 		if err != nil {
