@@ -23,6 +23,12 @@ type sharedLog struct {
 	rnd  *rand.Rand
 	late [][]livestore.Event // pushes under way that nobody waits for
 
+	// Nobody stores two pushes in a row while another holder is at work and has not pushed in between.
+	turn   sync.Cond
+	active int    // holders at work
+	last   string // session of the last one whose push was stored
+	others bool   // somebody else has pushed since
+
 	given, landed, overtaken int // pushes that were given up; of them, those that were stored, and those that came too late
 }
 
@@ -45,13 +51,13 @@ func (s *sharedLog) Events(ctx context.Context, after livestore.ClientSeq) iter.
 
 func (s *sharedLog) Append(ctx context.Context, batch []livestore.Event) error {
 	s.mu.Lock()
-	way := time.Duration(s.rnd.IntN(5)) * time.Millisecond
-	s.mu.Unlock()
-	if err := pause(ctx, way); err != nil {
-		return err
-	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
+	me := batch[0].SessionID
+	for s.last == me && !s.others && s.active > 1 {
+		s.turn.Wait()
+	}
+	s.others = s.others || s.last != me
+	s.turn.Broadcast()
 	s.land(s.rnd.IntN(2) == 0)
 	if s.rnd.IntN(4) == 0 {
 		s.late = append(s.late, slices.Clone(batch))
@@ -61,7 +67,19 @@ func (s *sharedLog) Append(ctx context.Context, batch []livestore.Event) error {
 	if s.rnd.IntN(6) == 0 {
 		s.log.create(fmt.Sprintf("n%03d", len(s.log.events)))
 	}
-	return s.log.Append(ctx, batch)
+	err := s.log.Append(ctx, batch)
+	if err == nil {
+		s.last, s.others = me, false
+	}
+	return err
+}
+
+// leave says that a holder has ended.
+func (s *sharedLog) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active--
+	s.turn.Broadcast()
 }
 
 // land lets a push arrive that is under way.
@@ -87,11 +105,12 @@ func TestTwoHolders(t *testing.T) {
 		"-- headgate: emit v1.TodoScheduled key id\nSELECT id, '2030-01-01T00:00:00.000Z' AS dueAt FROM todos WHERE dueAt IS NULL ORDER BY id;\n")
 	given, landed, overtaken, mixed := 0, 0, 0, 0
 	for seed := range uint64(2) {
-		shared := &sharedLog{rnd: rand.New(rand.NewPCG(seed, 3))}
+		const holders = 3
+		shared := &sharedLog{rnd: rand.New(rand.NewPCG(seed, 3)), active: holders}
+		shared.turn.L = &shared.mu
 		for i := range 300 {
 			shared.log.create(fmt.Sprintf("t%03d", i))
 		}
-		const holders = 3
 		var wg, ready sync.WaitGroup
 		ready.Add(holders)
 		for fence := range int64(holders) {
@@ -105,6 +124,7 @@ func TestTwoHolders(t *testing.T) {
 			}
 			j.Sleep = func(ctx context.Context, _ time.Duration) error { return pause(ctx, time.Millisecond) }
 			wg.Go(func() {
+				defer shared.leave()
 				if _, err := j.Commit(t.Context()); err != nil {
 					t.Errorf("seed %d, fence %d: %v", seed, 1+fence, err)
 				}
