@@ -26,11 +26,11 @@ type BackendReset struct {
 	Store    livestore.StoreID
 	Route    AdminRoute
 	Open     func(context.Context) (eventlog.Appender, error) // the store's log
-	Export   string                                           // the file that gets the log as it is; as it was named in ExportName
-	ExportAs string
-	Import   *Dump        // what the store holds afterwards; nil for nothing
-	Forget   func() error // what else is kept of the log that is gone; nil for nothing
-	By       control.By   // with a reason
+	Export   string                                           // the file that gets the log as it is
+	ExportAs string                                           // how that was named, for people
+	Import   *Dump                                            // what the store holds afterwards; nil for nothing
+	Forget   func() error                                     // what else is kept of the log that is gone; nil for nothing
+	By       control.By                                       // with a reason
 	Progress Progress
 }
 

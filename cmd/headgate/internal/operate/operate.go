@@ -1,7 +1,8 @@
 // Package operate is what the command line and the server both do with an environment's control database: how its runs
 // stand, pausing and ending them, its rollouts, who was seen, the census and the audit. What either prints or serves is a value of this package.
 //
-// It reads no arguments and prints nothing. It begins no run and commits nothing: that takes the app's code.
+// It reads no arguments and prints nothing. It begins no run of migrations: that takes the app's code. It commits nothing
+// but what a dump holds ([LogImport], [BackendReset]).
 package operate
 
 import (
