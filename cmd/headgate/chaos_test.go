@@ -125,6 +125,9 @@ type world struct {
 func newWorld(t *testing.T, stores int) *world {
 	t.Helper()
 	w := &world{t: t, app: testenv.CopyExample(t, "todo"), sent: map[livestore.StoreID]int{}}
+	if err := shareCache(w.app); err != nil {
+		t.Fatal(err)
+	}
 	w.url, w.token = testenv.Backend(t)
 	addMarker(t, w.app)
 	for i := range stores {

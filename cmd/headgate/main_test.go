@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,7 +19,32 @@ import (
 
 func TestMain(m *testing.M) {
 	testenv.UpdateFlag()
-	testscript.Main(m, map[string]func(){"headgate": main})
+	testscript.Main(tests{m}, map[string]func(){"headgate": main})
+}
+
+// tests removes what the tests share when they have run.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := m.M.Run()
+	if err := os.RemoveAll(sharedCache()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return code
+}
+
+// sharedCache is where all copies of the example keep what their sandboxes found out, by content: most scripts record the
+// same few releases.
+var sharedCache = sync.OnceValue(func() string { return filepath.Join(os.TempDir(), fmt.Sprintf("headgate-test-cache-%d", os.Getpid())) })
+
+func shareCache(app string) error {
+	if err := os.MkdirAll(filepath.Join(app, ".headgate"), 0o700); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(sharedCache(), 0o700); err != nil {
+		return err
+	}
+	return os.Symlink(sharedCache(), filepath.Join(app, ".headgate", "cache"))
 }
 
 // TestScript runs testdata/script/*.txtar against the real main. Beside testscript's own commands there are
@@ -90,6 +116,7 @@ func copyTodo(t *testing.T, ts *testscript.TestScript, neg bool, args []string) 
 		ts.Fatalf("usage: copytodo dir")
 	}
 	ts.Check(testenv.CopyApp(testenv.Example(t, "todo"), ts.MkAbs(args[0])))
+	ts.Check(shareCache(ts.MkAbs(args[0])))
 }
 
 func envFrom(ts *testscript.TestScript, neg bool, args []string) {
