@@ -52,6 +52,9 @@ func (a *app) watchRollout(ctx context.Context, look func() (operate.RolloutStat
 	for {
 		a.inventories.forgetOld(a.now())
 		s, err := look()
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

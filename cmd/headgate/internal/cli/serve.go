@@ -67,7 +67,12 @@ func (a *app) serve(c *cli.Context) error {
 		return errs.Invalidf("--rate %d is not above 0", c.Int("rate"))
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
+		every, err := config.ParseDuration(c.String("tick"))
+		if err != nil {
+			return errs.Invalidf("--tick: %q is not a duration", c.String("tick")).Hintf("write a number and a unit: 10s, 1m; 0s for never")
+		}
 		rollouts := a.served(env, db)
+		rollouts.Ticking = every > 0
 		o := server.Options{
 			Operate: rollouts, App: a.loaded.App, Version: buildVersion().Version,
 			Flags:  server.FlagFile{Read: rollouts.Flags, Stamp: func() string { return stamp(flagsPath(a.loaded)) }},
@@ -92,10 +97,6 @@ func (a *app) serve(c *cli.Context) error {
 				}
 				return err
 			}
-		}
-		every, err := config.ParseDuration(c.String("tick"))
-		if err != nil {
-			return errs.Invalidf("--tick: %q is not a duration", c.String("tick")).Hintf("write a number and a unit: 10s, 1m; 0s for never")
 		}
 		leader := operate.Leader{Environment: rollouts.Environment}
 		if o.TickEvery = every; every > 0 {
@@ -122,8 +123,11 @@ func (a *app) serve(c *cli.Context) error {
 	})
 }
 
-// inventoryAge is how old the inventory may be by which the server answers.
-const inventoryAge = 10 * time.Second
+// The server answers by an inventory that is so old at most, and reads logs for so long for one answer.
+const (
+	inventoryAge = 10 * time.Second
+	countTime    = 20 * time.Second
+)
 
 // served are an environment's rollouts as the server has them: for a long time, for many at once, and for whoever has no
 // business with where the app's files are.
@@ -141,6 +145,7 @@ func (a *app) served(env config.Environment, db *control.DB) operate.Rollouts {
 		return filepath.Base(path)
 	}
 	r.Where = fmt.Sprintf("%s:%d", r.Place(a.loaded.Path), env.Line)
+	r.CountTime = countTime
 	r.Counting = func() (func(), func()) { return func() {}, func() {} }
 	return r
 }

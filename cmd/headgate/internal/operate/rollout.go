@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"slices"
+	"time"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
@@ -29,6 +30,9 @@ type Rollouts struct {
 	OpenLog   func(context.Context, config.Store) (eventlog.Reader, error)
 	Counting  func() (counted func(), done func()) // is told about logs that are read
 	Shown     func(args []string) string           // a command as it is shown
+
+	CountTime time.Duration // how long a status may read the stores' logs; 0 for as long as it takes
+	Ticking   bool          // something ticks: nobody has to type it
 }
 
 // A Rollout is a rollout in an environment, as a command sees it.

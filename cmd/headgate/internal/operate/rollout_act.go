@@ -50,6 +50,9 @@ func (v *Rollout) NextActions(s rollout.State) []string {
 	case s.Phase == rollout.Retired:
 		return []string{v.Command("history")}
 	}
+	if v.Ticking {
+		return []string{v.Command("status")}
+	}
 	return []string{v.Command("tick")}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
@@ -42,6 +43,17 @@ func (v *Rollout) KeptCount(ctx context.Context) (CommittedCount, error) {
 // CountCommitted reads on in the logs of the stores that were ever open, all of them once the rollout was full, from where
 // it stood. A log that can't be read is in Unread.
 func (v *Rollout) CountCommitted(ctx context.Context) (CommittedCount, error) {
+	return v.countWithin(ctx, 0)
+}
+
+// countWithin is CountCommitted for so long, 0 for as long as it takes. The logs that were not reached are in Unread.
+func (v *Rollout) countWithin(ctx context.Context, within time.Duration) (CommittedCount, error) {
+	limited := ctx
+	if within > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
 	ever, err := v.DB.EverOpened(ctx, v.Name, v.Definition.Name)
 	if err != nil {
 		return CommittedCount{}, err
@@ -65,12 +77,18 @@ func (v *Rollout) CountCommitted(ctx context.Context) (CommittedCount, error) {
 		}
 		c := known[s.ID]
 		c.Store = s.ID
-		n, err := v.readOn(ctx, s, &c)
-		unsent += n
-		if ctx.Err() != nil {
-			return CommittedCount{}, context.Cause(ctx)
+		var n int64
+		err := limited.Err()
+		if err == nil {
+			n, err = v.readOn(limited, s, &c)
 		}
-		if err != nil {
+		unsent += n
+		switch {
+		case ctx.Err() != nil:
+			return CommittedCount{}, context.Cause(ctx)
+		case err != nil && limited.Err() != nil: // what was read of it counts
+			unread = append(unread, UnreadLog{s.ID, "there was no time to read it to its end; ask again"})
+		case err != nil:
 			unread = append(unread, UnreadLog{s.ID, err.Error()})
 			continue
 		}

@@ -79,7 +79,7 @@ func (r Rollouts) RolloutStatus(ctx context.Context, name string, logs bool) (Ro
 		out.Clamped += s.Verdict.Clamped
 	}
 	if logs {
-		out.Committed, err = v.CountCommitted(ctx)
+		out.Committed, err = v.countWithin(ctx, v.CountTime)
 	} else {
 		out.Committed, err = v.KeptCount(ctx)
 	}

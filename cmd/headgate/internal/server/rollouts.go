@@ -38,8 +38,8 @@ type rolloutIn struct {
 	Logs string `query:"logs" json:"-" doc:"true: read on in the stores' logs, to count what is committed; at most one caller at a time"`
 }
 
-// countTime bounds how long the logs are read for one request. What was counted is kept: the next one goes on from there.
-const countTime = 40 * time.Second
+// queueTime is how long a request waits until no other one reads the logs. Then it gets what was counted last.
+const queueTime = 20 * time.Second
 
 func (s *Server) rolloutStatus(ctx context.Context, in *rolloutIn) (operate.RolloutStatus, error) {
 	if in.Logs == "" || in.Logs == "false" {
@@ -48,15 +48,15 @@ func (s *Server) rolloutStatus(ctx context.Context, in *rolloutIn) (operate.Roll
 	if in.Logs != "true" {
 		return operate.RolloutStatus{}, errs.Invalidf("logs: %q is neither true nor false", in.Logs)
 	}
-	ctx, cancel := context.WithTimeout(ctx, countTime)
-	defer cancel()
+	queue, leave := context.WithTimeout(ctx, queueTime)
+	defer leave()
 	select {
 	case s.counting <- struct{}{}:
 		defer func() { <-s.counting }()
-	case <-ctx.Done():
-		return operate.RolloutStatus{}, ctx.Err()
+		return s.Operate.RolloutStatus(ctx, in.Name, true)
+	case <-queue.Done():
+		return s.Operate.RolloutStatus(ctx, in.Name, false)
 	}
-	return s.Operate.RolloutStatus(ctx, in.Name, true)
 }
 
 type rolloutNamed struct {

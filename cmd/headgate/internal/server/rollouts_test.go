@@ -1,15 +1,19 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"headgate/cmd/headgate/internal/api"
+	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
 	"headgate/rollout"
 )
 
@@ -103,4 +107,24 @@ func TestBroughtCensus(t *testing.T) {
 	bring(ci, "sync", 403)
 	bring(ci, "rumour", 400)
 	bring(operator, "sync", 200)
+}
+
+// TestLogsThatDoNotAnswer hold no status up: it says what was not read.
+func TestLogsThatDoNotAnswer(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Operate.CountTime = 50 * time.Millisecond
+		o.Operate.OpenLog = func(ctx context.Context, _ config.Store) (eventlog.Reader, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	w.prepare(t)
+	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
+	status, _, body := w.ask(t, http.MethodGet, "/v1/rollouts/promote?logs=true", viewer, "")
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if s := decode[operate.RolloutStatus](t, body); len(s.Committed.Unread) != 5 || !strings.Contains(s.Committed.Unread[4].Error, "no time") {
+		t.Errorf("%+v", s.Committed)
+	}
 }
