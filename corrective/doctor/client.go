@@ -35,8 +35,6 @@ type clientState struct {
 	firstMissing livestore.ClientSeq
 }
 
-func (s *clientState) name() string { return filepath.Base(s.Path) }
-
 // newest is the newest release that has the state's hash, nil for none.
 func (s *clientState) newest() *schema.Release {
 	if len(s.releases) == 0 {

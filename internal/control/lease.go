@@ -132,7 +132,7 @@ func (db *DB) Hold(ctx context.Context, l Lease, ttl time.Duration) (held contex
 				return
 			case <-beat.C:
 			}
-			sent := time.Now()
+			sent := time.Now() //nolint:forbidigo // a stopwatch, on the monotonic clock
 			limited, cancel := context.WithTimeout(beating, ttl/4)
 			_, err := db.Heartbeat(limited, l, ttl)
 			cancel()
