@@ -76,6 +76,20 @@ type indexedIssue struct {
 
 // JobDecode is the sandbox's side of [Decode].
 func JobDecode(_ context.Context, s *script.Session) (any, error) {
+	return answerBatches(s, func(e *engine.Engine, batch string) (any, error) {
+		issues, err := e.DecodeText(batch)
+		var a decodeAnswer
+		for i, issue := range issues {
+			if issue != nil {
+				a.Issues = append(a.Issues, indexedIssue{i, *issue})
+			}
+		}
+		return a, err
+	})
+}
+
+// answerBatches evaluates the program of decodeParams, and answers each frame that is sent until there are no more.
+func answerBatches(s *script.Session, answer func(e *engine.Engine, batch string) (any, error)) (any, error) {
 	var p decodeParams
 	if err := s.Params(&p); err != nil {
 		return nil, err
@@ -92,15 +106,9 @@ func JobDecode(_ context.Context, s *script.Session) (any, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		issues, err := e.DecodeText(string(batch))
+		a, err := answer(e, string(batch))
 		if err != nil {
 			return nil, err
-		}
-		var a decodeAnswer
-		for i, issue := range issues {
-			if issue != nil {
-				a.Issues = append(a.Issues, indexedIssue{i, *issue})
-			}
 		}
 		if err := s.Send(a); err != nil {
 			return nil, err

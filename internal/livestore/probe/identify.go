@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"errors"
-	"io"
 
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/engine"
@@ -25,30 +24,11 @@ type Identity struct {
 
 // JobIdentify is the sandbox's side of [Identifier].
 func JobIdentify(_ context.Context, s *script.Session) (any, error) {
-	var p decodeParams
-	if err := s.Params(&p); err != nil {
-		return nil, err
-	}
-	e, err := engine.Open(s, p.Program, nil, script.VMOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	for {
-		batch, err := s.RecvBytes()
-		if errors.Is(err, io.EOF) {
-			return "done", nil
-		} else if err != nil {
-			return nil, err
-		}
+	return answerBatches(s, func(e *engine.Engine, batch string) (any, error) {
 		var ids []Identity
-		if err := e.Identify(string(batch), &ids); err != nil {
-			return nil, err
-		}
-		if err := s.Send(ids); err != nil {
-			return nil, err
-		}
-	}
+		err := e.Identify(batch, &ids)
+		return ids, err
+	})
 }
 
 // An Identifier is a sandbox that identifies events under one release. It is for one goroutine at a time.
