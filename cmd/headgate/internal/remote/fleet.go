@@ -43,8 +43,8 @@ func (c *Client) Census(ctx context.Context, within time.Duration) (operate.Cens
 	return get[operate.Census](ctx, c, "/v1/census", query)
 }
 
-// batchSize is how many clients are sent at a time: a server takes 16 MB.
-const batchSize = 20_000
+// batchSize is how many clients are sent at a time: a server takes 16 MB, and gives a request less than a minute.
+const batchSize = 5000
 
 // Import is operate.Environment.Import. All clients are read before the first is sent, so that a wrong one leaves nothing
 // behind; many are sent in batches, each whole or not at all, and may be sent again.

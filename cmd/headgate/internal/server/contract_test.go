@@ -183,7 +183,7 @@ func TestRemoteIsTheSame(t *testing.T) {
 func TestRemoteImport(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.client(t, nil)
-	const n = 45_000
+	const n = 6000
 	clients := func(last error) iter.Seq2[control.Client, error] {
 		return func(yield func(control.Client, error) bool) {
 			for i := range n {
@@ -197,7 +197,7 @@ func TestRemoteImport(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Import(t.Context(), "x.csv", clients(errs.Invalidf("line 45002 is wrong")), control.By{}); errs.CodeOf(err) != errs.Invalid {
+	if _, err := c.Import(t.Context(), "x.csv", clients(errs.Invalidf("line 6002 is wrong")), control.By{}); errs.CodeOf(err) != errs.Invalid {
 		t.Errorf("%v", err)
 	}
 	if r, err := w.Operate.Census(t.Context(), 0); err != nil || r.Clients != 0 {
