@@ -26,7 +26,7 @@ deps: $(MODULES) ## install the npm packages that the examples and tests need
 	@touch $@
 
 test: deps ## run the tests
-	$(GO) test -timeout 15m -parallel 4 ./... ./.ci/readme
+	$(GO) test -timeout 25m -parallel 4 ./... ./.ci/readme
 
 race: deps ## run the tests under the race detector, without replay
 	$(GO) test -race -timeout 10m $(RACE_PACKAGES)
