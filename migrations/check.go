@@ -14,7 +14,7 @@ import (
 // refuse in every store; a module runs once, and must do so without any row. It needs no log.
 func (j Job) Check(ctx context.Context) error {
 	j.Log, j.After = emptyLog{}, nil
-	s, err := j.open(ctx)
+	s, err := j.follow(ctx)
 	if err != nil {
 		return err
 	}

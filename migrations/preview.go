@@ -29,6 +29,10 @@ func (j Job) Preview(ctx context.Context, o state.Options) (Report, error) {
 		return Report{}, err
 	}
 	defer s.close()
+	if s.report.Head == 0 {
+		s.report.Outcome = Fresh
+		return s.report, nil
+	}
 	s.reveal = o.Reveal
 	before, after := filepath.Join(j.Dir, "before.db"), filepath.Join(j.Dir, "after.db")
 	if err := s.live.Snapshot(before); err != nil {
@@ -45,7 +49,6 @@ func (j Job) Preview(ctx context.Context, o state.Options) (Report, error) {
 		s.report.Read -= int64(len(trial.events))
 		s.report.Replayed -= int64(len(trial.events))
 	}
-	head := s.report.Head
 	held, err := s.held()
 	if err != nil {
 		return s.report, err
@@ -53,10 +56,6 @@ func (j Job) Preview(ctx context.Context, o state.Options) (Report, error) {
 	failed := s.all(ctx, func() int { return previewBatch })
 	if failed != nil && errs.CodeOf(failed) != errs.Mismatch {
 		return s.report, failed
-	}
-	s.report.Head = head
-	if s.report.Outcome == Fresh {
-		return s.report, nil
 	}
 	if failed == nil {
 		failed, err = s.again()

@@ -96,8 +96,25 @@ func (w watched) Events(ctx context.Context, after livestore.ClientSeq) iter.Seq
 // open replays the log under the target release and reads from it what the migration did already. Where nothing is
 // to be done on the store at all (an empty log) the session has no state. The caller closes it.
 func (j Job) open(ctx context.Context) (*session, error) {
+	head, err := j.Log.Head(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case head.Last.Global == 0:
+		return j.session(), nil
+	}
+	return j.follow(ctx)
+}
+
+func (j Job) session() *session {
 	s := &session{Job: j, ledger: newLedger(j.Definition, j.Run), settled: make([]bool, j.Definition.sources()), left: -1}
 	s.report = Report{Store: j.Store, Migration: j.Definition.Name, Release: j.Target.Release.Version, Asserts: []AssertResult{}}
+	return s
+}
+
+// follow is open where an empty log has a state, too.
+func (j Job) follow(ctx context.Context) (*session, error) {
+	s := j.session()
 	start := j.Now()
 	more, err := j.beside()
 	if err != nil {
@@ -155,7 +172,11 @@ func (j Job) beside() (o replay.LiveOptions, err error) {
 	return o, err
 }
 
-func (s *session) close() { s.live.Close() }
+func (s *session) close() {
+	if s.live != nil {
+		s.live.Close()
+	}
+}
 
 // unknownShare is the share of a log's events that its schema may not know.
 const unknownShare = 0.05
@@ -214,6 +235,9 @@ func (j Job) Commit(ctx context.Context) (Report, error) {
 	s.commit = p.push
 	err = s.all(ctx, p.limit)
 	s.report.Events = s.ledger.own
+	if s.live != nil {
+		s.report.Head = s.live.Head.Global
+	}
 	s.report.Pushes, s.report.Conflicts, s.report.Unanswered = p.pushes, p.conflicts, p.unanswered
 	if err != nil && ctx.Err() != nil { // the sandbox ends with the context, whatever that looks like
 		err = context.Cause(ctx)
@@ -258,7 +282,6 @@ func (s *session) all(ctx context.Context, limit func() int) error {
 	if err := s.mark(ctx); err != nil {
 		return err
 	}
-	s.report.Head = s.live.Head.Global
 	s.report.Outcome = Done
 	if s.report.Events == 0 && s.report.Before == 0 {
 		s.report.Outcome = NothingDue

@@ -288,6 +288,7 @@ type WaveCount struct {
 	Stores    int64 `json:"stores"`
 	Due       int64 `json:"due"`
 	Committed int64 `json:"committed"`
+	Before    int64 `json:"before"`
 	Pushes    int64 `json:"pushes"`
 	Conflicts int64 `json:"conflicts"`
 }
@@ -295,10 +296,10 @@ type WaveCount struct {
 // Counts counts the stores of a run by wave and state, waves in order. States that no store is in are left out.
 func (db *DB) Counts(ctx context.Context, run string) ([]WaveCount, error) {
 	out, err := all(ctx, db.sql, func(rows *sql.Rows) (c WaveCount, err error) {
-		err = rows.Scan(&c.Wave, &c.State, &c.Stores, &c.Due, &c.Committed, &c.Pushes, &c.Conflicts)
+		err = rows.Scan(&c.Wave, &c.State, &c.Stores, &c.Due, &c.Committed, &c.Before, &c.Pushes, &c.Conflicts)
 		return c, err
-	}, `SELECT wave, state, count(*), CAST(sum(due) AS BIGINT), CAST(sum(committed) AS BIGINT), CAST(sum(pushes) AS BIGINT),
-		CAST(sum(conflicts) AS BIGINT) FROM store_runs WHERE run_id = $1 GROUP BY wave, state`, run)
+	}, `SELECT wave, state, count(*), CAST(sum(due) AS BIGINT), CAST(sum(committed) AS BIGINT), CAST(sum(before_count) AS BIGINT),
+		CAST(sum(pushes) AS BIGINT), CAST(sum(conflicts) AS BIGINT) FROM store_runs WHERE run_id = $1 GROUP BY wave, state`, run)
 	slices.SortFunc(out, func(a, b WaveCount) int {
 		if a.Wave != b.Wave {
 			return a.Wave - b.Wave

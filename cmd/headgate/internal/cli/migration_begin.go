@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,7 +10,6 @@ import (
 	"headgate/internal/jobs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/replay/state"
-	"headgate/migrations"
 )
 
 // part is a runner of one of the migrations, which has no stores yet.
@@ -29,22 +27,12 @@ type beginner func(c *cli.Context, db *control.DB, one *runner, by control.By) (
 // consented previews the migration, and asks whether its events may be committed where there are any. due says how many, of
 // the stores that a run may be for. One that could not be reached is among them, so that it is not forgotten.
 func (r *runner) consented(c *cli.Context) (due map[livestore.StoreID]int64, some bool, failed []error, err error) {
-	p, failed := r.preview(c.Context, state.Options{}, false)
+	p, failed := r.preview(c.Context, state.Options{}, previewing{forRun: true})
+	defer p.close()
 	if c.Context.Err() != nil {
 		return nil, false, failed, context.Cause(c.Context)
 	}
-	due = map[livestore.StoreID]int64{}
-	at := r.places()
-	of := &p.Migrations[0]
-	of.Stores = slices.DeleteFunc(of.Stores, func(s migrations.Report) bool { return failed[at[s.Store]] != nil }) // they get nothing
-	p.Events, p.Markers = 0, 0
-	for _, s := range of.Stores {
-		due[s.Store] = s.Events
-		p.Events += s.Events
-		if s.MarkerDue {
-			p.Markers++
-		}
-	}
+	due = p.due
 	p.Stores, p.Estimate = p.Sampled, p.Events
 	unreached := 0
 	for i, e := range failed {

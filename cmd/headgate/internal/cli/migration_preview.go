@@ -10,6 +10,7 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
@@ -47,10 +48,10 @@ Ends with 8 where an assert would not hold, 5 where some of several stores faile
 	}
 }
 
-// A preview is what `migration preview` reports.
+// A preview is what `migration preview` reports. What the stores report is added up as it comes, and listed from piles.
 type preview struct {
-	Environment string                `json:"environment"`
-	Migrations  []previewOf           `json:"migrations"`
+	Environment string                `json:"-"`
+	Migrations  []*previewOf          `json:"-"`
 	Failed      []operate.FailedStore `json:"failed"`
 	Sampled     int                   `json:"sampled"`  // stores that were previewed
 	Stores      int                   `json:"stores"`   // that the migrations are for
@@ -63,6 +64,10 @@ type preview struct {
 	Pass        passCost              `json:"pass"`                // of the preview itself
 	PassOfAll   *passCost             `json:"passOfAll,omitempty"` // of --all, where a sample was previewed: an estimate
 	NextActions []string              `json:"next_actions"`
+
+	receiving int                         // stores in which something would be committed
+	due       map[livestore.StoreID]int64 // in the stores of a run: events
+	piles     []*pile[migrations.Report]  // of all migrations
 }
 
 // A previewOf is one migration's part.
@@ -73,7 +78,27 @@ type previewOf struct {
 	Readers   []migrations.Reader `json:"readers"`
 	Assumed   bool                `json:"readersAssumed,omitempty"` // nobody said which releases are alive
 	First     bool                `json:"comesFirst,omitempty"`     // it was not asked for: it comes before one that was
-	Stores    []migrations.Report `json:"stores"`
+
+	stores  *pile[migrations.Report]
+	asserts []string // their labels, as the migration has them
+	sum     previewSum
+}
+
+func (p preview) writeJSON(j *jsonWriter) {
+	j.member("environment", p.Environment)
+	writeList(j, "migrations", control.Values(p.Migrations), func(m *previewOf) {
+		j.object(func() {
+			j.members(m)
+			writeValues(j, "stores", m.stores.all())
+		})
+	})
+	j.members(p)
+}
+
+func (p preview) close() {
+	for _, k := range p.piles {
+		k.close()
+	}
 }
 
 func (a *app) migrationPreview(c *cli.Context) error {
@@ -90,7 +115,8 @@ func (a *app) migrationPreview(c *cli.Context) error {
 			return err
 		}
 	}
-	p, failed := r.preview(c.Context, state.Options{Rows: c.Int("samples"), Reveal: c.Bool("reveal")}, true)
+	p, failed := r.preview(c.Context, state.Options{Rows: c.Int("samples"), Reveal: c.Bool("reveal")}, previewing{inOrder: true})
+	defer p.close()
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
@@ -182,30 +208,39 @@ func (r *runner) firstUp(p preview) (commands []string) {
 	return commands
 }
 
-// preview runs the migrations on copies of the stores' states: each on what those before it leave when inOrder, else on
-// the store as it is, where one whose predecessor is not done is refused. A migration whose assert does not hold afterwards
-// has a report and an error.
-func (r *runner) preview(ctx context.Context, o state.Options, inOrder bool) (preview, []error) {
+// A previewing says how stores are previewed.
+type previewing struct {
+	// inOrder previews each migration on what those before it leave; else on the store as it is, where one whose predecessor
+	// is not done is refused.
+	inOrder bool
+	// forRun leaves stores that failed out of all sums: they get nothing.
+	forRun bool
+}
+
+// preview runs the migrations on copies of the stores' states. A migration whose assert does not hold afterwards has a
+// report and an error. The caller closes the preview.
+func (r *runner) preview(ctx context.Context, o state.Options, how previewing) (preview, []error) {
 	var err error
 	if o.HashKey, err = hex.DecodeString(randomHex(32)); err != nil {
 		return preview{}, []error{err}
 	}
 	start := r.app.now()
-	reports := make([][]migrations.Report, len(r.stores))
 	at := r.places()
-	work := func(ctx context.Context, t storeTask) error {
-		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
-			if inOrder {
+	t := r.newTally()
+	work := func(ctx context.Context, task storeTask) error {
+		var reports []migrations.Report
+		err := r.withLog(ctx, task.store, func(log eventlog.Reader) error {
+			if how.inOrder {
 				log = migrations.NewTrial(log)
 			}
-			for _, p := range t.plans {
-				if inOrder {
+			for _, p := range task.plans {
+				if how.inOrder {
 					p.before = nil
 				}
-				err := r.with(ctx, t, p, log, func(ctx context.Context, j migrations.Job) error {
+				err := r.with(ctx, task, p, log, func(ctx context.Context, j migrations.Job) error {
 					report, err := j.Preview(ctx, o)
 					if err == nil || errs.CodeOf(err) == errs.Mismatch {
-						reports[at[t.store.ID]] = append(reports[at[t.store.ID]], report)
+						reports = append(reports, report)
 					}
 					return err
 				})
@@ -215,42 +250,19 @@ func (r *runner) preview(ctx context.Context, o state.Options, inOrder bool) (pr
 			}
 			return nil
 		})
+		t.add(at[task.store.ID], task.store, reports, err == nil || !how.forRun)
+		return err
 	}
-	pilot, pilotErr := r.pilot(ctx, work, reports)
-	failed := r.each(ctx, "previewed stores", func(ctx context.Context, t storeTask) error {
-		if at[t.store.ID] == pilot {
+	pilot, pilotErr := r.pilot(ctx, work, t)
+	failed := r.each(ctx, "previewed stores", func(ctx context.Context, task storeTask) error {
+		if at[task.store.ID] == pilot {
 			return pilotErr
 		}
-		return work(ctx, t)
+		return work(ctx, task)
 	})
-	out := preview{
-		Environment: r.env.Name, Failed: r.failures(failed), Sampled: len(r.stores), Rebuild: noRebuild(), NextActions: []string{},
-	}
-	out.Pass = r.passed(reports, r.app.now().Sub(start))
+	out := t.preview(r, r.failures(failed))
+	out.Pass = t.pass.cost(len(r.stores), r.app.now().Sub(start))
 	out.PassOfAll = r.passOfAll(out.Pass)
-	for _, p := range r.plans {
-		of := previewOf{
-			Migration: p.Name, Checksum: p.Checksum, Release: p.target.Release.Version,
-			Readers: p.readers, Assumed: p.assumed, First: p.first, Stores: []migrations.Report{},
-		}
-		due := false
-		for _, list := range reports {
-			for _, report := range list {
-				if report.Migration == p.Name {
-					of.Stores = append(of.Stores, report)
-					due = due || report.Events > 0 || report.MarkerDue
-					out.Events += report.Events
-					if report.MarkerDue {
-						out.Markers++
-					}
-				}
-			}
-		}
-		if due || !p.first || len(out.Failed) > 0 {
-			out.Migrations = append(out.Migrations, of)
-		}
-	}
-	out.Again = secondRunOf(out)
 	out.Time = r.fleetTime(out)
 	return out, failed
 }

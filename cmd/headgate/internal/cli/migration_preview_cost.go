@@ -10,34 +10,12 @@ import (
 	"headgate/internal/codegen"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
-	"headgate/migrations"
 )
 
 // A secondRun is what the migrations would find if they ran again after their own events, over the previewed stores.
 type secondRun struct {
 	Events int64 `json:"events"` // that would be committed, the keys of the first run taken as committed
 	Rows   int64 `json:"rows"`   // that are still given, whatever the keys
-}
-
-// secondRunOf sums what the stores said, and is nil where one did not get that far.
-func secondRunOf(p preview) *secondRun {
-	if len(p.Failed) > 0 {
-		return nil
-	}
-	again := &secondRun{}
-	for _, m := range p.Migrations {
-		for _, s := range m.Stores {
-			switch {
-			case s.Outcome == migrations.Fresh:
-			case s.Again == nil:
-				return nil
-			default:
-				again.Events += s.Again.Events
-				again.Rows += s.Again.Rows
-			}
-		}
-	}
-	return again
 }
 
 // text goes on after what would be committed.
@@ -75,11 +53,9 @@ func (r *runner) fleetTime(p preview) fleetTime {
 	if r.pace != nil {
 		out.Pace = *r.pace
 	}
-	wave := map[livestore.StoreID]int{}
 	all, sampled := map[int]int{}, map[int]int{}
 	for _, s := range r.stores {
-		wave[s.ID] = r.env.WaveOf(s)
-		sampled[wave[s.ID]]++
+		sampled[r.env.WaveOf(s)]++
 	}
 	of := r.of
 	if of == nil {
@@ -90,18 +66,12 @@ func (r *runner) fleetTime(p preview) fleetTime {
 	}
 	out.Waves = len(all)
 	for _, m := range p.Migrations {
-		longest, sum := map[int]time.Duration{}, map[int]time.Duration{}
-		for _, s := range m.Stores {
-			w := wave[s.Store]
-			longest[w] = max(longest[w], s.Paced)
-			sum[w] += s.Paced
-		}
-		for w, t := range sum {
+		for w, t := range m.sum.waves {
 			workers := r.jobs
 			if w < len(r.env.Waves) && r.env.Waves[w].Parallel > 0 {
 				workers = min(workers, r.env.Waves[w].Parallel)
 			}
-			out.Fleet += max(longest[w], t*time.Duration(all[w])/time.Duration(sampled[w]*workers))
+			out.Fleet += max(t.longest, t.sum*time.Duration(all[w])/time.Duration(sampled[w]*workers))
 		}
 	}
 	return out
@@ -152,34 +122,6 @@ type passCost struct {
 // copies is how often a state lies on the disk while it is previewed: itself, as it was, and as it is afterwards.
 const copies = 3
 
-// passed sums what the pass took.
-func (r *runner) passed(reports [][]migrations.Report, took time.Duration) passCost {
-	out := passCost{Stores: len(r.stores), Seconds: took.Seconds()}
-	var read time.Duration
-	var sizes []int64
-	for _, list := range reports {
-		size := int64(0)
-		for _, s := range list {
-			out.Events += s.Replayed
-			out.ReadBytes += s.ReadBytes
-			out.Rows += s.Rows
-			size = max(size, s.StateBytes)
-			if s.Replayed > 0 {
-				read += s.ReadFor
-			}
-		}
-		sizes = append(sizes, size)
-	}
-	slices.Sort(sizes)
-	for _, size := range sizes[max(0, len(sizes)-r.jobs):] {
-		out.DiskBytes += copies * size
-	}
-	if read > 0 {
-		out.Rate = float64(out.Events) / read.Seconds()
-	}
-	return out
-}
-
 // passOfAll estimates the pass over all stores from the one over a sample, by the sizes of their logs.
 func (r *runner) passOfAll(sample passCost) *passCost {
 	if r.of == nil {
@@ -228,7 +170,7 @@ func (r *runner) sizes(ctx context.Context) {
 
 // pilot previews one store of middle size before a big pass, and says from that what the pass costs. It returns the
 // store's place, or -1 where the pass is none of the big ones, and its error.
-func (r *runner) pilot(ctx context.Context, work func(context.Context, storeTask) error, reports [][]migrations.Report) (int, error) {
+func (r *runner) pilot(ctx context.Context, work func(context.Context, storeTask) error, t *previewTally) (int, error) {
 	if r.of == nil && len(r.stores) <= sampleAbove {
 		return -1, nil
 	}
@@ -255,9 +197,8 @@ func (r *runner) pilot(ctx context.Context, work func(context.Context, storeTask
 	}
 	fmt.Fprintln(r.app.stderr, what)
 	if size := int64(r.heads[s.ID]); err == nil && size > 0 {
-		cost := r.passed([][]migrations.Report{reports[pilot]}, took)
+		cost := t.pass.cost(len(r.stores), took) // it is the only one so far
 		share := float64(r.total(r.stores)) / float64(size)
-		cost.Stores = len(r.stores)
 		cost.Seconds *= share / float64(min(r.jobs, len(r.stores)))
 		cost.DiskBytes *= int64(min(r.jobs, len(r.stores)))
 		cost.Events, cost.ReadBytes = int64(float64(cost.Events)*share), int64(float64(cost.ReadBytes)*share)

@@ -3,10 +3,10 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
-	"headgate/internal/livestore"
 	"headgate/migrations"
 )
 
@@ -16,7 +16,7 @@ func (r *runner) writePreview(w io.Writer, p preview) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s on %s, under release %s%s\n", r.app.stdout.paint(strong, m.Migration), p.Environment, m.Release, comesFirst(m))
-		if len(m.Stores) > 0 { // else they all failed, which is said below
+		if m.sum.stores > 0 { // else they all failed, which is said below
 			if err := table(w, r.previewRows(m)); err != nil {
 				return err
 			}
@@ -32,86 +32,56 @@ func (r *runner) writePreview(w io.Writer, p preview) error {
 	return err
 }
 
-func comesFirst(m previewOf) string {
+func comesFirst(m *previewOf) string {
 	if m.First {
 		return ": it comes first, is not done, and is previewed with what comes after it"
 	}
 	return ""
 }
 
-func (r *runner) previewRows(m previewOf) [][]string {
+// previewRows are the stores one by one, or how many come out alike where they are many.
+func (r *runner) previewRows(m *previewOf) [][]string {
+	if len(r.stores) > longTable {
+		rows := [][]string{{"OUTCOME", "STORES", "DUE", "BYTES"}}
+		for _, name := range slices.Sorted(maps.Keys(m.sum.outcomes)) {
+			o := m.sum.outcomes[name]
+			rows = append(rows, []string{name, fmt.Sprint(o.stores), fmt.Sprint(o.events), bytesText(o.bytes)})
+		}
+		return rows
+	}
 	rows := [][]string{{"STORE", "DUE", "DONE", "BATCHES", "BYTES", "TIME", "LOG", "OUTCOME"}}
-	for _, s := range m.Stores {
-		outcome := string(s.Outcome)
-		if s.Outcome == migrations.Done && s.Events > 0 {
-			outcome = "events due"
-		} else if s.MarkerDue {
-			outcome = "marker due"
-		}
-		for _, assert := range s.Asserts {
-			if !assert.True {
-				outcome = "an assert fails"
-			}
-		}
+	for _, s := range m.stores.few() {
 		rows = append(rows, []string{
 			string(s.Store), fmt.Sprint(s.Events), fmt.Sprint(s.Before), fmt.Sprint(s.Pushes), bytesText(s.Bytes),
-			s.Paced.String(), fmt.Sprintf("%d events, to e%d", s.Read, s.Head), outcome,
+			s.Paced.String(), fmt.Sprintf("%d events, to e%d", s.Read, s.Head), outcomeOf(s),
 		})
 	}
 	return rows
 }
 
 // writeEffects says what the events do to the rows, over all stores, and in each with samples.
-func (r *runner) writeEffects(w io.Writer, m previewOf) {
-	type effect struct{ inserted, updated, deleted int64 }
-	var names []string
-	sums := map[string]*effect{}
-	for _, s := range m.Stores {
-		for _, t := range s.Tables {
-			if sums[t.Name] == nil {
-				sums[t.Name] = &effect{}
-				names = append(names, t.Name)
-			}
-			sums[t.Name].inserted += t.OnlyB
-			sums[t.Name].updated += t.Changed
-			sums[t.Name].deleted += t.OnlyA
-		}
-	}
-	for _, n := range names {
-		e := sums[n]
+func (r *runner) writeEffects(w io.Writer, m *previewOf) {
+	for _, n := range slices.Sorted(maps.Keys(m.sum.effects)) {
+		e := m.sum.effects[n]
 		fmt.Fprintf(w, "  %s: %d inserted, %d updated, %d deleted\n", n, e.inserted, e.updated, e.deleted)
 	}
-	due := slices.ContainsFunc(m.Stores, func(s migrations.Report) bool { return s.Events > 0 && s.Pushes > 0 }) // the states were compared
-	if due && len(names) == 0 {
+	due := m.sum.compared
+	if due && len(m.sum.effects) == 0 {
 		fmt.Fprintf(w, "  no row changes in a state that %s makes anew: the events are for clients that skipped earlier ones\n", m.Release)
 	}
-	asserts, news := map[string]int{}, map[string]bool{}
-	for _, s := range m.Stores {
-		for _, a := range s.Asserts {
-			if !a.True {
-				asserts[a.Label]++
-			}
-			if s.Events > 0 && !a.Before {
-				news[a.Label] = true
-			}
+	for _, label := range m.asserts {
+		h := m.sum.asserts[label]
+		switch {
+		case h == nil: // no store got that far
+		case h.failed > 0:
+			fmt.Fprintf(w, "  %s afterwards in %s: %s\n", r.app.stdout.paint(bad, "false"), count(h.failed, "store"), label)
+		case due && !h.news:
+			fmt.Fprintf(w, "  holds afterwards, as it does before: %s\n", label)
+		default:
+			fmt.Fprintf(w, "  holds afterwards: %s\n", label)
 		}
 	}
-	for _, s := range m.Stores {
-		if len(s.Asserts) == 0 {
-			continue
-		}
-		for _, a := range s.Asserts {
-			if n := asserts[a.Label]; n > 0 {
-				fmt.Fprintf(w, "  %s afterwards in %s: %s\n", r.app.stdout.paint(bad, "false"), count(n, "store"), a.Label)
-			} else if due && !news[a.Label] {
-				fmt.Fprintf(w, "  holds afterwards, as it does before: %s\n", a.Label)
-			} else {
-				fmt.Fprintf(w, "  holds afterwards: %s\n", a.Label)
-			}
-		}
-		break
-	}
-	for _, s := range m.Stores {
+	for _, s := range m.stores.few() {
 		for _, t := range s.Tables {
 			if len(t.Rows) > 0 {
 				fmt.Fprintf(w, "\nstore %s (a: as it is, b: afterwards)", s.Store)
@@ -122,7 +92,7 @@ func (r *runner) writeEffects(w io.Writer, m previewOf) {
 }
 
 // writeReaders says what the releases alive do with the events.
-func writeReaders(w io.Writer, m previewOf) {
+func writeReaders(w io.Writer, m *previewOf) {
 	who := "alive"
 	if m.Assumed {
 		who = "recorded, which may all be alive (headgate.yaml has no fleet.alive)"
@@ -149,19 +119,6 @@ func (p preview) what() string {
 	return s
 }
 
-// receiving is in how many stores that is.
-func (p preview) receiving() int {
-	in := map[livestore.StoreID]bool{}
-	for _, m := range p.Migrations {
-		for _, s := range m.Stores {
-			if s.Events > 0 || s.MarkerDue {
-				in[s.Store] = true
-			}
-		}
-	}
-	return len(in)
-}
-
 func (r *runner) summary(p preview) string {
 	if n := len(p.Failed); n > 0 && n == p.Sampled {
 		return "no store could be previewed: what would be committed is not known"
@@ -172,7 +129,7 @@ func (r *runner) summary(p preview) string {
 	case done:
 		fmt.Fprintf(&b, "nothing is due in %s%s", count(p.Sampled, "store"), p.Again.held())
 	default:
-		fmt.Fprintf(&b, "%s would be committed in %d of %s", p.what(), p.receiving(), count(p.Sampled, "store"))
+		fmt.Fprintf(&b, "%s would be committed in %d of %s", p.what(), p.receiving, count(p.Sampled, "store"))
 		if n := len(p.Failed); n > 0 {
 			fmt.Fprintf(&b, "; what is due in %s that failed is not known", count(n, "store"))
 		}

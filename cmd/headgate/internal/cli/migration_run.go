@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -151,8 +152,12 @@ func (r *runner) choose(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
+	chosen := map[string]bool{}
+	for _, id := range ids {
+		chosen[id] = true
+	}
 	for _, s := range all {
-		if len(r.plansOf(s)) > 0 && (len(ids) == 0 || slices.Contains(ids, string(s.ID))) {
+		if len(r.plansOf(s)) > 0 && (len(ids) == 0 || chosen[string(s.ID)]) {
 			r.stores = append(r.stores, s)
 		}
 	}
@@ -441,6 +446,9 @@ func failureOf(store livestore.StoreID, err error) operate.FailedStore {
 	return f
 }
 
+// namedStores is how many stores an error names.
+const namedStores = 10
+
 // outcome is the error that a run over several stores ends with: that of its store where it is one, else partial.
 func (r *runner) outcome(failed []error, again string) error {
 	list := r.failures(failed)
@@ -448,6 +456,9 @@ func (r *runner) outcome(failed []error, again string) error {
 	case len(list) == 0:
 		return nil
 	case len(r.stores) == 1:
+		if e := errs.As(failed[0]); e != nil && len(e.Next) == 0 && again != "" {
+			e.Then(again)
+		}
 		return failed[0]
 	}
 	code := errs.Partial
@@ -460,10 +471,14 @@ func (r *runner) outcome(failed []error, again string) error {
 		}
 	}
 	var ids []string
-	for _, f := range list {
+	for _, f := range list[:min(len(list), namedStores)] {
 		ids = append(ids, string(f.Store))
 	}
-	e := errs.New(code, "%d of %s failed: %s", len(list), count(len(r.stores), "store"), strings.Join(ids, ", ")).
+	more := ""
+	if n := len(list) - len(ids); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	e := errs.New(code, "%d of %s failed: %s%s", len(list), count(len(r.stores), "store"), strings.Join(ids, ", "), more).
 		Hintf("each one is listed with its reason")
 	for _, f := range list { // where all are told the same, that comes first
 		if len(f.Next) > 0 && strings.HasPrefix(f.Next[0], "headgate migration up ") && !slices.Contains(e.Next, f.Next[0]) {

@@ -71,23 +71,6 @@ func upFlags() []cli.Flag {
 	)
 }
 
-// An upReport is what `migration up` did.
-type upReport struct {
-	Environment string                `json:"environment"`
-	Runs        []runReport           `json:"runs"` // one per migration
-	Committed   int64                 `json:"committed"`
-	Failed      []operate.FailedStore `json:"failed"`
-	ClientLogs  []clientLog           `json:"client_logs,omitempty"` // of stopped clients, that were appended to
-	Allowed     string                `json:"allowed,omitempty"`     // the reason that was given
-	NextActions []string              `json:"next_actions"`
-}
-
-// A runReport is how a run ended.
-type runReport struct {
-	control.Run
-	Stores []control.StoreRun `json:"stores"`
-}
-
 func (a *app) migrationUp(c *cli.Context) (err error) {
 	by, err := a.allowing(c)
 	if err != nil {
@@ -137,7 +120,7 @@ func (a *app) migrationUp(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	again := a.without("--only-failed", "--detach")
-	report := upReport{Environment: r.env.Name, Runs: []runReport{}, Failed: []operate.FailedStore{}, Allowed: reason, NextActions: []string{}}
+	report := upReport{Environment: r.env.Name, Failed: []operate.FailedStore{}, Allowed: reason, NextActions: []string{}}
 	begin := r.begun
 	switch {
 	case c.Bool("only-failed") && c.Bool("detach"):
@@ -192,7 +175,8 @@ func (r *runner) dryRun(ctx context.Context) error {
 	if err := r.withEarlier(ctx); err != nil {
 		return err
 	}
-	p, failed := r.preview(ctx, state.Options{}, true)
+	p, failed := r.preview(ctx, state.Options{}, previewing{inOrder: true})
+	defer p.close()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -207,74 +191,26 @@ func (r *runner) dryRun(ctx context.Context) error {
 	return r.outcome(failed, "")
 }
 
-// ended prints what was done, and says what went wrong.
-func (r *runner) ended(report upReport, failed []error, again, verify string) error {
-	left := errs.Code("")
-	what := ""
-	for _, run := range report.Runs {
-		if run.State == control.Succeeded || run.State == control.Pending { // pending: left to the workers
-			continue
-		}
-		n := 0
-		for _, s := range run.Stores {
-			if s.State != control.Succeeded && s.ErrorCode == "" {
-				n++
-			}
-		}
-		if n > 0 {
-			left, what = errs.Partial, fmt.Sprintf("run %s of %s is %s; %s not done", run.ID, run.Migration, run.State, count(n, "store"))
-		}
-	}
-	report.Failed = r.failures(failed)
-	if len(report.Failed) == 1 && len(r.stores) == 1 && len(report.Runs) == 0 {
-		return failed[0]
-	}
-	rest := again + " --only-failed"
-	if !inRuns(report) { // a run knows only the stores that it began with
-		rest = again
-	}
-	status := "headgate status --env " + r.env.Name
-	switch n := len(report.Runs); {
-	case n > 0 && report.Runs[n-1].State == control.Pending: // left to the workers
-		report.NextActions = append(report.NextActions, "headgate worker --env "+r.env.Name, status)
-	case len(report.Failed) > 0:
-		report.NextActions = append(report.NextActions, rest)
-	default:
-		report.NextActions = append(report.NextActions, verify)
-	}
-	if err := r.app.render(report, func(w io.Writer) error { return r.writeUp(w, report) }); err != nil {
-		return err
-	}
-	if err := r.outcome(failed, rest); err != nil {
-		if e := errs.As(err); e != nil && what != "" {
-			e.Msg += "; " + what
-		}
-		return err
-	}
-	if left != "" {
-		next := status
-		if last := report.Runs[len(report.Runs)-1]; last.State == control.Paused {
-			next = "headgate migration resume " + last.Migration + " --env " + r.env.Name
-		}
-		return errs.New(left, "%s", what).Then(next)
-	}
-	return nil
-}
-
-// inRuns reports whether every store that failed is in a run: one whose preview failed is not.
-func inRuns(report upReport) bool {
-	in := map[livestore.StoreID]bool{}
-	for _, run := range report.Runs {
-		for _, s := range run.Stores {
-			in[livestore.StoreID(s.Store)] = true
-		}
-	}
-	return !slices.ContainsFunc(report.Failed, func(f operate.FailedStore) bool { return !in[f.Store] })
-}
-
 // without is the command line as it was typed, without some of its flags that take no value.
 func (a *app) without(flags ...string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(a.line, " "), func(word string) bool { return slices.Contains(flags, word) }), " ")
+}
+
+// onlyFailed is the command that goes on with the stores that failed: without the flags whose values a run keeps.
+func onlyFailed(line string) string {
+	var words []string
+	kept := []string{"--pace", "--max-drift"} // neither value has a space
+	for _, word := range strings.Split(line, " ") {
+		name, _, joined := strings.Cut(word, "=")
+		switch {
+		case slices.Contains(kept, name) && joined:
+		case len(words) > 0 && slices.Contains(kept, words[len(words)-1]):
+			words = words[:len(words)-1]
+		default:
+			words = append(words, word)
+		}
+	}
+	return strings.Join(append(words, "--only-failed"), " ")
 }
 
 // only leaves the stores of one wave.
@@ -328,7 +264,7 @@ func (p migrationPlan) harmless(allow []string, again, another string) error {
 
 // ask shows the preview and waits for a yes. What is due in stores that could not be reached is not known.
 func (r *runner) ask(p preview, unreached int) error {
-	in := "in " + count(p.receiving(), "store")
+	in := "in " + count(p.receiving, "store")
 	if unreached > 0 {
 		in += ", and what is due in " + count(unreached, "store") + " that could not be reached"
 	}
@@ -369,8 +305,15 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 			return failed, err
 		}
 		for i, e := range bad {
-			if e != nil {
-				failed[at[one.stores[i].ID]] = e
+			if e == nil {
+				continue
+			}
+			failed[at[one.stores[i].ID]] = e
+			if !report.leftOut {
+				_, err := db.StoreRun(c.Context, run.ID, string(one.stores[i].ID)) // there is no run of the empty id
+				if report.leftOut = errs.CodeOf(err) == errs.NotFound; err != nil && !report.leftOut {
+					return failed, err
+				}
 			}
 		}
 		if run.ID == "" { // there is nothing to do
@@ -379,14 +322,17 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 		if !c.Bool("detach") {
 			err = one.finish(c.Context, db, run)
 		}
-		done, e := r.report(context.WithoutCancel(c.Context), db, run.ID)
+		done, e := reportRun(context.WithoutCancel(c.Context), db, run.ID)
 		report.Runs = append(report.Runs, done)
 		report.Committed += done.committed()
 		if err := errors.Join(err, e); err != nil {
 			return failed, err
 		}
-		for _, s := range done.Stores {
-			if k, ok := at[livestore.StoreID(s.Store)]; ok && s.ErrorCode != "" {
+		for s, err := range done.failed() {
+			if err != nil {
+				return failed, err
+			}
+			if k, ok := at[livestore.StoreID(s.Store)]; ok {
 				failed[k] = operate.StoreError(r.env.Name, s)
 			}
 		}
@@ -395,80 +341,4 @@ func (r *runner) inOrder(c *cli.Context, db *control.DB, begin beginner, report 
 		}
 	}
 	return failed, nil
-}
-
-func (r *runner) report(ctx context.Context, db *control.DB, id string) (out runReport, err error) {
-	if out.Run, err = db.Run(ctx, id); err != nil {
-		return out, err
-	}
-	out.Stores = []control.StoreRun{}
-	for s, err := range db.StoreRuns(ctx, id, control.AllWaves) {
-		if err != nil {
-			return out, err
-		}
-		out.Stores = append(out.Stores, s)
-	}
-	return out, nil
-}
-
-func (r runReport) committed() (n int64) {
-	for _, s := range r.Stores {
-		n += s.Committed
-	}
-	return n
-}
-
-// longTable is how many stores are listed one by one.
-const longTable = 50
-
-func (r *runner) writeUp(w io.Writer, u upReport) error {
-	for _, run := range u.Runs {
-		fmt.Fprintf(w, "%s on %s, run %s: %s\n", r.app.stdout.paint(strong, run.Migration), u.Environment, run.ID, run.State)
-		if len(run.Stores) > longTable {
-			if err := writeStates(w, run.Stores); err != nil {
-				return err
-			}
-			continue
-		}
-		rows := [][]string{{"STORE", "COMMITTED", "BEFORE", "PUSHES", "CONFLICTS", "HEAD", "STATE"}}
-		for _, s := range run.Stores {
-			rows = append(rows, []string{
-				s.Store, fmt.Sprint(s.Committed), fmt.Sprint(s.Before), fmt.Sprint(s.Pushes), fmt.Sprint(s.Conflicts),
-				fmt.Sprintf("e%d", s.Head), string(s.State),
-			})
-		}
-		if err := table(w, rows); err != nil {
-			return err
-		}
-	}
-	fmt.Fprint(w, r.writeFailures(u.Failed))
-	if len(u.Runs) == 1 && u.Runs[0].State == control.Pending {
-		fmt.Fprint(w, "\nthe run is begun; workers take it from here\n")
-	} else {
-		fmt.Fprintf(w, "\n%s committed\n", counted(u.Committed, "event"))
-	}
-	writeClientLogs(w, u.ClientLogs)
-	for _, n := range u.NextActions {
-		fmt.Fprintf(w, "next: %s\n", n)
-	}
-	return nil
-}
-
-// writeStates counts many stores by their state.
-func writeStates(w io.Writer, stores []control.StoreRun) error {
-	rows := [][]string{{"STATE", "STORES", "COMMITTED", "BEFORE"}}
-	for _, state := range control.States() {
-		n, committed, before := 0, int64(0), int64(0)
-		for _, s := range stores {
-			if s.State == state {
-				n++
-				committed += s.Committed
-				before += s.Before
-			}
-		}
-		if n > 0 {
-			rows = append(rows, []string{string(state), fmt.Sprint(n), fmt.Sprint(committed), fmt.Sprint(before)})
-		}
-	}
-	return table(w, rows)
 }

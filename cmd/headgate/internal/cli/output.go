@@ -28,6 +28,9 @@ type rendering struct {
 // or one of more, whose names the command must also have given to formatFlag. The result is written only when it
 // is complete.
 func (a *app) render(value any, text func(w io.Writer) error, more ...rendering) error {
+	if long, ok := value.(longResult); ok && a.format == formatJSON {
+		return a.renderLong(long)
+	}
 	var b bytes.Buffer
 	var err error
 	switch a.format {

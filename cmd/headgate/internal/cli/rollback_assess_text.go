@@ -52,7 +52,11 @@ func (a *app) writeAssessment(w io.Writer, r assessment) error {
 
 func (a *app) failedText(list []operate.FailedStore) string {
 	var b strings.Builder
-	for _, f := range list {
+	for i, f := range list {
+		if i == longTable {
+			fmt.Fprintf(&b, "%s %s more: --format json lists them all\n", a.stdout.paint(bad, "failed"), count(len(list)-i, "store"))
+			break
+		}
 		fmt.Fprintf(&b, "%s %s: %s\n", a.stdout.paint(bad, "failed"), f.Store, f.Error)
 		if f.Hint != "" {
 			fmt.Fprintf(&b, "  fix: %s\n", f.Hint)

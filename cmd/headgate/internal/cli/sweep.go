@@ -323,15 +323,16 @@ func (r *runner) swept(ctx context.Context, s sweeper, one sweptOne, run control
 		return one, r.keep(ctx, s, seen)
 	}
 	err := r.finish(ctx, s.db, run)
-	done, e := r.report(context.WithoutCancel(ctx), s.db, run.ID)
+	done, e := reportRun(context.WithoutCancel(ctx), s.db, run.ID)
 	one.Run, one.Committed = &done.Run, done.committed()
-	for _, st := range done.Stores {
-		if st.ErrorCode != "" {
-			one.Failed = append(one.Failed, failureOf(livestore.StoreID(st.Store), operate.StoreError(r.env.Name, st)))
-		}
-	}
 	if err := errors.Join(err, e); err != nil {
 		return one, err
+	}
+	for st, err := range done.failed() {
+		if err != nil {
+			return one, err
+		}
+		one.Failed = append(one.Failed, failureOf(livestore.StoreID(st.Store), operate.StoreError(r.env.Name, st)))
 	}
 	return one, r.keep(ctx, s, seen)
 }
