@@ -76,9 +76,10 @@ type Facts struct {
 	Bad         *schema.Release // that runs now
 	Target      *schema.Release // that someone would go back to; nil where nothing older is recorded
 
-	Events  int64   // bad ones that are committed
-	Pending int64   // of them, not sent yet
-	Names   []Taken // what the target does with them, by event
+	Events  int64    // bad ones that are committed
+	Bads    []string // their names
+	Pending int64    // of them, not sent yet
+	Names   []Taken  // what the target does with them, by event
 	Poison  []string
 	// Rows is how many rows differ from what should be; -1 where nobody looked.
 	Rows int64
@@ -87,13 +88,46 @@ type Facts struct {
 	Otherwise int64
 	// Keepers are the app's adapters that keep a state file after the hash moved.
 	Keepers []string
-	Flags   []string
+	// Emitters decide whether the app emits the bad events.
+	Emitters []Emitter
 	// Wrapped says that the sync backend has headgate's worker: it can refuse old builds, and be reset.
 	Wrapped Met
 	// Rebuild says what a rebuild costs a client, in words.
 	Rebuild string
-	// Running are headgate's own runs of migrations that are under way.
-	Running []string
+	// Backfills are headgate's own runs of migrations that are not over, or that some of the stores failed in.
+	Backfills []Backfill
+}
+
+// An Emitter is a flag that decides whether the app emits an event.
+type Emitter struct {
+	Event   string
+	Flag    string // its key; empty for one that is not headgate's
+	Rollout string // that has the flag, if one has
+}
+
+func (e Emitter) String() string {
+	switch {
+	case e.Rollout != "":
+		return e.Flag + " (rollout " + e.Rollout + ")"
+	case e.Flag != "":
+		return e.Flag
+	}
+	return "the one behind " + e.Event + " (gated in headgate.yaml)"
+}
+
+// A Backfill is a run of a migration that headgate knows to be incomplete.
+type Backfill struct {
+	Migration string
+	Run       string
+	State     string   // of the run
+	Done      int64    // stores that have all of it
+	Stores    int64    // of so many
+	Emits     []string // the events
+	Going     bool     // it commits now
+}
+
+func (b Backfill) String() string {
+	return fmt.Sprintf("run %s of %s is %s, done in %d of %d stores", b.Run, b.Migration, b.State, b.Done, b.Stores)
 }
 
 // A Question is one thing that the decision asks, with its answer.
@@ -215,8 +249,12 @@ func (f Facts) questions() []Question {
 	} else {
 		ask("Is there an event that "+f.Bad.Version+" itself fails on?", false, "no")
 	}
-	if len(f.Running) > 0 {
-		ask("Is headgate committing events itself?", true, "yes: %s", strings.Join(f.Running, ", "))
+	for _, b := range f.Backfills {
+		if b.Going {
+			ask("Is headgate committing events itself?", true, "yes: %s; headgate migration pause %s --env %s", b, b.Migration, f.Env)
+			continue
+		}
+		ask("Did a backfill of headgate's stop in the middle?", true, "yes: %s; what it committed is known. Finish it (headgate migration up %[2]s --env %[3]s), or compensate it (headgate migration compensate %[2]s)", b, b.Migration, f.Env)
 	}
 	return out
 }
@@ -227,18 +265,29 @@ func (f Facts) flagOff() Remedy {
 		Effect: fmt.Sprintf("No new one is written by clients that ask their flags. The %d that are committed stay, and so do the rows.", f.Events),
 		Costs:  []string{"clients that are offline, or don't ask a flag, go on until they do"},
 	}
-	r.Preconditions = append(r.Preconditions, Precondition{Text: "a flag decides whether the app emits them", Met: met(len(f.Flags) > 0), Why: orNothing(f.Flags)})
-	if len(f.Flags) > 0 {
-		r.Next = append(r.Next, "headgate flags check")
+	why := "neither headgate/flags.yaml nor a rollout has one"
+	if len(f.Emitters) > 0 {
+		why = emitterText(f.Emitters)
 	}
+	r.Preconditions = append(r.Preconditions, Precondition{Text: "a flag decides whether the app emits them", Met: met(len(f.Emitters) > 0), Why: why})
+	for _, e := range f.Emitters {
+		switch {
+		case e.Rollout != "":
+			r.Next = append(r.Next, "headgate rollout abort "+e.Rollout+" --env "+f.Env)
+		case e.Flag != "":
+			r.Next = append(r.Next, "headgate flags check")
+		}
+	}
+	r.Next = slices.Compact(r.Next)
 	return r
 }
 
-func orNothing(flags []string) string {
-	if len(flags) == 0 {
-		return "neither headgate/flags.yaml nor a rollout has one"
+func emitterText(all []Emitter) string {
+	var out []string
+	for _, e := range all {
+		out = append(out, e.String())
 	}
-	return strings.Join(flags, ", ")
+	return strings.Join(out, ", ")
 }
 
 // redeploy is what everybody reaches for first.
@@ -280,7 +329,7 @@ func (f Facts) compensating() Remedy {
 		Kind: CompensatingEvent, Title: "Commit events that say the opposite",
 		Effect: "Every client gets them by its normal sync and ends right, without a rebuild or a deployment. The bad events stay in the logs.",
 		Costs:  []string{"the opposite must be one that the app's events can say"},
-		Next:   []string{"headgate migration new undo --schema " + f.Schema},
+		Next:   []string{f.Undo()},
 	}
 	right := Precondition{
 		Text: "the materializers are right, and only the events are wrong", Met: Unclear,
@@ -300,6 +349,17 @@ func (f Facts) compensating() Remedy {
 	return r
 }
 
+// Undo is the command that begins the migration with the opposite events: of the backfill that committed the bad ones, where
+// one did.
+func (f Facts) Undo() string {
+	for _, b := range f.Backfills {
+		if slices.ContainsFunc(f.Bads, func(name string) bool { return slices.Contains(b.Emits, name) }) {
+			return "headgate migration compensate " + b.Migration
+		}
+	}
+	return "headgate migration new undo --schema " + f.Schema
+}
+
 func (f Facts) noPoison() Precondition {
 	p := Precondition{Text: "no client fails on an event of its log", Met: met(len(f.Poison) == 0)}
 	if len(f.Poison) > 0 {
@@ -309,10 +369,8 @@ func (f Facts) noPoison() Precondition {
 }
 
 func (f Facts) correctiveRelease() Remedy {
-	base, why := f.Bad, ""
-	if f.Target != nil && len(f.breaking()) == 0 && len(f.skipped()) == 0 {
-		base = f.Target
-	} else if f.Target != nil {
+	base, why := f.Base(CorrectiveRelease), ""
+	if f.Target != nil && base == f.Bad {
 		why = fmt.Sprintf("; %s as it was can't read the log", f.Target.Version)
 	}
 	r := Remedy{
@@ -326,6 +384,15 @@ func (f Facts) correctiveRelease() Remedy {
 		r.Preconditions = append(r.Preconditions, Precondition{Text: "its event schemas take the poison events, too", Met: Unclear, Why: "decoding comes before the materializer"})
 	}
 	return r
+}
+
+// Base is the release whose code runs after a remedy, but for what the remedy changes in it.
+func (f Facts) Base(k RemedyKind) *schema.Release {
+	reads := f.Target != nil && len(f.breaking()) == 0 && len(f.skipped()) == 0
+	if k == Redeploy && f.Target != nil || k == CorrectiveRelease && reads {
+		return f.Target
+	}
+	return f.Bad
 }
 
 func (f Facts) rebuild() string {

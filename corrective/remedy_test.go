@@ -23,7 +23,7 @@ func disaster() corrective.Facts {
 	return corrective.Facts{
 		Env: "prod", Schema: "main", Bad: release("1.3.0", "2"), Target: release("1.2.0", "1"), Events: 40, Rows: 12, Otherwise: -1,
 		Names:   []corrective.Taken{{Event: "v1.A", Verdict: corrective.Reads}, {Event: "v2.A", Verdict: corrective.Breaks}, {Event: "v1.B", Verdict: corrective.Skips}},
-		Keepers: []string{"node"}, Flags: []string{"event.A"}, Wrapped: corrective.Unclear,
+		Keepers: []string{"node"}, Emitters: []corrective.Emitter{{Event: "v2.A", Flag: "event.A"}}, Wrapped: corrective.Unclear,
 	}
 }
 
@@ -122,7 +122,7 @@ func TestOrder(t *testing.T) {
 			Env: "prod", Schema: "main", Bad: release("1.3.0", hash.Draw(t, "hash")),
 			Events: rapid.Int64Range(1, 9).Draw(t, "events"), Pending: rapid.Int64Range(0, 2).Draw(t, "pending"), Rows: rapid.Int64Range(-1, 2).Draw(t, "rows"), Otherwise: rapid.Int64Range(-1, 2).Draw(t, "otherwise"),
 			Poison:  rapid.SliceOfN(rapid.Just("v1.A at e1"), 0, 1).Draw(t, "poison"),
-			Keepers: rapid.SliceOfN(rapid.Just("node"), 0, 1).Draw(t, "keepers"), Flags: rapid.SliceOfN(rapid.Just("event.A"), 0, 1).Draw(t, "flags"),
+			Keepers: rapid.SliceOfN(rapid.Just("node"), 0, 1).Draw(t, "keepers"), Emitters: rapid.SliceOfN(rapid.Just(corrective.Emitter{Event: "v2.A", Flag: "event.A"}), 0, 1).Draw(t, "flags"),
 			Wrapped: rapid.SampledFrom([]corrective.Met{corrective.Yes, corrective.No, corrective.Unclear}).Draw(t, "wrapped"),
 		}
 		f.Bad.Migrations.Strategy = rapid.SampledFrom([]string{"auto", "manual"}).Draw(t, "strategy")

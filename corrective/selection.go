@@ -16,12 +16,17 @@ import (
 // A Selection picks the events that a bad release, or a bad change, committed. Every condition that is given must
 // hold.
 type Selection struct {
-	Release string           // that wrote them; see [Certainty]
-	Events  []string         // names; none for all
-	Where   string           // an SQL expression over one event; see eventsql
-	Since   livestore.SeqNum // the first number
-	After   time.Time        // when the backend accepted the first one
-	Clients []string         // client ids; none for all
+	Release string           `yaml:"release,omitempty" json:"release,omitempty"` // that wrote them; see [Certainty]
+	Events  []string         `yaml:"events,omitempty" json:"events,omitempty"`   // names; none for all
+	Where   string           `yaml:"where,omitempty" json:"where,omitempty"`     // an SQL expression over one event; see eventsql
+	Since   livestore.SeqNum `yaml:"since,omitempty" json:"since,omitempty"`     // the first number
+	After   time.Time        `yaml:"after,omitempty" json:"after,omitzero"`      // when the backend accepted the first one
+	Clients []string         `yaml:"clients,omitempty" json:"clients,omitempty"` // client ids; none for all
+}
+
+// Empty reports whether s has no condition at all.
+func (s Selection) Empty() bool {
+	return s.Release == "" && len(s.Events) == 0 && len(s.Clients) == 0 && !s.bounded()
 }
 
 // String says which events s picks.
@@ -93,7 +98,7 @@ func (m *matcher) close() error {
 
 // Validate reports what can't be read of s, before any log is.
 func (s Selection) Validate(ctx context.Context) error {
-	if s.Release == "" && len(s.Events) == 0 && len(s.Clients) == 0 && !s.bounded() {
+	if s.Empty() {
 		return errs.Invalidf("nothing says which events are bad").
 			Hintf("name the release that wrote them, or the event; --where, --since and --client narrow it down")
 	}

@@ -36,6 +36,8 @@ type Intent struct {
 	From     *ReleaseRef `json:"from,omitempty"`
 	To       ReleaseRef  `json:"to"`
 	Rollback bool        `json:"rollback,omitempty"`
+	// Answer is what a rollback answers; empty in a plan of an upgrade, or from one release to another.
+	Answer *Answer `json:"answer,omitempty"`
 	// Migrations are the backfills that the plan carries, by checksum: those that need the release that it goes to.
 	Migrations []MigrationRef      `json:"migrations"`
 	Stores     []livestore.StoreID `json:"stores"` // sorted
@@ -145,7 +147,7 @@ func BuildPlan(in PlanInput) (*Plan, error) {
 		intent.From = &ref
 	}
 	if in.Rollback && from != nil {
-		intent.Steps = rollbackSteps(from, in.To, KeepOldState(in.Facts.Adapters))
+		intent.Steps = number(RollbackSteps(from, in.To, KeepOldState(in.Facts.Adapters)))
 	} else {
 		intent.Steps = upgradeSteps(from, in.To, days, isRecorded(in.History, in.To), in.Migrations)
 		for _, m := range in.Migrations {

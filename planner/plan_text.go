@@ -25,6 +25,9 @@ func (p *Plan) WriteText(w io.Writer, paint Paint) error {
 	} else {
 		fmt.Fprintf(b, "%s\n", paint.of(OK, "nothing blocks it"))
 	}
+	for _, line := range p.Intent.Answer.lines() {
+		fmt.Fprintf(b, "%s\n", line)
+	}
 	if list := p.worth(); len(list) > 0 {
 		fmt.Fprintf(b, "\nFindings\n")
 		for _, f := range list {
@@ -66,6 +69,9 @@ func (p *Plan) WriteMarkdown(w io.Writer) error {
 	} else {
 		fmt.Fprintf(b, "Nothing blocks it.\n")
 	}
+	for _, line := range p.Intent.Answer.lines() {
+		fmt.Fprintf(b, "\n- %s\n", markdown(line))
+	}
 	if len(p.Evidence.Findings) > 0 {
 		fmt.Fprintf(b, "\n### Findings\n\n")
 		writeFindingTable(b, p.Evidence.Findings)
@@ -102,11 +108,32 @@ func (p *Plan) title() string {
 	if p.Intent.Rollback {
 		what = "rollback"
 	}
+	if p.Intent.Answer != nil && from == p.Intent.To.Version {
+		return fmt.Sprintf("%s of %s/%s %s, environment %s, by %s", what, p.Intent.App, p.Intent.Schema, from, p.Intent.Environment, p.Intent.Answer.Remedy)
+	}
 	s := fmt.Sprintf("%s of %s/%s, %s -> %s", what, p.Intent.App, p.Intent.Schema, from, p.Intent.To.Version)
 	if p.Intent.Environment != "" {
 		s += ", environment " + p.Intent.Environment
 	}
+	if p.Intent.Answer != nil {
+		s += ", by " + p.Intent.Answer.Remedy
+	}
 	return s
+}
+
+// lines says what a rollback answers, and what it costs.
+func (a *Answer) lines() []string {
+	if a == nil {
+		return nil
+	}
+	out := []string{"bad events: " + a.Selection}
+	for _, l := range a.Loses {
+		out = append(out, "loses: "+l)
+	}
+	if a.LossReason != "" {
+		out = append(out, "accepted: "+a.LossReason)
+	}
+	return out
 }
 
 // worth are the findings that the one-minute reading shows.

@@ -24,16 +24,29 @@ const (
 	RetireEmission   StepKind = "retire_emission"    // nobody emits the old version any more; its readers stay
 	StopEmission     StepKind = "stop_emission"      // a rollback: emit the old version again
 	Redeploy         StepKind = "redeploy"           // a rollback: ship the old release again
+
+	// A rollback's other ways.
+	RaiseFloor       StepKind = "raise_floor"       // keep a bad build from syncing
+	WriteCorrections StepKind = "write_corrections" // into the app's code
+	ProveCorrections StepKind = "prove_corrections" // on copies of the logs
+	ResetClients     StepKind = "reset_clients"     // they throw their local data away
+	ResetBackend     StepKind = "reset_backend"     // it forgets the log, and gets another one
+	CopyLog          StepKind = "copy_log"          // into a new store
 )
 
 // StepKinds lists the kinds.
 func StepKinds() []StepKind {
-	return []StepKind{EpochBump, CanaryRebuild, DeployReaders, WaitForReaders, OpenEventVersion, BackfillRows, RetireEmission, StopEmission, Redeploy}
+	return []StepKind{
+		EpochBump, CanaryRebuild, DeployReaders, WaitForReaders, OpenEventVersion, BackfillRows, RetireEmission, StopEmission, Redeploy,
+		RaiseFloor, WriteCorrections, ProveCorrections, ResetClients, ResetBackend, CopyLog,
+	}
 }
 
 // Executable reports whether headgate does the step itself; it prints and awaits the others.
 func (k StepKind) Executable() bool {
-	return slices.Contains([]StepKind{OpenEventVersion, BackfillRows, RetireEmission, StopEmission}, k)
+	return slices.Contains([]StepKind{
+		OpenEventVersion, BackfillRows, RetireEmission, StopEmission, RaiseFloor, WriteCorrections, ProveCorrections, ResetClients, ResetBackend, CopyLog,
+	}, k)
 }
 
 // A Step is one thing to do, with what must hold before, how one sees that it is done, and the way back.
@@ -49,6 +62,10 @@ type Step struct {
 	ToVariant   string `json:"toVariant,omitempty"`
 	// Shares are the percentages of stores that a version is opened to, one after the other.
 	Shares []int `json:"shares,omitempty"`
+	// Rollout has the flag, Migration commits the events, and Release is the floor, or the one to prove.
+	Rollout   string `json:"rollout,omitempty"`
+	Migration string `json:"migration,omitempty"`
+	Release   string `json:"release,omitempty"`
 	// Placeholder is true when the step's content is not planned yet.
 	Placeholder bool `json:"placeholder,omitempty"`
 
@@ -206,8 +223,9 @@ func retireStep(o opening) Step {
 	}
 }
 
-// rollbackSteps lays out the way back: from is the release that runs now, to the older one.
-func rollbackSteps(from, to *schema.Release, keepers []string) []Step {
+// RollbackSteps lays out the way back: from is the release that runs now, to the older one, keepers the adapters that keep
+// old state files. They have no numbers yet.
+func RollbackSteps(from, to *schema.Release, keepers []string) []Step {
 	var out []Step
 	for _, o := range openings(to, from) { // what the newer release emits and the older one does not know
 		out = append(out, Step{
@@ -237,7 +255,7 @@ func rollbackSteps(from, to *schema.Release, keepers []string) []Step {
 		Verification: "headgate state replay gives the row counts that clients show.",
 		Undo:         "Deploy " + from.Version + " again, under the same care: it is a rollback of its own.",
 	})
-	return number(out)
+	return out
 }
 
 // number puts each step's place before its ID.

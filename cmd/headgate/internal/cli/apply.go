@@ -16,14 +16,41 @@ func (a *app) applyCommand() *cli.Command {
 		Category:  daily,
 		Usage:     "carry out a step of a plan",
 		ArgsUsage: "PLAN",
-		UsageText: "headgate apply plan.json --step backfill\nheadgate apply plan.json --step backfill --yes",
+		UsageText: "headgate apply plan.json --step backfill\nheadgate apply plan.json --step backfill --yes\n" +
+			"headgate apply headgate/incidents/2027-01-31-1.3.0/plan.json --step raise-floor",
 		Description: `The step backfill runs the migrations that the plan carries on the stores that it names, as headgate migration up
 --plan does. A plan that findings block, whose migrations were edited since, or whose release is recorded with another
 content is refused with 3 or 4: make a new one. So is one with fewer approvals than the environment's approvals: demands
-(headgate plan approve); your own does not count. The other steps are done by people; headgate plan show prints them.`,
-		Flags:  append([]cli.Flag{choice("step", "the `STEP`", "backfill")}, upFlags()...),
-		Action: func(c *cli.Context) error { return a.migrationUp(c) },
+(headgate plan approve); your own does not count. The other steps are done by people; headgate plan show prints them.
+
+Of the plan of an incident, any step: as headgate rollback run does it.`,
+		Flags:  append([]cli.Flag{&cli.StringFlag{Name: "step", Usage: "the `STEP`: backfill, or of an incident's plan any", Value: "backfill"}}, upFlags()...),
+		Action: a.apply,
 	}
+}
+
+func (a *app) apply(c *cli.Context) error {
+	file := c.Args().First()
+	p, env, err := a.planFor(c, file)
+	if err != nil {
+		return err
+	}
+	if p.Intent.Answer == nil {
+		if step := c.String("step"); step != "backfill" {
+			return errs.Invalidf("--step: headgate does only backfill of this plan, not %q", step).At("%s", file).
+				Hintf("the other steps are done by people").Then("headgate plan show " + file)
+		}
+		return a.migrationUp(c)
+	}
+	i, err := a.planIncident(a.loaded, p, file)
+	if err != nil {
+		return err
+	}
+	a.log.Debug("a step of an incident", "incident", i.ID, "environment", env.Name)
+	if !c.IsSet("step") {
+		return errs.Invalidf("--step is missing").Then("headgate plan show " + file)
+	}
+	return a.runPlan(c, i, c.String("step"))
 }
 
 // upRunner makes the runner of `migration up`, or of the plan that is named.

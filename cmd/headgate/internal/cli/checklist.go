@@ -100,13 +100,17 @@ func (a *app) checklistOf(c comparison, in planner.Input, report planner.Report)
 	if err != nil {
 		return planner.Checklist{}, err
 	}
+	drill, err := a.drillOf(c.cfg, c.schema.Name)
+	if err != nil {
+		return planner.Checklist{}, err
+	}
 	helper := false
 	for _, m := range c.to.Script.Modules {
 		helper = helper || strings.HasSuffix(m, ".generated.ts") && strings.Contains(m, "headgate")
 	}
 	return planner.NewChecklist(planner.ChecklistInput{
 		To: in.To, From: in.From, History: in.History, Report: report, Facts: in.Facts, Attestations: attestations, Now: in.Now,
-		HelperPresent: helper,
+		HelperPresent: helper, RollbackDrill: drill,
 	}), nil
 }
 

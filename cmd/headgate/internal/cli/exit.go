@@ -95,6 +95,18 @@ func (a *app) end(ctx context.Context, err error) int {
 		err = errs.New(errs.Interrupted, "interrupted").Because(err)
 	}
 
+	f := a.failureFrom(err)
+	a.explain(f, err)
+	if a.format == formatJSON && !a.rendered && a.stdout.failed() == nil {
+		if e := writeJSON(a.stdout, f); e != nil {
+			fmt.Fprintf(a.stderr, "headgate: error: %v\n", e)
+		}
+	}
+	return exitStatus(f.Error.Code)
+}
+
+// failureFrom is an error with its hint and its next commands.
+func (a *app) failureFrom(err error) failure {
 	var f failure
 	f.Error.Code = errs.CodeOf(err)
 	f.Error.Message = err.Error()
@@ -108,7 +120,11 @@ func (a *app) end(ctx context.Context, err error) int {
 	if len(f.NextActions) == 0 {
 		f.NextActions = []string{a.fallbackNext(f)}
 	}
+	return f
+}
 
+// explain says on stderr what went wrong, and what to do.
+func (a *app) explain(f failure, err error) {
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(a.stderr, "headgate: %s: %s\n", a.stderr.paint(bad, "error"), strings.TrimRight(line, "\n"))
 	}
@@ -118,12 +134,6 @@ func (a *app) end(ctx context.Context, err error) int {
 	for _, next := range f.NextActions {
 		fmt.Fprintf(a.stderr, "headgate: next: %s\n", next)
 	}
-	if a.format == formatJSON && !a.rendered && a.stdout.failed() == nil {
-		if e := writeJSON(a.stdout, f); e != nil {
-			fmt.Fprintf(a.stderr, "headgate: error: %v\n", e)
-		}
-	}
-	return exitStatus(f.Error.Code)
 }
 
 // fallbackNext is the next command of an error that names none: the same again where the user or the machine has to

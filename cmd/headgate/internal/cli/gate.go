@@ -25,7 +25,7 @@ func (a *app) gateCommand() *cli.Command {
 		Description: `Looks at the code as it lies here, which is what CI is about to deploy, and at the environment it goes to. The gate
 is open when that code is a recorded release whose file nobody edited, when no finding is an error for the releases alive
 there, when no item of the checklist failed, when no store is another than the control database knows (vanished, on another
-backend, shorter), and when the migrations that the release needs (needed-by) are done in every store. Otherwise it prints what blocks, the next command, and exits with 3.`,
+backend, shorter), when no incident is open there (headgate rollback), unless this is the release that it verified, and when the migrations that the release needs (needed-by) are done in every store. Otherwise it prints what blocks, the next command, and exits with 3.`,
 		Flags:  comparisonFlags(),
 		Action: a.gate,
 	}
@@ -150,6 +150,13 @@ func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([
 		items.next = "headgate checklist --schema " + s.Name + " --env " + cmp.env.Name
 	}
 	lines := []gateLine{release, findings, items}
+	incident, err := a.gateIncident(cfg, s, cmp.env.Name, cmp.to.Version)
+	if err != nil {
+		return nil, err
+	}
+	if incident != nil {
+		lines = append([]gateLine{*incident}, lines...)
+	}
 	same, err := a.gateStores(c.Context, cfg, s, cmp)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,11 +18,26 @@ func (a *app) rollbackCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "rollback",
 		Category:  daily,
-		Usage:     "find out what a bad release did, and what can be done about it",
-		UsageText: "headgate rollback assess --release 1.3.0 --env prod\nheadgate rollback plan --release 1.3.0 --env prod",
+		Usage:     "get over a bad release: what it did, what to do about it, step by step",
+		UsageText: "headgate rollback\nheadgate rollback --release 1.3.0 --env prod\nheadgate rollback --event v2.TodoCreated --since 6h --env prod",
 		Description: `A committed event can't be un-committed, and deploying the old release again does not bring the old state back: LiveStore
-rebuilds a client's state only when the hash of its tables moves. So look before anything is deployed.`,
-		Subcommands: []*cli.Command{a.rollbackAssessCommand(), a.rollbackPlanCommand(), a.rollbackGenerateCommand(), a.rollbackVerifyCommand(), a.rollbackInstructionsCommand()},
+rebuilds a client's state only when the hash of its tables moves. So look before anything is deployed.
+
+With a release, an event or another condition it opens an incident, a folder below headgate/incidents. On a terminal it then
+leads through it: stop what makes it worse, assess what it did, plan the remedy, generate the corrections, verify them on copies
+of the logs, run the plan. One question at a time, and Enter is always the safe answer; leave with q at any point, and
+headgate rollback goes on from there. Each step is a command of its own, below, and takes from the open incident what it is not
+told. Without a terminal it says how it stands and which command comes next, and asks nothing.
+
+While an incident is open, headgate gate lets nothing through to its environment but the release that was verified.`,
+		Flags: append(slices.DeleteFunc(selectionFlags(), func(f cli.Flag) bool {
+			return slices.Contains([]string{"no-state", "jobs", "format"}, f.Names()[0])
+		}), &cli.StringFlag{Name: "reason", Usage: "what happened, in a few words: `TEXT`"}),
+		Action: a.rollback,
+		Subcommands: []*cli.Command{
+			a.rollbackAssessCommand(), a.rollbackPlanCommand(), a.rollbackGenerateCommand(), a.rollbackVerifyCommand(), a.rollbackRunCommand(),
+			a.rollbackStatusCommand(), a.rollbackCloseCommand(), a.rollbackInstructionsCommand(), a.rollbackDrillCommand(),
+		},
 	}
 }
 
@@ -42,16 +58,24 @@ func selectionFlags() []cli.Flag {
 	}
 }
 
-// selection reads selectionFlags.
-func (a *app) selection(c *cli.Context, cfg *config.Config, s config.Schema) (corrective.Selection, error) {
+// selected is the selection as it was typed.
+func (a *app) selected(c *cli.Context) (corrective.Selection, error) {
 	sel := corrective.Selection{
 		Release: c.String("release"), Events: c.StringSlice("event"), Where: c.String("where"), Clients: c.StringSlice("client"),
 	}
+	if !c.IsSet("since") {
+		return sel, nil
+	}
 	var err error
-	if c.IsSet("since") {
-		if sel.Since, sel.After, err = parseSince(c.String("since"), a.now()); err != nil {
-			return sel, err
-		}
+	sel.Since, sel.After, err = parseSince(c.String("since"), a.now())
+	return sel, err
+}
+
+// selection reads selectionFlags.
+func (a *app) selection(c *cli.Context, cfg *config.Config, s config.Schema) (corrective.Selection, error) {
+	sel, err := a.selected(c)
+	if err != nil {
+		return sel, err
 	}
 	if err := sel.Validate(c.Context); err != nil {
 		return sel, err

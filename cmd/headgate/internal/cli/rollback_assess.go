@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -43,12 +44,18 @@ its arguments as args ->> 'list'. Which release wrote an event is proven by the 
 id, inferred where the census knows the client on one release, and unknown otherwise; an unknown one is never taken for a
 good one. Where stamps are missing, --release needs --since or --where beside it.
 
---no-state leaves the rows out, which is much faster: counts come at the speed of reading. Ends with 0 whatever it
+--no-state leaves the rows out, which is much faster: counts come at the speed of reading. --sample reads some stores of
+those where the bad release was seen, of those where others were, and of those where nobody was, and says between how many and
+how many of all stores were hit, at 95 % confidence. The same stores are drawn each time.
+
+While an incident is open (headgate rollback), the environment and the events are the incident's unless they are given, and
+what is found lies beside it, without values. Ends with 0 whatever it
 found, and with 5 where some of several stores could not be read.`,
 		Flags: append(selectionFlags(),
 			&cli.StringFlag{Name: "good", Usage: "compare with what `RELEASE` makes of the same events"},
 			&cli.IntFlag{Name: "rows", Usage: "show the first `N` rows that differ, per store and table"},
 			&cli.BoolFlag{Name: "reveal", Usage: "show values: they are the users' data"},
+			&cli.IntFlag{Name: "sample", Usage: "read only `N` of the stores, of each kind some, and say how sure the figures are"},
 		),
 		Action: a.rollbackAssess,
 	}
@@ -69,6 +76,7 @@ type assessment struct {
 	Assumed     bool                  `json:"readersAssumed,omitempty"` // nobody said which releases are alive
 	Damages     []damageReport        `json:"damages"`                  // of the stores with bad events
 	Failed      []operate.FailedStore `json:"failed"`
+	Estimate    *corrective.Estimate  `json:"estimate,omitempty"` // where the stores are a sample
 	NextActions []string              `json:"next_actions"`
 }
 
@@ -95,7 +103,9 @@ type assessor struct {
 	env       config.Environment
 	schema    config.Schema
 	stores    []config.Store
+	strata    []corrective.Stratum // of all stores, where stores are a sample of them
 	selection corrective.Selection
+	bad       string // the release whose materializers made the state; empty for the selection's, or the newest
 	launcher  script.Launcher
 	jobs      int
 
@@ -104,6 +114,8 @@ type assessor struct {
 	readers []replay.Target
 	assumed bool
 	ran     map[livestore.StoreID]map[string]string // store to client to release, from the census
+
+	earlier map[livestore.StoreID]damageReport // what an assessment of the same events found, by the stores that were hit
 
 	back *replay.Target     // the release that one would go back to; nil where nobody asks
 	mu   sync.Mutex         // of met
@@ -114,13 +126,25 @@ func (a *app) rollbackAssess(c *cli.Context) error {
 	if c.Int("rows") < 0 {
 		return errs.Invalidf("--rows %d is negative", c.Int("rows"))
 	}
-	s, err := a.assessor(c)
+	if c.IsSet("sample") && c.Int("sample") < 1 {
+		return errs.Invalidf("--sample %d is not above 0", c.Int("sample"))
+	}
+	in, err := a.incidentOf(c, true)
+	if err != nil {
+		return err
+	}
+	s, err := a.assessor(c, in)
 	if err != nil {
 		return err
 	}
 	report, err := s.all(c)
 	if err != nil {
 		return err
+	}
+	if in != nil {
+		if err := in.assessed(&report); err != nil {
+			return err
+		}
 	}
 	err = a.render(report, func(w io.Writer) error { return a.writeAssessment(w, report) },
 		rendering{"markdown", func(w io.Writer) error { return writeAssessmentMarkdown(w, report) }})
@@ -139,8 +163,8 @@ func (s *assessor) incomplete(report assessment) error {
 		Hintf("what they hold is not in these figures").Then(s.app.line)
 }
 
-// assessor reads what the command needs before any log is opened.
-func (a *app) assessor(c *cli.Context) (*assessor, error) {
+// assessor reads what the command needs before any log is opened. in is the incident that it is about, or nil.
+func (a *app) assessor(c *cli.Context, in *incident) (*assessor, error) {
 	if c.IsSet("jobs") && c.Int("jobs") < 1 {
 		return nil, errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
 	}
@@ -149,6 +173,9 @@ func (a *app) assessor(c *cli.Context) (*assessor, error) {
 		return nil, err
 	}
 	s := &assessor{app: a, cfg: cfg, jobs: c.Int("jobs"), ran: map[livestore.StoreID]map[string]string{}}
+	if in != nil {
+		s.bad = in.Bad
+	}
 	if s.jobs == 0 {
 		s.jobs = runtime.GOMAXPROCS(0)
 	}
@@ -167,7 +194,15 @@ func (a *app) assessor(c *cli.Context) (*assessor, error) {
 	if s.stores, err = a.storesOf(c.Context, cfg, s.env, s.schema, c.StringSlice("store")); err != nil {
 		return nil, err
 	}
-	return s, s.targets(c.Context, c.String("good"))
+	if err := s.targets(c.Context, c.String("good")); err != nil {
+		return nil, err
+	}
+	if n := c.Int("sample"); n > 0 && n < len(s.stores) {
+		if err := s.sample(c.Context, n); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.census(c.Context)
 }
 
 // storesOf are the environment's stores of a schema, all of them or those named.
@@ -200,10 +235,7 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 		return errs.NotFoundf("no release of %s is recorded", s.schema.Name).Hintf("the events mean nothing without their materializers").
 			Then("headgate release add 1.0.0")
 	}
-	bad := s.selection.Release
-	if bad == "" {
-		bad = releases[len(releases)-1].Version
-	}
+	bad := cmp.Or(s.bad, s.selection.Release, releases[len(releases)-1].Version)
 	if s.is, err = targetOf(s.cfg, s.schema, bad); err != nil {
 		return err
 	}
@@ -231,7 +263,7 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 		}
 		s.readers = append(s.readers, t)
 	}
-	return s.census(ctx)
+	return nil
 }
 
 // census reads on which release each client was last seen, where the environment has a control database.
@@ -313,6 +345,9 @@ func (s *assessor) one(ctx context.Context, st config.Store, diff state.Options,
 }
 
 func (s *assessor) assess(ctx context.Context, st config.Store, log eventlog.Reader, diff state.Options, countOnly bool) (d damageReport, err error) {
+	if d, known, err := s.unchanged(ctx, st, log, countOnly, diff); known || err != nil {
+		return d, err
+	}
 	ran := func(client string) string { return s.ran[st.ID][client] }
 	d.Readings = []corrective.Reading{}
 	if d.Damage, err = corrective.Assess(ctx, st.ID, log, s.selection, ran, func(int64) {}); err != nil || d.Events.Total() == 0 {
@@ -355,6 +390,24 @@ func (s *assessor) planLine() string {
 	return regexp.MustCompile(` --(rows[ =]\S+|reveal)`).ReplaceAllString(line, "")
 }
 
+// unchanged is what an earlier assessment found in a store, whose log has not moved since.
+func (s *assessor) unchanged(ctx context.Context, st config.Store, log eventlog.Reader, countOnly bool, diff state.Options) (d damageReport, known bool, err error) {
+	d, known = s.earlier[st.ID]
+	if !known || d.Pending > 0 || diff.Rows > 0 || d.Effect == nil && !countOnly || len(d.Readings) != len(s.readers) || s.good != nil {
+		return damageReport{}, false, nil
+	}
+	for i, r := range d.Readings {
+		if r.Release != s.readers[i].Release.Version {
+			return damageReport{}, false, nil
+		}
+	}
+	head, err := log.Head(ctx)
+	if err != nil || max(head.Confirmed, head.Last.Global) != d.Head || d.Effect != nil && d.Effect.Release != s.is.Release.Version {
+		return damageReport{}, false, err
+	}
+	return d, true, nil
+}
+
 func (s *assessor) report(damages []damageReport, failed []error) assessment {
 	out := assessment{
 		Environment: s.env.Name, Schema: s.schema.Name, Selection: s.selection.String(), Release: s.is.Release.Version,
@@ -391,6 +444,10 @@ func (s *assessor) report(damages []damageReport, failed []error) assessment {
 			}
 		}
 		out.Readers = append(out.Readers, r)
+	}
+	if s.strata != nil {
+		e := s.estimate(out)
+		out.Estimate = &e
 	}
 	if len(out.Damages) > 0 {
 		out.NextActions = append(out.NextActions, s.planLine(), "headgate log tail --store "+string(out.Damages[0].Store)+" --env "+s.env.Name)

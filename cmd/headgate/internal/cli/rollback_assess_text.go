@@ -18,10 +18,13 @@ const namesShown = 10
 func (a *app) writeAssessment(w io.Writer, r assessment) error {
 	fmt.Fprintf(w, "%s on %s\n", a.stdout.paint(strong, r.Selection), r.Environment)
 	if r.Hit == 0 {
-		fmt.Fprintf(w, "  none in %s\n%s", count(r.Stores, "store"), a.failedText(r.Failed))
+		fmt.Fprintf(w, "  none in %s\n%s%s", count(r.Stores, "store"), sampleLine(r), a.failedText(r.Failed))
+		for _, n := range r.NextActions {
+			fmt.Fprintf(w, "next: %s\n", n)
+		}
 		return nil
 	}
-	fmt.Fprintf(w, "  %s in %d of %s; %s\n\n", counted(r.Events.Total(), "event"), r.Hit, count(r.Stores, "store"), splitText(r.Events))
+	fmt.Fprintf(w, "  %s in %d of %s; %s\n%s\n", counted(r.Events.Total(), "event"), r.Hit, count(r.Stores, "store"), splitText(r.Events), sampleLine(r))
 	if err := table(w, damageRows(r)); err != nil {
 		return err
 	}
@@ -48,6 +51,14 @@ func (a *app) writeAssessment(w io.Writer, r assessment) error {
 		fmt.Fprintf(w, "next: %s\n", n)
 	}
 	return nil
+}
+
+// sampleLine says what a sample says of all stores; nothing where it is none.
+func sampleLine(r assessment) string {
+	if r.Estimate == nil {
+		return ""
+	}
+	return "  a sample: " + estimateText(*r.Estimate) + "\n"
 }
 
 func (a *app) failedText(list []operate.FailedStore) string {
@@ -219,8 +230,11 @@ func columnsText(columns map[string]int64) string {
 func writeAssessmentMarkdown(w io.Writer, r assessment) error {
 	fmt.Fprintf(w, "### Bad events on %s: %s\n\n", r.Environment, r.Selection)
 	if r.Hit == 0 {
-		_, err := fmt.Fprintf(w, "None in %s.\n", count(r.Stores, "store"))
+		_, err := fmt.Fprintf(w, "None in %s.\n%s", count(r.Stores, "store"), sampleLine(r))
 		return err
+	}
+	if r.Estimate != nil {
+		fmt.Fprintf(w, "A sample: %s.\n\n", estimateText(*r.Estimate))
 	}
 	fmt.Fprintf(w, "%s in %d of %s; %s.\n\n", counted(r.Events.Total(), "event"), r.Hit, count(r.Stores, "store"), splitText(r.Events))
 	markdownTable(w, damageRows(r))

@@ -115,6 +115,10 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 	if c.IsSet("jobs") && c.Int("jobs") < 1 {
 		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
 	}
+	in, err := a.incidentOf(c, false)
+	if err != nil {
+		return err
+	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
@@ -152,6 +156,12 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 		return err
 	}
 	report.Environment, report.Stores = env.Name, len(stores)
+	if in != nil && report.Written {
+		if err := in.generated(report); err != nil {
+			return err
+		}
+		report.NextActions = []string{in.nextCommand()}
+	}
 	return a.render(report, func(w io.Writer) error { return a.writeCorrectionsText(w, report) })
 }
 

@@ -2,18 +2,15 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"headgate/corrective"
-	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/replay"
 	"headgate/internal/livestore/replay/state"
@@ -32,8 +29,19 @@ and ranks the remedies: those that are possible, those that are not, and at the 
 Each says what must hold before, what it does and does not, what it loses and costs; one that looks better than it is says
 why. It changes nothing.
 
---to is the release before the bad one, unless it is given. Ends with 5 where some of several stores could not be read.`,
-		Flags:  append(selectionFlags(), &cli.StringFlag{Name: "to", Usage: "the `RELEASE` that one would go back to"}),
+--to is the release before the bad one, unless it is given. Ends with 5 where some of several stores could not be read.
+
+While an incident is open (headgate rollback), the environment and the events are the incident's, and the plan of one remedy,
+the first possible one unless --remedy names another, is written beside it: plan.json as headgate plan writes it, plan.md,
+runbook.md for who carries it out, and where the remedy corrects events and nobody began it, headgate/corrections/SCHEMA.yaml.
+A remedy that loses data is never taken by itself: it needs --accept-loss and a reason (7 without).`,
+		Flags: append(selectionFlags(),
+			&cli.StringFlag{Name: "to", Usage: "the `RELEASE` that one would go back to"},
+			&cli.StringFlag{Name: "remedy", Usage: "plan the remedy `KIND`: " + strings.Join(remedyKinds(), ", ")},
+			&cli.StringFlag{Name: "migration", Usage: "with compensating-events: the migration `NAME` that commits them"},
+			&cli.BoolFlag{Name: "accept-loss", Usage: "lose what the remedy loses"},
+			&cli.StringFlag{Name: "reason", Usage: "why the loss is accepted: `TEXT`"},
+		),
 		Action: a.rollbackPlan,
 	}
 }
@@ -43,12 +51,30 @@ type rollbackReport struct {
 	assessment
 	Target string `json:"target,omitempty"`
 	corrective.Decision
+	// Chosen and what follows are of the plan, where an incident is open: it is written there.
+	Chosen corrective.RemedyKind `json:"chosen,omitempty"`
+	Plan   *planner.Plan         `json:"plan,omitempty"`
+	Wrote  []string              `json:"wrote,omitempty"`
 }
 
 func (a *app) rollbackPlan(c *cli.Context) error {
-	s, err := a.assessor(c)
+	if err := checkRemedyFlags(c); err != nil {
+		return err
+	}
+	in, err := a.incidentOf(c, true)
 	if err != nil {
 		return err
+	}
+	if in == nil && c.IsSet("remedy") {
+		return errs.Invalidf("--remedy writes a plan into an incident, and none is open for these events").
+			Hintf("open one first; without it the ways are only ranked").Then(strings.Replace(a.without("--accept-loss"), " plan", "", 1))
+	}
+	s, err := a.assessor(c, in)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		s.earlier = in.earlier()
 	}
 	if s.back, err = s.before(c.String("to")); err != nil {
 		return err
@@ -66,6 +92,11 @@ func (a *app) rollbackPlan(c *cli.Context) error {
 		out.Target = s.back.Release.Version
 	}
 	out.NextActions = out.Remedies[0].Next
+	if in != nil {
+		if err := in.planned(c, s, facts, &out); err != nil {
+			return err
+		}
+	}
 	err = a.render(out, func(w io.Writer) error { return a.writeRollback(w, out) },
 		rendering{"markdown", func(w io.Writer) error { return writeRollbackMarkdown(w, out) }})
 	if err != nil {
@@ -117,11 +148,18 @@ func (s *assessor) facts(ctx context.Context, r assessment) (corrective.Facts, e
 	if s.back != nil {
 		f.Target, f.Names = s.back.Release, s.met.Events
 	}
+	for _, d := range r.Damages {
+		for _, n := range d.Names {
+			f.Bads = append(f.Bads, n.Event)
+		}
+	}
+	slices.Sort(f.Bads)
+	f.Bads = slices.Compact(f.Bads)
 	var err error
-	if f.Flags, err = s.flags(r); err != nil {
+	if f.Emitters, err = s.emitters(ctx, f.Bads); err != nil {
 		return f, err
 	}
-	f.Running, err = s.running(ctx)
+	f.Backfills, err = s.backfills(ctx)
 	return f, err
 }
 
@@ -140,55 +178,28 @@ func adapterNames(s *assessor) (out []string) {
 	return out
 }
 
-// flags are those that decide whether the app emits the bad events.
-func (s *assessor) flags(r assessment) ([]string, error) {
-	bad := map[string]bool{}
-	for _, d := range r.Damages {
-		for _, n := range d.Names {
-			bad[n.Event] = true
-		}
-	}
-	var out []string
-	for _, e := range s.schema.Gated {
-		if bad[e] {
-			out = append(out, "the one behind "+e+" (gated in headgate.yaml)")
-		}
-	}
-	_, file, err := s.app.flags()
-	if errors.Is(err, os.ErrNotExist) || errs.CodeOf(err) == errs.NotFound {
-		return out, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range file.Flags {
-		for _, v := range f.Variants {
-			if bad[v.Event] {
-				out = append(out, f.Key)
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-// running are headgate's own runs that commit events now.
-func (s *assessor) running(ctx context.Context) (out []string, err error) {
-	db, err := s.app.existingControl(ctx, s.env)
-	if db == nil || err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	for run, err := range db.Runs(ctx, s.env.Name, control.Pending, control.Running, control.Pausing) {
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, fmt.Sprintf("run %s of %s (headgate migration pause %s --env %s)", run.ID, run.Migration, run.Migration, s.env.Name))
-	}
-	return out, nil
-}
-
 func (a *app) writeRollback(w io.Writer, r rollbackReport) error {
+	if !a.walking { // it asked with the ranking on the screen
+		a.writeRanking(w, r)
+	}
+	if len(r.Wrote) > 0 {
+		fmt.Fprintf(w, "\nplanned %s, in %s:\n", r.Chosen, count(len(r.Plan.Intent.Steps), "step"))
+		for _, s := range r.Plan.Intent.Steps {
+			fmt.Fprintf(w, "   %s: %s\n", s.ID, s.Title)
+		}
+		fmt.Fprintf(w, "wrote %s\n", strings.Join(r.Wrote, ", "))
+	}
+	if len(r.NextActions) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, n := range r.NextActions {
+		fmt.Fprintf(w, "next: %s\n", n)
+	}
+	return nil
+}
+
+// writeRanking says what the decision rests on, and the ways in their order.
+func (a *app) writeRanking(w io.Writer, r rollbackReport) {
 	fmt.Fprintf(w, "%s on %s: %s in %d of %s\n\n", a.stdout.paint(strong, r.Selection), r.Environment, counted(r.Events.Total(), "event"), r.Hit, count(r.Stores, "store"))
 	for _, q := range r.Questions {
 		mark := a.stdout.paint(good, "ok   ")
@@ -204,13 +215,6 @@ func (a *app) writeRollback(w io.Writer, r rollbackReport) error {
 		}
 	}
 	fmt.Fprint(w, a.failedText(r.Failed))
-	if len(r.NextActions) > 0 {
-		fmt.Fprintln(w)
-	}
-	for _, n := range r.NextActions {
-		fmt.Fprintf(w, "next: %s\n", n)
-	}
-	return nil
 }
 
 // titles yields the remedies, with a number for those that are possible.

@@ -116,6 +116,15 @@ func (a *app) rollbackVerify(c *cli.Context) error {
 			return errs.Invalidf("--%s %d is not above 0", name, c.Int(name))
 		}
 	}
+	in, err := a.incidentOf(c, false)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		if err := in.releases(c); err != nil {
+			return err
+		}
+	}
 	v, err := a.verifier(c)
 	if err != nil {
 		return err
@@ -123,6 +132,14 @@ func (a *app) rollbackVerify(c *cli.Context) error {
 	report, err := v.all(c)
 	if err != nil {
 		return err
+	}
+	if in != nil {
+		if err := in.verified(report, c.IsSet("sample") || in.part); err != nil {
+			return err
+		}
+		if in.Verified == report.Release {
+			report.NextActions = []string{in.command("rollback run")}
+		}
 	}
 	err = a.render(report, func(w io.Writer) error { return a.writeVerification(w, report) },
 		rendering{"markdown", func(w io.Writer) error { return writeVerificationMarkdown(w, report) }})

@@ -47,6 +47,9 @@ func (a *app) stop(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := a.stoppedInIncident(r); err != nil {
+			return err
+		}
 		return a.render(r, func(w io.Writer) error { return writeStop(w, r) })
 	})
 }

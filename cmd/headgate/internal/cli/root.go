@@ -82,6 +82,7 @@ type app struct {
 	format      string // of this run: text, json, or one that the command adds
 	line        string // the whole command line, to be typed again
 	typed       string // the command as far as it was understood: "headgate release add"
+	walking     bool   // the command is a part of headgate rollback on a terminal: it may ask
 	rendered    bool   // a result is on stdout already
 	configPath  string // --config, may be empty
 	server      string // --server or HEADGATE_SERVER: an address, none, or empty

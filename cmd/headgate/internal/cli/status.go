@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/corrective"
 )
 
 func (a *app) statusCommand() *cli.Command {
@@ -31,11 +32,48 @@ func (a *app) status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.render(out, func(w io.Writer) error {
-		return each(w, out, func(w io.Writer, s operate.Status) error {
-			return a.writeStatus(w, s)
+	incidents, err := a.incidentsOf(out)
+	if err != nil {
+		return err
+	}
+	reports := []environmentStatus{}
+	for n, s := range out {
+		reports = append(reports, environmentStatus{Incident: incidents[n], Status: s})
+	}
+	return a.render(reports, func(w io.Writer) error {
+		return each(w, reports, func(w io.Writer, s environmentStatus) error {
+			if s.Incident != nil {
+				fmt.Fprintf(w, "%s is open on %s, about %s: headgate rollback --env %[2]s\n", a.stdout.paint(bad, "incident "+s.Incident.ID), s.Environment, s.Incident.Selection)
+			}
+			return a.writeStatus(w, s.Status)
 		})
 	})
+}
+
+// An environmentStatus is a status, with the incident that is open.
+type environmentStatus struct {
+	Incident *corrective.Incident `json:"incident,omitempty"`
+	operate.Status
+}
+
+// incidentsOf are the incidents that are open in environments, nil where none is. Through a server, without the app's files,
+// nobody knows.
+func (a *app) incidentsOf(all []operate.Status) ([]*corrective.Incident, error) {
+	out := make([]*corrective.Incident, len(all))
+	cfg, err := a.config()
+	if err != nil {
+		return out, nil //nolint:nilerr // the server's status needs no headgate.yaml, and nothing else gets here without one
+	}
+	for n, s := range all {
+		i, err := a.openIncident(cfg, s.Environment)
+		if err != nil {
+			return nil, err
+		}
+		if i != nil {
+			out[n] = i.Incident
+		}
+	}
+	return out, nil
 }
 
 // statuses are those of the environment that is named, or of all in headgate.yaml.
@@ -70,6 +108,9 @@ func (a *app) writeStatus(w io.Writer, s operate.Status) error {
 		fmt.Fprintf(w, "nothing ran on %s yet\n", s.Environment)
 	} else if err := writeRuns(w, s.Runs); err != nil {
 		return err
+	}
+	if s.Stopped != "" {
+		fmt.Fprintf(w, "%s: nothing opens or advances (%s)\n", a.stdout.paint(bad, "stopped"), s.Stopped)
 	}
 	if s.Held != "" {
 		fmt.Fprintf(w, "%s: %s\n", a.stdout.paint(bad, "held by the throttle"), s.Held)

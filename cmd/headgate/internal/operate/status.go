@@ -154,6 +154,7 @@ type Status struct {
 	LeftOut     []Unfinished    `json:"leftOut"`              // stores that no run took, since looking at them failed
 	Pending     []string        `json:"pending"`              // migrations that no run was for
 	Unreadable  string          `json:"unreadable,omitempty"` // why the migrations can't be read
+	Stopped     string          `json:"stopped,omitempty"`    // why nothing advances
 	Held        string          `json:"held,omitempty"`       // why the environment's throttle holds the runs
 	Locks       []control.Lease `json:"locks"`
 	NextActions []string        `json:"next_actions"`
@@ -207,6 +208,11 @@ func (e Environment) Status(ctx context.Context) (Status, error) {
 	if len(s.Pending) > 0 {
 		s.NextActions = append(s.NextActions, "headgate migration preview "+s.Pending[0]+" --env "+e.Name)
 	}
+	stop, err := e.DB.Stopped(ctx, e.Name)
+	if err != nil {
+		return s, err
+	}
+	s.Stopped = stop.Reason
 	locks, err := e.DB.Leases(ctx, e.Name)
 	s.Locks = append(s.Locks, locks...)
 	return s, err
