@@ -5,13 +5,18 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"headgate/internal/livestore"
 )
 
 // TestFleet has three workers on Postgres migrate a fleet, and kills one of them in the middle: the work is spread, no
@@ -59,23 +64,43 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// TestPauseAndResume lets a run pause in the middle, from another process, and go on; and a deleted control database only
-// costs a look at the logs.
+// TestPauseAndResume holds a run in the middle by its throttle, lets it pause in the hold, from another process, and go on;
+// and a deleted control database only costs a look at the logs.
 func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	for _, s := range w.stores {
 		w.fill(t, s, 300)
 	}
-	w.configure(w.url, "pace: 1s", chaosMigration)
+	w.configure(w.url, "pace: 1s\n    throttle: {command: [test, -e, go], every: 200ms}", chaosMigration)
+	w.write("go", "")
 	worker := w.startWorker(t)
 	w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes", "--detach")
 	w.await(t, "the first events", func(s fleetStatus) bool { return s.committed() > 0 })
-	w.headgate(t, 0, "migration", "pause", "--env", "chaos", "--reason", "too slow")
-	paused := w.await(t, "the pause", func(s fleetStatus) bool { return s.Runs[0].State == "paused" })
-	if paused.in("running")+paused.in("pausing") != 0 || paused.in("paused") == 0 {
-		t.Errorf("%+v", paused)
+	if err := os.Remove(filepath.Join(w.app, "go")); err != nil {
+		t.Fatal(err)
 	}
+	worker.says(t, "holding the migrations of chaos: test ends with 1")
+	pause := func() fleetStatus {
+		t.Helper()
+		w.headgate(t, 0, "migration", "pause", "--env", "chaos", "--reason", "too slow")
+		paused := w.await(t, "the pause", func(s fleetStatus) bool { return s.Runs[0].State == "paused" })
+		if paused.in("running")+paused.in("pausing") != 0 || paused.in("paused") == 0 || !strings.HasPrefix(paused.Held, "test ends with 1") {
+			t.Errorf("%+v", paused)
+		}
+		return paused
+	}
+	paused := pause() // those under way stand still in the hold, and end there
+	heads := w.heads(t)
+	// A hold outlasts a pause: nothing is pushed for longer than the pace.
+	w.headgate(t, 0, "migration", "resume", "--env", "chaos")
+	w.await(t, "the run", func(s fleetStatus) bool { return s.Runs[0].State == "running" })
+	<-time.After(2500 * time.Millisecond)
+	if now := w.heads(t); !slices.Equal(now, heads) || paused.committed() == 0 {
+		t.Errorf("events were pushed in the hold: %v, %v", heads, now)
+	}
+	pause()
+	w.write("go", "")
 	w.headgate(t, 4, "migration", "up", "--env", "chaos", "--yes")
 	worker.stop(t)
 	w.headgate(t, 0, "migration", "resume", "--env", "chaos")
@@ -151,16 +176,58 @@ func TestWorkerWithoutTheApp(t *testing.T) {
 	}
 }
 
+// heads is where the stores' logs end.
+func (w *world) heads(t *testing.T) (heads []livestore.SeqNum) {
+	t.Helper()
+	for _, s := range w.stores {
+		log := w.open(t, s)
+		h, err := log.Head(t.Context())
+		if err := errors.Join(err, log.Close()); err != nil {
+			t.Fatal(err)
+		}
+		heads = append(heads, h.Last.Global)
+	}
+	return heads
+}
+
 // A program is a real headgate that runs beside the test.
 type program struct {
 	cmd    *exec.Cmd
-	stderr *bytes.Buffer
+	stderr *output
 	ended  chan error
+}
+
+// An output is what a program has printed so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// says waits until the program has printed the text.
+func (p *program) says(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.Contains(p.stderr.String(), text); <-time.After(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it did not say %q:\n%s", text, p.stderr)
+		}
+	}
 }
 
 func (w *world) start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.CommandContext(t.Context(), "headgate", args...), stderr: &bytes.Buffer{}, ended: make(chan error, 1)}
+	p := &program{cmd: exec.CommandContext(t.Context(), "headgate", args...), stderr: &output{}, ended: make(chan error, 1)}
 	p.cmd.Dir = w.app
 	p.cmd.Stderr = p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -193,6 +260,7 @@ func (p *program) stop(t *testing.T) int {
 
 // A fleetStatus is what `headgate status` prints of an environment.
 type fleetStatus struct {
+	Held string
 	Runs []struct {
 		ID, State string
 		Options   json.RawMessage
