@@ -64,7 +64,8 @@ const tolerant = (def: SchemaEvent): SchemaEvent => {
   const { clientOnly, facts, derived, deprecated } = def.options
   const define = clientOnly ? Events.clientOnly : Events.synced
   if (derived) return def
-  return define({ name: def.name, schema, ...(facts === undefined ? {} : { facts: facts as never }), ...(deprecated === undefined ? {} : { deprecated }) })
+  const made = define({ name: def.name, schema, ...(facts === undefined ? {} : { facts: facts as never }), ...(deprecated === undefined ? {} : { deprecated }) })
+  return Object.assign(made, { headgateStrict: def.schema }) // what is written: headgate compares releases by it
 }
 
 /** Goes around the app's materializers; `withHeadgate` does it. events is needed where events are replaced by others. */

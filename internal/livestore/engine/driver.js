@@ -345,8 +345,9 @@ const describe = () => {
       derived: e.options.derived === true,
       deprecated: e.options.deprecated,
       schemaHash: String(LiveStoreSchema.hash(e.schema)),
-      args: dumpSchema(e.schema),
-      jsonSchema: jsonSchema(e.schema),
+      // A schema that the generated corrections made tolerant writes what the app's own does, and that is what others read.
+      args: dumpSchema(e.headgateStrict ?? e.schema),
+      jsonSchema: jsonSchema(e.headgateStrict ?? e.schema),
     })),
     tables: [...sqlite.tables.values()].filter((t) => !isSystem(t.sqliteDef.name)).map(describeTable),
     materializers: [...schema.state.materializers.entries()].map(([event, f]) => ({
