@@ -191,8 +191,10 @@ func (r *planRun) step(c *cli.Context, s planner.Step) error {
 		}
 		return nil
 	}
-	if err := r.inOrder(s); err != nil {
-		return err
+	if !r.report.DryRun {
+		if err := r.ready(s); err != nil {
+			return err
+		}
 	}
 	commands, note, err := r.commands(c.Context, s)
 	if err != nil {
@@ -248,8 +250,17 @@ func (r *planRun) refresh() error {
 	return err
 }
 
-// inOrder refuses a step whose forerunners are not done.
-func (r *planRun) inOrder(s planner.Step) error {
+// ready refuses a step that lacks something: those before it, or what people have to write first.
+func (r *planRun) ready(s planner.Step) error {
+	switch {
+	case s.Kind == planner.ProveCorrections && r.corrected() == "":
+		return errs.NotFoundf("release %s is not recorded yet", s.Release).
+			Hintf("make the edits that headgate rollback generate named, run the app's own tests, and record the code").
+			Then("headgate release add " + s.Release + r.onlySchema())
+	case s.Kind == planner.BackfillRows && s.Placeholder:
+		return errs.Invalidf("the plan has no migration with the opposite events yet").At("%s", r.shown("plan.json")).
+			Hintf("%s", s.Gate).Then(r.planWith())
+	}
 	for _, d := range r.Remedy.Steps {
 		if d.ID == s.ID {
 			return nil
@@ -265,15 +276,7 @@ func (r *planRun) inOrder(s planner.Step) error {
 // commands are what carries out a step; note says that it is so already.
 func (r *planRun) commands(ctx context.Context, s planner.Step) (out []corrective.Command, note string, err error) {
 	out = corrective.Commands(r.plan, s, r.here())
-	switch {
-	case s.Kind == planner.ProveCorrections && r.corrected() == "":
-		return nil, "", errs.NotFoundf("release %s is not recorded yet", s.Release).
-			Hintf("make the edits that headgate rollback generate named, run the app's own tests, and record the code").
-			Then("headgate release add " + s.Release + r.onlySchema())
-	case s.Kind == planner.BackfillRows && s.Placeholder:
-		return nil, "", errs.Invalidf("the plan has no migration with the opposite events yet").At("%s", r.shown("plan.json")).
-			Hintf("%s", s.Gate).Then(r.planWith())
-	case s.Kind == planner.StopEmission && s.Rollout != "":
+	if s.Kind == planner.StopEmission && s.Rollout != "" {
 		lines, err := r.app.rolloutLines(ctx, r.env)
 		if err != nil {
 			return nil, "", err
