@@ -22,16 +22,17 @@ func layers() map[string][]string {
 	adapter := slices.Concat(domain, []string{"corrective", "migrations", "rollout"})
 	backend := []string{"internal/livestore/eventlog", "internal/livestore", "internal/errs", "internal/atomicfile"}
 	return map[string][]string{
-		"headgate":                       {}, // this test
-		"cmd/headgate":                   {"cmd/headgate/internal/cli"},
-		"cmd/headgate/internal/cli":      {"cmd/headgate/internal/...", "corrective", "corrective/...", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
-		"cmd/headgate/internal/operate":  {"cmd/headgate/internal/config", "cmd/headgate/internal/suggest", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/livestore/eventlog/dumplog", "internal/livestore/eventlog/transfer", "internal/errs", "internal/atomicfile"},
-		"cmd/headgate/internal/api":      {"cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
-		"cmd/headgate/internal/remote":   {"cmd/headgate/internal/api", "cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
-		"cmd/headgate/internal/server":   {"cmd/headgate/internal/api", "cmd/headgate/internal/dashboard", "cmd/headgate/internal/config", "cmd/headgate/internal/operate", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
-		"cmd/headgate/internal/config":   {"cmd/headgate/internal/suggest", "internal/livestore", "internal/errs"},
-		"cmd/headgate/internal/discover": {"internal/errs"},
-		"cmd/headgate/internal/suggest":  {},
+		"headgate":                        {}, // this test
+		"cmd/headgate":                    {"cmd/headgate/internal/cli"},
+		"cmd/headgate/internal/cli":       {"cmd/headgate/internal/...", "corrective", "corrective/...", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
+		"cmd/headgate/internal/operate":   {"cmd/headgate/internal/config", "cmd/headgate/internal/suggest", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/livestore/eventlog/dumplog", "internal/livestore/eventlog/transfer", "internal/errs", "internal/atomicfile"},
+		"cmd/headgate/internal/api":       {"cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
+		"cmd/headgate/internal/remote":    {"cmd/headgate/internal/api", "cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
+		"cmd/headgate/internal/server":    {"cmd/headgate/internal/api", "cmd/headgate/internal/dashboard", "cmd/headgate/internal/config", "cmd/headgate/internal/operate", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
+		"cmd/headgate/internal/dashboard": {"cmd/headgate/internal/api", "cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
+		"cmd/headgate/internal/config":    {"cmd/headgate/internal/suggest", "internal/livestore", "internal/errs"},
+		"cmd/headgate/internal/discover":  {"internal/errs"},
+		"cmd/headgate/internal/suggest":   {},
 
 		"corrective":        domain, // corrective, migrations and rollout never import each other
 		"corrective/doctor": append([]string{"corrective"}, domain...),

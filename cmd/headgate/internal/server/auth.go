@@ -163,21 +163,41 @@ func secretOf(r *http.Request) string {
 	return r.Header.Get("X-API-Key")
 }
 
+// A purpose is what something sealed is good for, and for nothing else.
+type purpose string
+
+const (
+	streamTicket     purpose = "stream"
+	dashboardSession purpose = "dashboard"
+)
+
 // ticket returns what opens the stream for a token's owner for ten to twenty minutes. It changes every ten.
 func ticket(t control.Token, now time.Time) string {
-	expires := (now.Unix()/ticketSeconds + 2) * ticketSeconds
-	return fmt.Sprintf("%s.%d.%s", t.ID, expires, ticketMAC(t, expires))
+	return sealed(streamTicket, t, (now.Unix()/ticketSeconds+2)*ticketSeconds)
 }
 
-func ticketMAC(t control.Token, expires int64) string {
+// sealed returns what stands for a token until a time, in Unix seconds.
+func sealed(p purpose, t control.Token, expires int64) string {
+	return fmt.Sprintf("%s.%d.%s", t.ID, expires, seal(p, t, expires))
+}
+
+func seal(p purpose, t control.Token, expires int64) string {
 	mac := hmac.New(sha256.New, []byte(t.Hash))
-	fmt.Fprintf(mac, "stream %s %d", t.ID, expires)
+	fmt.Fprintf(mac, "%s %s %d", p, t.ID, expires)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // byTicket returns the token that a ticket was made for, which must be valid still.
 func (d *door) byTicket(ctx context.Context, s string) (control.Token, error) {
+	return d.unseal(ctx, streamTicket, s)
+}
+
+// unseal returns the token that something was sealed for.
+func (d *door) unseal(ctx context.Context, p purpose, s string) (control.Token, error) {
 	bad := errs.New(errs.Unauthorized, "the ticket of the stream is not valid, or it has ended").Hintf("evaluate all flags again: the answer has a new address")
+	if p == dashboardSession {
+		bad = errs.New(errs.Unauthorized, "the session has ended").Hintf("sign in again")
+	}
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 {
 		return control.Token{}, bad
@@ -190,7 +210,7 @@ func (d *door) byTicket(ctx context.Context, s string) (control.Token, error) {
 	if err != nil {
 		return control.Token{}, err
 	}
-	if !hmac.Equal([]byte(parts[2]), []byte(ticketMAC(t, expires))) {
+	if !hmac.Equal([]byte(parts[2]), []byte(seal(p, t, expires))) {
 		return control.Token{}, bad
 	}
 	return t, nil

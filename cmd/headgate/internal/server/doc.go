@@ -31,5 +31,6 @@
 //
 // # What it does not do
 //
-// It knows no HTML. It trusts no header that names another address: behind a proxy all callers share its limits.
+// It knows no HTML: the pages at / are package dashboard's, and it lets people in to them for an hour, by a cookie that is
+// sealed as a ticket is. It trusts no header that names another address: behind a proxy all callers share its limits.
 package server

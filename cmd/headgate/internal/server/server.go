@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/api"
+	"headgate/cmd/headgate/internal/dashboard"
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
 	"headgate/rollout/ofrep"
@@ -71,6 +72,7 @@ type Server struct {
 	ofrep    *ofrep.Handler
 	failures *limiter
 	asked    *limiter
+	pages    *dashboard.Dashboard
 	meters   *meters
 	counting chan struct{} // has room for the one request that reads the stores' logs
 	handler  http.Handler
@@ -96,6 +98,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	h.RegisterOnShutdown(s.ofrep.Drain)
+	h.RegisterOnShutdown(s.pages.Drain)
 	return s.together(ctx, h, l)
 }
 
@@ -162,6 +165,7 @@ func open(ctx context.Context, o Options) (*Server, error) {
 		Jitter: func() time.Duration { return mathrand.N(streamJitter) },
 	})
 	s.meters = newMeters(s.ofrep.Streams)
+	s.pages = s.newDashboard()
 	s.handler = s.router()
 	return s, nil
 }
@@ -228,6 +232,7 @@ func (s *Server) router() http.Handler {
 		}
 		mux.Handle(rt.pattern(), h)
 	}
+	s.pages.Mount(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, errs.NotFoundf("there is no %s %s", r.Method, r.URL.Path).Hintf("GET /v1/openapi.json describes what there is"))
 	})

@@ -1,0 +1,256 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
+)
+
+// A card is a rollout, as large as it is shown.
+type card struct {
+	operate.RolloutStatus
+	Abortable bool // in its phase
+	Moves     bool // by who looks
+	Alone     bool // on a page of its own
+	Ramp      *ramp
+	Share     []segment
+	History   []entry // the latest first
+}
+
+// overview is the page at /.
+type overview struct {
+	Stopped  control.Setting
+	Cards    []card                // rollouts under way
+	Others   []operate.RolloutLine // drafts, and those that have ended
+	Problems []operate.RolloutLine // whose file can't be read
+	Status   operate.Status
+	Runs     []run
+}
+
+// A run is a run of a migration, by stores.
+type run struct {
+	operate.RunStatus
+	Stores, Done, Failed int64
+	Share                []segment
+}
+
+// kept has the last overview for a moment: several people look at the same one.
+type kept struct {
+	mu      sync.Mutex
+	at      time.Time
+	changed <-chan struct{}
+	view    *overview
+}
+
+const keepFor = 2 * time.Second
+
+func (k *kept) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.view = nil
+}
+
+// look returns the overview, of now or of a moment ago in which the flags have not changed.
+func (d *Dashboard) look(ctx context.Context) (*overview, error) {
+	k := &d.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	changed := d.Changed()
+	if k.view != nil && k.changed == changed && d.Operate.Now().Sub(k.at) < keepFor {
+		return k.view, nil
+	}
+	v, err := d.gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.view, k.at, k.changed = v, d.Operate.Now(), changed
+	return v, nil
+}
+
+func (d *Dashboard) gather(ctx context.Context) (*overview, error) {
+	v := &overview{}
+	var err error
+	if v.Stopped, err = d.Operate.DB.Stopped(ctx, d.Operate.Name); err != nil {
+		return nil, err
+	}
+	list, err := d.Operate.RolloutList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range list {
+		switch {
+		case line.Problem != "":
+			v.Problems = append(v.Problems, line)
+		case line.Phase.Active():
+			c, err := d.card(ctx, line.Name)
+			if err != nil {
+				return nil, err
+			}
+			v.Cards = append(v.Cards, c)
+		default:
+			v.Others = append(v.Others, line)
+		}
+	}
+	if v.Status, err = d.Operate.Status(ctx); err != nil {
+		return nil, err
+	}
+	for _, r := range v.Status.Runs {
+		v.Runs = append(v.Runs, runOf(r))
+	}
+	return v, nil
+}
+
+func (d *Dashboard) card(ctx context.Context, name string) (card, error) {
+	status, err := d.Operate.RolloutStatus(ctx, name, false)
+	if err != nil {
+		return card{}, err
+	}
+	c := card{RolloutStatus: status, Abortable: status.Phase.Ramping(), Share: shareOf(status.Stores)}
+	def, _, err := d.Operate.Read(name)
+	if err != nil {
+		return card{}, err
+	}
+	c.Ramp = rampOf(def.Steps, status)
+	return c, nil
+}
+
+func runOf(s operate.RunStatus) run {
+	out := run{RunStatus: s}
+	var under int64
+	for _, w := range s.Waves {
+		out.Stores += w.Stores
+		switch w.State {
+		case control.Succeeded:
+			out.Done += w.Stores
+		case control.Failed, control.Stalled, control.Vanished, control.Quarantined:
+			out.Failed += w.Stores
+		case control.Running, control.Pausing, control.Cancelling:
+			under += w.Stores
+		}
+	}
+	out.Share = stack(part{"done", "done", out.Done}, part{"under way", "open", under}, part{"failed", "blocked", out.Failed}, part{"not yet", "unobserved", out.Stores - out.Done - out.Failed - under})
+	return out
+}
+
+func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	all, err := d.look(r.Context())
+	if err != nil {
+		return err
+	}
+	shown := *all
+	shown.Cards = slices.Clone(all.Cards)
+	for i := range shown.Cards {
+		shown.Cards[i].Moves = v.Moves
+	}
+	d.show(w, r, http.StatusOK, "overview", v, "Overview", shown)
+	return nil
+}
+
+func (d *Dashboard) rollout(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	name := r.PathValue("name")
+	c, err := d.card(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	trail, err := d.Operate.RolloutHistory(r.Context(), name, 0, 0)
+	if err != nil {
+		return err
+	}
+	c.Moves, c.Alone, c.History = v.Moves, true, latest(trail.Entries)
+	d.show(w, r, http.StatusOK, "rollout", v, name, c)
+	return nil
+}
+
+// A release is a row of the fleet.
+type release struct {
+	control.ReleaseCount
+	Share  []segment
+	Turned bool // away, by the floor
+}
+
+type fleet struct {
+	operate.Census
+	Floor operate.FloorSetting
+	Rows  []release
+}
+
+func (d *Dashboard) fleet(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	census, err := d.Operate.Census(r.Context(), 0)
+	if err != nil {
+		return err
+	}
+	f := fleet{Census: census}
+	if f.Floor, err = d.Operate.Floor(r.Context()); err != nil {
+		return err
+	}
+	refused := map[string]bool{}
+	if f.Floor.Floor != "" {
+		change, err := d.Operate.SetFloor(r.Context(), f.Floor.Floor, v.By, true) // only counts
+		if err != nil {
+			return err
+		}
+		for _, k := range change.Refused {
+			refused[k.Release] = true
+		}
+	}
+	for _, k := range census.Releases {
+		f.Rows = append(f.Rows, release{k, stack(part{k.Release, "open", k.Clients}, part{"other releases", "rest", census.Clients - k.Clients}), refused[k.Release]})
+	}
+	d.show(w, r, http.StatusOK, "fleet", v, "Fleet", f)
+	return nil
+}
+
+// An entry is one of the audit, in words.
+type entry struct {
+	control.AuditEntry
+	Reason string
+}
+
+// entriesShown bounds a list of the audit, and auditDays how far back it looks.
+const (
+	entriesShown = 100
+	auditDays    = 30
+)
+
+// latest are the last entries, the latest first.
+func latest(all []control.AuditEntry) []entry {
+	var out []entry
+	for _, e := range slices.Backward(all) {
+		if len(out) == entriesShown {
+			break
+		}
+		var detail struct {
+			Reason  string   `json:"reason"`
+			Reasons []string `json:"reasons"`
+		}
+		_ = json.Unmarshal(e.Detail, &detail) // one of another shape has no reason
+		out = append(out, entry{e, cmp.Or(detail.Reason, strings.Join(detail.Reasons, "; "))})
+	}
+	return out
+}
+
+func (d *Dashboard) audit(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	var last []control.AuditEntry
+	for e, err := range d.Operate.DB.Audit(r.Context(), d.Operate.Name, d.Operate.Now().AddDate(0, 0, -auditDays)) {
+		if err != nil {
+			return err
+		}
+		if last = append(last, e); len(last) >= 2*entriesShown {
+			last = append(last[:0], last[len(last)-entriesShown:]...)
+		}
+	}
+	d.show(w, r, http.StatusOK, "audit", v, "Audit", map[string]any{"Entries": latest(last), "Days": auditDays, "Most": entriesShown})
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func clock(t time.Time) string { return t.UTC().Format("2 Jan 15:04") }

@@ -1,0 +1,258 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/internal/control"
+	"headgate/internal/testenv"
+	"headgate/rollout"
+)
+
+// browse asks as a browser does: it follows no redirect, so that each answer is seen.
+func (w *world) browse(t testing.TB, method, path, cookie string, form url.Values, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, w.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", w.url)
+	}
+	if cookie != "" {
+		req.Header.Set("Cookie", cookie)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		return res, ""
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// signIn returns the cookie that a token gets.
+func (w *world) signIn(t testing.TB, secret string) *http.Cookie {
+	t.Helper()
+	res, body := w.browse(t, http.MethodPost, "/sign-in", "", url.Values{"token": {secret}})
+	if res.StatusCode != http.StatusSeeOther || len(res.Cookies()) != 1 {
+		t.Fatalf("signing in: %d %s", res.StatusCode, body)
+	}
+	return res.Cookies()[0]
+}
+
+func dashboardPages() []string {
+	return []string{"/", "/rollouts/abort", "/fleet", "/audit", "/events"}
+}
+
+// TestDashboardIsGuarded opens each page without a session, with ones that are not good, and with each role.
+func TestDashboardIsGuarded(t *testing.T) {
+	w := newWorld(t, nil)
+	w.prepare(t)
+	made, secret := w.token(t, control.Token{Role: control.RoleViewer, Person: "vera"})
+	c := w.signIn(t, secret)
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Secure || time.Until(c.Expires) > sessionTime+time.Minute || strings.Contains(c.Value, secret) {
+		t.Errorf("the cookie is %+v", c)
+	}
+	if res, _ := w.browse(t, http.MethodPost, "/sign-in", "", url.Values{"token": {secret}}, "Origin", strings.Replace(w.url, "http:", "https:", 1)); !res.Cookies()[0].Secure {
+		t.Error("behind TLS the cookie goes without")
+	}
+	good, api := c.Name+"="+c.Value, c.Name+"="+ticket(made, w.now())
+	for _, path := range dashboardPages() {
+		res, _ := w.browse(t, http.MethodGet, path, good, nil)
+		if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "default-src 'none'") || res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
+		}
+		for name, cookie := range map[string]string{"nothing": "", "the token": c.Name + "=" + secret, "a ticket of the stream": api, "another end": strings.Replace(good, ".1", ".2", 1), "rubbish": c.Name + "=x"} {
+			w.failures = newLimiter(failuresPerSecond, failuresAtOnce, w.now)
+			res, body := w.browse(t, http.MethodGet, path, cookie, nil)
+			if path == "/events" && res.StatusCode != 401 || path != "/events" && (res.StatusCode != 303 || res.Header.Get("Location") != "/sign-in") {
+				t.Errorf("%s with %s: %d %s", path, name, res.StatusCode, body)
+			}
+		}
+	}
+	// A session is the dashboard's alone.
+	for _, header := range [][]string{{"Cookie", good}, {"Authorization", "Bearer " + c.Value}} {
+		if status, _, _ := w.ask(t, http.MethodGet, "/v1/status", "", "", header...); status != 401 {
+			t.Errorf("the API with a session: %d", status)
+		}
+	}
+	for _, role := range control.Roles() {
+		_, s := w.token(t, control.Token{Role: role, App: "todo"})
+		res, _ := w.browse(t, http.MethodPost, "/sign-in", "", url.Values{"token": {s}})
+		if in := res.StatusCode == 303; in != slices.Contains(permissions(role), read) {
+			t.Errorf("a %s signs in: %d", role, res.StatusCode)
+		}
+	}
+	res, _ := w.browse(t, http.MethodPost, "/sign-out", good, nil)
+	if out := res.Cookies(); len(out) != 1 || out[0].MaxAge >= 0 {
+		t.Errorf("signing out sets %v", out)
+	}
+	if _, err := w.Operate.DB.RevokeToken(t.Context(), "prod", made.ID, control.By{Actor: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * tokenMemory)
+	if res, _ := w.browse(t, http.MethodGet, "/", good, nil); res.StatusCode != 303 {
+		t.Errorf("after its token was revoked: %d", res.StatusCode)
+	}
+	// Who tries tokens is told to wait.
+	for range 2 * failuresAtOnce {
+		res, _ = w.browse(t, http.MethodPost, "/sign-in", "", url.Values{"token": {"hg_x"}})
+	}
+	if res.StatusCode != 429 {
+		t.Errorf("many tries: %d", res.StatusCode)
+	}
+}
+
+// TestDashboardAborts for who may, from its own page, with a reason.
+func TestDashboardAborts(t *testing.T) {
+	w := newWorld(t, nil)
+	w.prepare(t)
+	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
+	_, operator := w.token(t, control.Token{Role: control.RoleOperator, Person: "ana"})
+	session := func(secret string) string { c := w.signIn(t, secret); return c.Name + "=" + c.Value }
+	looks, moves := session(viewer), session(operator)
+	if _, body := w.browse(t, http.MethodGet, "/", looks, nil); strings.Contains(body, `action="/rollouts`) || !strings.Contains(body, "Rollout promote") {
+		t.Error("a viewer is offered an abort, or sees no rollout")
+	}
+	if _, body := w.browse(t, http.MethodGet, "/", moves, nil); !strings.Contains(body, `action="/rollouts/promote/abort"`) {
+		t.Errorf("an operator is not offered an abort: %s", body)
+	}
+	why := url.Values{"reason": {"wrong <script>alert(1)</script>"}}
+	for _, tc := range []struct {
+		name, cookie string
+		form         url.Values
+		header       []string
+		want         int
+	}{
+		{"nobody", "", why, nil, 401},
+		{"a viewer", looks, why, nil, 403},
+		{"no reason", moves, url.Values{"reason": {" "}}, nil, 400},
+		{"a page elsewhere", moves, why, []string{"Origin", "https://evil.example"}, 403},
+		{"a page that hides", moves, why, []string{"Origin", "null"}, 403},
+		{"no origin", moves, why, []string{"Origin", ""}, 403},
+		{"a page of the site", moves, why, []string{"Sec-Fetch-Site", "same-site"}, 403},
+		{"a bomb", moves, url.Values{"reason": {strings.Repeat("x", 1<<20)}}, nil, 413},
+		{"an operator", moves, why, nil, 303},
+		{"again", moves, why, nil, 400},
+	} {
+		if res, body := w.browse(t, http.MethodPost, "/rollouts/promote/abort", tc.cookie, tc.form, tc.header...); res.StatusCode != tc.want {
+			t.Errorf("%s: %d %s", tc.name, res.StatusCode, body)
+		}
+	}
+	s, err := w.Operate.RolloutStatus(t.Context(), "promote", false)
+	if err != nil || s.Phase != rollout.Aborted {
+		t.Errorf("%+v, %v", s.Phase, err)
+	}
+	for _, path := range []string{"/rollouts/promote", "/audit"} {
+		if _, body := w.browse(t, http.MethodGet, path, looks, nil); strings.Contains(body, "<script>alert") || !strings.Contains(body, "wrong &lt;script&gt;") || !strings.Contains(body, "<td>ana</td>") {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}
+
+// TestDashboardEscapes what comes from clients, who name themselves.
+func TestDashboardEscapes(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.NoAuth = true })
+	w.prepare(t)
+	const evil = `"><script>alert(1)</script>`
+	seen := []control.Client{{Store: "s1", ID: evil, Release: "1.0.0", LastSeen: w.now(), Source: rollout.FromSync}}
+	if _, err := w.Operate.DB.ImportCensus(t.Context(), "prod", evil, control.Values(seen), control.By{Actor: evil}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/rollouts/promote", "/fleet", "/audit", "/rollouts/" + url.PathEscape(evil)} {
+		_, body := w.browse(t, http.MethodGet, path, "", nil)
+		if strings.Contains(body, "<script>") || strings.Contains(body, " style=") || strings.Contains(body, " onclick=") {
+			t.Errorf("%s has something inline: %s", path, body)
+		}
+		if path != "/fleet" && !strings.Contains(body, "&lt;script&gt;alert(1)") {
+			t.Errorf("%s does not say who it is: %s", path, body)
+		}
+	}
+	res, _ := w.browse(t, http.MethodPost, "/rollouts/promote/abort", "", url.Values{"reason": {"x"}}, "Origin", "http://evil.example")
+	if res.StatusCode != 403 {
+		t.Errorf("without tokens, from elsewhere: %d", res.StatusCode)
+	}
+	if res, _ := w.browse(t, http.MethodGet, "/assets/../templates/layout.html", "", nil); res.StatusCode == 200 {
+		t.Error("the templates are served")
+	}
+	for _, file := range []string{"style.css", "live.js", "icon.svg"} {
+		if res, _ := w.browse(t, http.MethodGet, "/assets/"+file, "", nil); res.StatusCode != 200 {
+			t.Errorf("%s: %d", file, res.StatusCode)
+		}
+	}
+}
+
+// TestDashboardInChromium signs in, sees another's abort arrive, aborts with the keyboard, and reads it all without JavaScript.
+func TestDashboardInChromium(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		testenv.Need(t, "chromium", "run `apt-get install chromium`")
+	}
+	proofs := filepath.Join(testenv.Root(t), "internal", "codegen", "testdata", "app")
+	if _, err := os.Stat(filepath.Join(proofs, "node_modules", "playwright-core")); errors.Is(err, fs.ErrNotExist) {
+		testenv.Need(t, "internal/codegen/testdata/app/node_modules", "run `make deps`")
+	}
+	w := newWorld(t, nil)
+	w.seed(t)
+	w.prepare(t)
+	blocker := []control.Client{{Store: "s1", ID: "tablet in the hall", Release: "1.0.0", LastSeen: w.now(), Source: rollout.FromSync}}
+	if _, err := w.Operate.DB.ImportCensus(t.Context(), "prod", "test", control.Values(blocker), control.By{Actor: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	_, operator := w.token(t, control.Token{Role: control.RoleOperator, Person: "ana"})
+	arg, err := json.Marshal(map[string]string{
+		"proofs": proofs, "chromium": chromium, "profile": t.TempDir(), "url": w.url, "token": operator,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", filepath.Join("testdata", "dashboard.mjs"), string(arg))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	type seen struct {
+		SignedIn, Live, Aborted, Without, Outside string
+		LiveMs                                    int
+		Complaints                                []string
+	}
+	got := decode[seen](t, string(out))
+	for _, tc := range []struct{ what, text, want string }{
+		{"signed in", got.SignedIn, "tablet in the hall"},
+		{"the abort of somebody else", got.Live, "aborted"},
+		{"the abort", got.Aborted, "typed with care"},
+		{"without JavaScript", got.Without, "typed with care"},
+		{"signed out", got.Outside, "/sign-in"},
+	} {
+		if !strings.Contains(tc.text, tc.want) {
+			t.Errorf("%s: %s", tc.what, tc.text)
+		}
+	}
+	if len(got.Complaints) > 0 {
+		t.Errorf("the browser complains: %q", got.Complaints)
+	}
+	t.Logf("somebody else's abort was on the page after %d ms", got.LiveMs)
+}
