@@ -38,13 +38,15 @@ func stack(parts ...part) []segment {
 	return out
 }
 
-// shareOf are the stores of a rollout. Open ones are eligible, too, or were.
-func shareOf(t rollout.Tally) []segment {
-	held := t.Waiting + t.Blocked + t.Unobserved
-	open := min(t.Open, t.Stores)
-	ready := max(0, t.Stores-open-held)
-	return stack(part{"open", "done", int64(open)}, part{"eligible", "open", int64(ready)}, part{"waiting", "waiting", int64(min(t.Waiting, t.Stores-open-ready))},
-		part{"blocked", "blocked", int64(min(t.Blocked, t.Stores-open-ready))}, part{"unobserved", "unobserved", int64(min(t.Unobserved, t.Stores-open-ready))})
+// readiness are the stores of a rollout by their readers, whether they are open or not.
+func readiness(t rollout.Tally) []segment {
+	return stack(part{"eligible", "open", int64(t.Eligible)}, part{"waiting", "waiting", int64(t.Waiting)},
+		part{"blocked", "blocked", int64(t.Blocked)}, part{"unobserved", "unobserved", int64(t.Unobserved)})
+}
+
+// opened are those that are open, and the others.
+func opened(t rollout.Tally) []segment {
+	return stack(part{"open", "done", int64(t.Open)}, part{"closed", "rest", int64(t.Stores - t.Open)})
 }
 
 // A ramp is the stairs of a rollout's steps.

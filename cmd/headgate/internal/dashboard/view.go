@@ -21,7 +21,8 @@ type card struct {
 	Moves     bool // by who looks
 	Alone     bool // on a page of its own
 	Ramp      *ramp
-	Share     []segment
+	Opened    []segment
+	Readiness []segment
 	History   []entry // the latest first
 }
 
@@ -113,7 +114,7 @@ func (d *Dashboard) card(ctx context.Context, name string) (card, error) {
 	if err != nil {
 		return card{}, err
 	}
-	c := card{RolloutStatus: status, Abortable: status.Phase.Ramping(), Share: shareOf(status.Stores)}
+	c := card{RolloutStatus: status, Abortable: status.Phase.Ramping(), Opened: opened(status.Stores), Readiness: readiness(status.Stores)}
 	def, _, err := d.Operate.Read(name)
 	if err != nil {
 		return card{}, err

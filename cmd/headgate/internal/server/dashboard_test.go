@@ -165,6 +165,13 @@ func TestDashboardAborts(t *testing.T) {
 	if err != nil || s.Phase != rollout.Aborted {
 		t.Errorf("%+v, %v", s.Phase, err)
 	}
+	if _, err := w.Operate.Stop(t.Context(), control.By{Actor: "ben", Reason: "smoke"}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(time.Minute)
+	if _, body := w.browse(t, http.MethodGet, "/", looks, nil); !strings.Contains(body, "Nothing advances: ben stopped prod") || strings.Contains(body, ">Abort") {
+		t.Errorf("the stop is not said: %s", body)
+	}
 	for _, path := range []string{"/rollouts/promote", "/audit"} {
 		if _, body := w.browse(t, http.MethodGet, path, looks, nil); strings.Contains(body, "<script>alert") || !strings.Contains(body, "wrong &lt;script&gt;") || !strings.Contains(body, "<td>ana</td>") {
 			t.Errorf("%s: %s", path, body)
