@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
@@ -262,4 +263,41 @@ func TestDashboardInChromium(t *testing.T) {
 		t.Errorf("the browser complains: %q", got.Complaints)
 	}
 	t.Logf("somebody else's abort was on the page after %d ms", got.LiveMs)
+}
+
+// TestDashboardStream says at once that the flags changed, and ends when the server does.
+func TestDashboardStream(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.NoAuth = true })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	looks := func() time.Duration {
+		t.Helper()
+		start := time.Now()
+		for lines.Scan() {
+			if lines.Text() == "event: look" {
+				return time.Since(start)
+			}
+		}
+		t.Fatalf("the stream ended: %v", lines.Err())
+		return 0
+	}
+	looks() // on opening
+	w.write(percent("50"))
+	if took := looks(); took > 3*time.Second {
+		t.Errorf("a change took %s", took)
+	}
+	w.pages.Drain()
+	for lines.Scan() {
+	}
+	if err := lines.Err(); err != nil {
+		t.Error(err)
+	}
 }
