@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,8 +16,22 @@ import (
 	"headgate/internal/testenv"
 )
 
+// commitFloor is the share of a bare client's speed that a commit must reach.
+const commitFloor = 0.8
+
+// verdict says whether a promise is kept. It fails nothing: on a machine that does something else at the same time, what
+// runs beside the push takes the backend's processor away.
+func verdict(b *testing.B, kept bool, promise string, args ...any) {
+	b.Helper()
+	word := "KEPT"
+	if !kept {
+		word = "NOT KEPT (is the machine quiet?)"
+	}
+	b.Logf(promise+": "+word, args...)
+}
+
 // BenchmarkCommit commits 5,000 events to an idle store, as a bare client that pushes ready-made batches does in the same
-// run: "of-bare" is the share of that client's speed.
+// run: "of-bare" is the share of that client's speed, the middle one of three rounds.
 func BenchmarkCommit(b *testing.B) {
 	const rows = 5000
 	url, token := testenv.Backend(b)
@@ -52,15 +67,23 @@ func BenchmarkCommit(b *testing.B) {
 		return event(n, "v1.TodoCreated", fmt.Sprintf(`{"id":"t%05d","text":"t","createdAt":"2026-01-01T00:00:00.000Z"}`, n))
 	}
 	d := definition(b, "00001_schedule", emitting(">= 1.3.0", "v1.TodoScheduled", "SELECT id, '2030-01-01T00:00:00.000Z' AS dueAt FROM todos WHERE dueAt IS NULL ORDER BY id"))
-	for i := 0; b.Loop(); i++ {
-		bare, ours := open(fmt.Sprintf("bare-%d", i)), open(fmt.Sprintf("ours-%d", i))
+	round := 0
+	measure := func() (share, speed float64) {
+		round++
+		bare, ours := open(fmt.Sprintf("bare-%d", round)), open(fmt.Sprintf("ours-%d", round))
+		defer bare.Close()
+		defer ours.Close()
 		push(bare, 0, rows, created)
 		push(ours, 0, rows, created)
-		start := time.Now()
-		push(bare, rows, 2*rows, func(n int) livestore.Event {
-			return event(n, "v1.TodoScheduled", fmt.Sprintf(`{"id":"t%05d","dueAt":"2030-01-01T00:00:00.000Z"}`, n-rows))
-		})
-		alone := time.Since(start)
+		alone := time.Duration(0)
+		half := func(from int) { // one before and one after ours, since the machine has other things to do, too
+			start := time.Now()
+			push(bare, from, from+rows/2, func(n int) livestore.Event {
+				return event(n, "v1.TodoScheduled", fmt.Sprintf(`{"id":"t%05d","dueAt":"2030-01-01T00:00:00.000Z"}`, n-rows))
+			})
+			alone += time.Since(start)
+		}
+		half(rows)
 		j := job(b, d, ours)
 		var first time.Time // the first push, after the state was made
 		n := int64(0)
@@ -73,19 +96,34 @@ func BenchmarkCommit(b *testing.B) {
 		if err != nil || r.Events != rows {
 			b.Fatal(r, err)
 		}
-		with := time.Since(first)
-		share := float64(r.Events-n) / with.Seconds() / (rows / alone.Seconds())
-		b.ReportMetric(share, "of-bare")
-		b.ReportMetric(float64(r.Events-n)/with.Seconds(), "events/s")
-		bare.Close()
-		ours.Close()
+		speed = float64(r.Events-n) / time.Since(first).Seconds()
+		half(rows + rows/2)
+		return speed / (rows / alone.Seconds()), speed
+	}
+	for b.Loop() {
+		var shares, speeds []float64
+		for range 3 {
+			share, speed := measure()
+			shares, speeds = append(shares, share), append(speeds, speed)
+		}
+		b.Logf("of a bare client's speed: %.2f", shares)
+		slices.Sort(shares)
+		slices.Sort(speeds)
+		b.ReportMetric(speeds[1], "events/s")
+		b.ReportMetric(shares[1], "of-bare")
+		b.ReportMetric(commitFloor, "at-least")
+		verdict(b, shares[1] >= commitFloor, "a commit has %.2f of a bare client's speed, and at least %.2f is promised", shares[1], commitFloor)
 	}
 }
 
-// BenchmarkPreview previews a store of 100,000 events a second time, when 100 more have come: "of-first" is the share of
-// the first preview's time. What is left is reading the log once to see that it is the same.
+// previewCeiling is the share of the first preview's time that the second one may take: reading the log once more, to see
+// that it is the same, and replaying what is new.
+const previewCeiling = 0.05
+
+// BenchmarkPreview previews a store of 100,000 events a second time, when 100 more have come: it must replay those alone.
+// "of-first" is the share of the first preview's time.
 func BenchmarkPreview(b *testing.B) {
-	const events = 100_000
+	const events, late = 100_000, 100
 	d := definition(b, "00001_schedule", emitting(">= 1.3.0", "v1.TodoScheduled", "SELECT id, '2030-01-01T00:00:00.000Z' AS dueAt FROM todos WHERE id = 'late-1'"))
 	todo(b, "1.3.0")
 	for b.Loop() {
@@ -94,21 +132,24 @@ func BenchmarkPreview(b *testing.B) {
 			log.create(fmt.Sprintf("t%d", n%20_000))
 		}
 		dir := b.TempDir()
-		preview := func() time.Duration {
+		preview := func(replayed int64) time.Duration {
 			j := job(b, d, log)
 			j.Checkpoints = &replay.Checkpoints{Dir: dir}
 			start := time.Now()
-			if _, err := j.Preview(b.Context(), state.Options{}); err != nil {
-				b.Fatal(err)
+			if r, err := j.Preview(b.Context(), state.Options{}); err != nil || r.Replayed != replayed {
+				b.Fatalf("%d events were replayed, not %d: %v", r.Replayed, replayed, err)
 			}
 			return time.Since(start)
 		}
-		first := preview()
-		for n := range 100 {
+		first := preview(events)
+		for n := range late {
 			log.create(fmt.Sprintf("late-%d", n))
 		}
-		second := preview()
-		b.ReportMetric(second.Seconds()/first.Seconds(), "of-first")
+		second := preview(late)
+		share := second.Seconds() / first.Seconds()
 		b.ReportMetric(second.Seconds()*1000, "second-ms")
+		b.ReportMetric(share, "of-first")
+		b.ReportMetric(previewCeiling, "at-most")
+		verdict(b, share <= previewCeiling, "the second preview takes %.2f of the first one's time, and at most %.2f is promised", share, previewCeiling)
 	}
 }
