@@ -12,6 +12,7 @@ import (
 
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
+	"headgate/rollout"
 )
 
 // A card is a rollout, as large as it is shown.
@@ -31,9 +32,18 @@ type overview struct {
 	Stopped  control.Setting
 	Cards    []card                // rollouts under way
 	Others   []operate.RolloutLine // drafts, and those that have ended
-	Problems []operate.RolloutLine // whose file can't be read
+	Problems []problem             // rollouts that can't be shown; those that ramp can be aborted all the same
+	Moves    bool                  // who looks may abort
 	Status   operate.Status
 	Runs     []run
+}
+
+// A problem is why a rollout can't be shown.
+type problem struct {
+	Rollout   string
+	Phase     rollout.Phase
+	Why       string
+	Abortable bool
 }
 
 // A run is a run of a migration, by stores.
@@ -60,7 +70,7 @@ func (k *kept) forget() {
 }
 
 // look returns the overview, of now or of a moment ago in which the flags have not changed.
-func (d *Dashboard) look(ctx context.Context) (*overview, error) {
+func (d *Dashboard) look(r *http.Request) (*overview, error) {
 	k := &d.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -68,7 +78,7 @@ func (d *Dashboard) look(ctx context.Context) (*overview, error) {
 	if k.view != nil && k.changed == changed && d.Operate.Now().Sub(k.at) < keepFor {
 		return k.view, nil
 	}
-	v, err := d.gather(ctx)
+	v, err := d.gather(r)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +86,8 @@ func (d *Dashboard) look(ctx context.Context) (*overview, error) {
 	return v, nil
 }
 
-func (d *Dashboard) gather(ctx context.Context) (*overview, error) {
-	v := &overview{}
+func (d *Dashboard) gather(r *http.Request) (*overview, error) {
+	ctx, v := r.Context(), &overview{}
 	var err error
 	if v.Stopped, err = d.Operate.DB.Stopped(ctx, d.Operate.Name); err != nil {
 		return nil, err
@@ -89,11 +99,12 @@ func (d *Dashboard) gather(ctx context.Context) (*overview, error) {
 	for _, line := range list {
 		switch {
 		case line.Problem != "":
-			v.Problems = append(v.Problems, line)
+			v.Problems = append(v.Problems, problem{line.Name, line.Phase, line.Problem, line.Phase.Ramping()})
 		case line.Phase.Active():
 			c, err := d.card(ctx, line.Name)
-			if err != nil {
-				return nil, err
+			if err != nil { // the inventory, say: the others are shown
+				v.Problems = append(v.Problems, problem{line.Name, line.Phase, d.Problem(r, err).Detail, line.Phase.Ramping()})
+				continue
 			}
 			v.Cards = append(v.Cards, c)
 		default:
@@ -103,8 +114,8 @@ func (d *Dashboard) gather(ctx context.Context) (*overview, error) {
 	if v.Status, err = d.Operate.Status(ctx); err != nil {
 		return nil, err
 	}
-	for _, r := range v.Status.Runs {
-		v.Runs = append(v.Runs, runOf(r))
+	for _, run := range v.Status.Runs {
+		v.Runs = append(v.Runs, runOf(run))
 	}
 	return v, nil
 }
@@ -142,11 +153,12 @@ func runOf(s operate.RunStatus) run {
 }
 
 func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	all, err := d.look(r.Context())
+	all, err := d.look(r)
 	if err != nil {
 		return err
 	}
 	shown := *all
+	shown.Moves = v.Moves
 	shown.Cards = slices.Clone(all.Cards)
 	for i := range shown.Cards {
 		shown.Cards[i].Moves = v.Moves

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,10 +14,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
+	"headgate/internal/errs"
 	"headgate/internal/testenv"
 	"headgate/rollout"
 )
@@ -263,6 +267,30 @@ func TestDashboardInChromium(t *testing.T) {
 		t.Errorf("the browser complains: %q", got.Complaints)
 	}
 	t.Logf("somebody else's abort was on the page after %d ms", got.LiveMs)
+}
+
+// TestDashboardWithoutInventory: what can't be shown can be aborted all the same.
+func TestDashboardWithoutInventory(t *testing.T) {
+	var broken atomic.Bool
+	w := newWorld(t, func(o *Options) {
+		o.NoAuth = true
+		inventory := o.Operate.Inventory
+		o.Operate.Inventory = func(ctx context.Context) ([]config.Store, error) {
+			if broken.Load() {
+				return nil, errs.Invalidf("the inventory is on fire")
+			}
+			return inventory(ctx)
+		}
+	})
+	w.prepare(t)
+	broken.Store(true)
+	res, body := w.browse(t, http.MethodGet, "/", "", nil)
+	if res.StatusCode != 200 || !strings.Contains(body, "the inventory is on fire") || !strings.Contains(body, `action="/rollouts/promote/abort"`) || strings.Contains(body, `action="/rollouts/undo/abort"`) {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	if res, body := w.browse(t, http.MethodPost, "/rollouts/promote/abort", "", url.Values{"reason": {"fire"}}); res.StatusCode != 303 {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
 }
 
 // TestDashboardStream says at once that the flags changed, and ends when the server does.
