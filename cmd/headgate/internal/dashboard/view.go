@@ -24,6 +24,7 @@ type card struct {
 	Ramp      *ramp
 	Opened    []segment
 	Readiness []segment
+	Why       string  // it can't be shown but for its history
 	History   []entry // the latest first
 }
 
@@ -169,15 +170,16 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v Visitor) 
 
 func (d *Dashboard) rollout(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	name := r.PathValue("name")
-	c, err := d.card(r.Context(), name)
-	if err != nil {
-		return err
-	}
 	trail, err := d.Operate.RolloutHistory(r.Context(), name, 0, 0)
 	if err != nil {
 		return err
 	}
-	c.Moves, c.Alone, c.History = v.Moves, true, latest(trail.Entries)
+	why := ""
+	c, err := d.card(r.Context(), name)
+	if err != nil { // what happened is shown all the same: an abort, say
+		c, why = card{}, d.Problem(r, err).Detail
+	}
+	c.Moves, c.Alone, c.Why, c.History = v.Moves, true, why, latest(trail.Entries)
 	d.show(w, r, http.StatusOK, "rollout", v, name, c)
 	return nil
 }

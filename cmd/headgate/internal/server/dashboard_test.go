@@ -291,6 +291,12 @@ func TestDashboardWithoutInventory(t *testing.T) {
 	if res, body := w.browse(t, http.MethodPost, "/rollouts/promote/abort", "", url.Values{"reason": {"fire"}}); res.StatusCode != 303 {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
+	if _, body := w.browse(t, http.MethodGet, "/rollouts/promote", "", nil); !strings.Contains(body, "the inventory is on fire") || !strings.Contains(body, "<code>rollout.abort</code>") {
+		t.Errorf("what became of it is not said: %s", body)
+	}
+	if res, _ := w.browse(t, http.MethodGet, "/rollouts/nope", "", nil); res.StatusCode != 404 {
+		t.Errorf("a rollout that there is not: %d", res.StatusCode)
+	}
 }
 
 // TestDashboardStream says at once that the flags changed, and ends when the server does.
