@@ -95,8 +95,8 @@ func (i *incident) planned(c *cli.Context, s *assessor, facts corrective.Facts, 
 		if err := fits(defs[0], facts.Bad, i.Schema); err != nil {
 			return err
 		}
-		layout.Migration = name
-		in.Migrations = []planner.MigrationRef{{Name: name, Digest: defs[0].Checksum}}
+		layout.Migration = defs[0].Name
+		in.Migrations = []planner.MigrationRef{{Name: defs[0].Name, Digest: defs[0].Checksum}}
 	}
 	in.Steps = layout.Steps()
 	p, err := planner.BuildRollback(in)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -227,6 +228,9 @@ func (r *planRun) step(c *cli.Context, s planner.Step) error {
 	reports, err := r.execute(c.Context, s, commands)
 	if err != nil {
 		if e := errs.As(err); e != nil {
+			if e.Code == errs.Stale && s.Migration != "" { // the migration was edited: the plan is of another one
+				e.Next = []string{strings.Replace(r.planWith(), "NAME", s.Migration, 1)}
+			}
 			e.Then(r.command("rollback run --step " + s.ID))
 		}
 		return err
