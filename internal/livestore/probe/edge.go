@@ -26,7 +26,7 @@ type Budget struct {
 }
 
 // DefaultBudget suits a pull-request check.
-func DefaultBudget() Budget { return Budget{Payloads: 300, PerEvent: 3 * time.Second, Shrink: 200} }
+func DefaultBudget() Budget { return Budget{Payloads: 300, PerEvent: 10 * time.Second, Shrink: 200} }
 
 func (b Budget) orDefault() Budget {
 	d := DefaultBudget()
