@@ -17,7 +17,7 @@ import (
 func (a *app) stoppedInIncident(r operate.StopReport) error {
 	cfg, err := a.config()
 	if err != nil || !r.Stopped {
-		return nil //nolint:nilerr // a stop through a server works without the app's files
+		return nil // a stop through a server works without the app's files
 	}
 	i, err := a.openIncident(cfg, r.Environment)
 	if i == nil || err != nil {

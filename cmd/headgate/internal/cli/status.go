@@ -62,7 +62,7 @@ func (a *app) incidentsOf(all []operate.Status) ([]*corrective.Incident, error) 
 	out := make([]*corrective.Incident, len(all))
 	cfg, err := a.config()
 	if err != nil {
-		return out, nil //nolint:nilerr // the server's status needs no headgate.yaml, and nothing else gets here without one
+		return out, nil // the server's status needs no headgate.yaml, and nothing else gets here without one
 	}
 	for n, s := range all {
 		i, err := a.openIncident(cfg, s.Environment)
