@@ -24,8 +24,10 @@ func opened() *corrective.Incident {
 func TestIncidentFile(t *testing.T) {
 	i := opened()
 	i.Mark(corrective.WalkStop, corrective.Done, "ana", night, "aborted 1 rollout")
-	i.Choose(corrective.Choice{Kind: corrective.BackendReset, Plan: "sha256-1", Base: "1.3.0", Bad: "1.3.0", Loses: []string{"all"},
-		AcceptedLoss: &corrective.Deed{By: "ana", At: night, Reason: "nobody uses it"}, Steps: []corrective.Doing{{ID: "1-reset-backend", State: corrective.Todo}}}, "1.2.0", "ana", night)
+	i.Choose(corrective.Choice{
+		Kind: corrective.BackendReset, Plan: "sha256-1", Base: "1.3.0", Bad: "1.3.0", Loses: []string{"all"},
+		AcceptedLoss: &corrective.Deed{By: "ana", At: night, Reason: "nobody uses it"}, Steps: []corrective.Doing{{ID: "1-reset-backend", State: corrective.Todo}},
+	}, "1.2.0", "ana", night)
 	data, err := i.YAML()
 	if err != nil {
 		t.Fatal(err)
