@@ -69,7 +69,8 @@ func (a *app) open(c *cli.Context, cfg *config.Config) (*incident, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range open {
+	if len(open) > 0 {
+		i := open[0]
 		if i.Schema == s.Name && i.Selection.String() == sel.String() && slices.Equal(i.Stores, c.StringSlice("store")) {
 			return i, nil
 		}
