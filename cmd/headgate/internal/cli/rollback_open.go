@@ -74,6 +74,9 @@ func (a *app) open(c *cli.Context, cfg *config.Config) (*incident, error) {
 		if i.Schema == s.Name && i.Selection.String() == sel.String() && slices.Equal(i.Stores, c.StringSlice("store")) {
 			return i, nil
 		}
+	}
+	if len(open) > 0 {
+		i := open[0]
 		return nil, errs.Invalidf("incident %s is open on %s already, about %s", i.ID, env.Name, i.Selection).
 			Hintf("one at a time: go on with it, or close it first").Then("headgate rollback --env " + env.Name).Then(i.command("rollback close --reason TEXT"))
 	}
