@@ -19,5 +19,4 @@ const { pending, confirmed } = await client.settle()
 const { todos } = client.tables
 const shown = client.store.query(todos.orderBy('id', 'asc')).map(({ id, list, text }) => [id, list, text])
 await client.store.shutdownPromise()
-console.log(JSON.stringify({ pending, confirmed, todos: shown }))
-process.exit(0)
+process.stdout.write(`${JSON.stringify({ pending, confirmed, todos: shown })}\n`, () => process.exit(0))
