@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector refuses the sandbox, which is translated C; the walk itself has no goroutines.
+
 package cli
 
 import (
