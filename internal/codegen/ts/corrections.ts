@@ -165,7 +165,8 @@ const matcher = (correction: Correction): Matcher => {
       if (stamp !== undefined && (clientId.startsWith('hg:') || stampOf(sessionId)?.replace(/[.+]/g, '-') !== stamp)) return false
       if (where === undefined) return true
       try {
-        return Number(evaluate(where, encoded(), context) ?? 0) !== 0
+        const truth = evaluate(where, encoded(), context)
+        return (typeof truth === 'number' || typeof truth === 'bigint') && Number(truth) !== 0 // a text is no truth
       } catch {
         return false // not one of those that the expression was written for
       }

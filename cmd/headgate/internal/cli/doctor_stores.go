@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/corrective/doctor"
@@ -57,8 +56,8 @@ func (v visit) keeps() bool { return v.client != "" || v.store.Log.Kind == strin
 
 // doctorRound finds out what is looked at, before any log is opened.
 func (a *app) doctorRound(c *cli.Context) (*round, error) {
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return nil, errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return nil, err
 	}
 	if c.Bool("no-state") && c.Bool("diff") {
 		return nil, errs.Invalidf("--no-state and --diff exclude each other").Hintf("a state that differs shows only against a replay")
@@ -178,26 +177,15 @@ func (r *round) examine(ctx context.Context, deployed map[string]*schema.Release
 	}
 	p := r.app.progress(label, total)
 	defer p.Done()
-	failed := make([]error, len(r.visits))
-	var g errgroup.Group
-	g.SetLimit(r.jobs)
-	for i, v := range r.visits {
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			tell := func(int64) {}
-			if single {
-				tell = p.Add
-			}
-			failed[i] = r.visit(ctx, v, examiners[v.store.Schema], tell)
-			if !single {
-				p.Add(1)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // errors are kept per log
+	failed := inParallel(ctx, r.jobs, len(r.visits), func(i int) error {
+		tell := p.Add
+		if !single {
+			defer p.Add(1)
+			tell = func(int64) {}
+		}
+		v := r.visits[i]
+		return r.visit(ctx, v, examiners[v.store.Schema], tell)
+	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -9,14 +9,12 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
@@ -86,8 +84,8 @@ func (a *app) runner(c *cli.Context) (*runner, error) {
 	if c.Args().Len() > 1 {
 		return nil, errs.Invalidf("name one migration, or none for all of them")
 	}
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return nil, errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return nil, err
 	}
 	env, err := cfg.Environment(c.String("env"))
 	if err != nil {
@@ -122,13 +120,6 @@ func (a *app) newRunner(ctx context.Context, cfg *config.Config, env config.Envi
 		r.plans = append(r.plans, p)
 	}
 	return r, nil
-}
-
-func workers(n int) int {
-	if n == 0 {
-		return runtime.GOMAXPROCS(0)
-	}
-	return n
 }
 
 func randomHex(n int) string {
@@ -311,22 +302,12 @@ type storeTask struct {
 
 // each works on every store, jobs at a time. A store that fails does not end the others; errors are returned by store.
 func (r *runner) each(ctx context.Context, label string, work func(context.Context, storeTask) error) []error {
-	failed := make([]error, len(r.stores))
 	p := r.app.progress(label, int64(len(r.stores)))
 	defer p.Done()
-	var g errgroup.Group
-	g.SetLimit(r.jobs)
-	for i, s := range r.stores {
-		g.Go(func() error {
-			if ctx.Err() == nil {
-				failed[i] = work(ctx, storeTask{s, r.plansOf(s)})
-			}
-			p.Add(1)
-			return nil
-		})
-	}
-	_ = g.Wait() // errors are kept per store
-	return failed
+	return inParallel(ctx, r.jobs, len(r.stores), func(i int) error {
+		defer p.Add(1)
+		return work(ctx, storeTask{r.stores[i], r.plansOf(r.stores[i])})
+	})
 }
 
 // paceOf is the pause between two pushes to a store.

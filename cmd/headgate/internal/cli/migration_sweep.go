@@ -65,8 +65,8 @@ func (a *app) migrationSweep(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return err
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		r, err := a.newRunner(c.Context, a.loaded, env, nil, c.Int("jobs"))

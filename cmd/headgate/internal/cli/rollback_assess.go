@@ -8,13 +8,11 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
@@ -126,8 +124,8 @@ func (a *app) rollbackAssess(c *cli.Context) error {
 	if c.Int("rows") < 0 {
 		return errs.Invalidf("--rows %d is negative", c.Int("rows"))
 	}
-	if c.IsSet("sample") && c.Int("sample") < 1 {
-		return errs.Invalidf("--sample %d is not above 0", c.Int("sample"))
+	if err := aboveZero(c, "sample"); err != nil {
+		return err
 	}
 	in, err := a.incidentOf(c, true)
 	if err != nil {
@@ -165,19 +163,16 @@ func (s *assessor) incomplete(report assessment) error {
 
 // assessor reads what the command needs before any log is opened. in is the incident that it is about, or nil.
 func (a *app) assessor(c *cli.Context, in *incident) (*assessor, error) {
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return nil, errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return nil, err
 	}
 	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}
-	s := &assessor{app: a, cfg: cfg, jobs: c.Int("jobs"), ran: map[livestore.StoreID]map[string]string{}}
+	s := &assessor{app: a, cfg: cfg, jobs: workers(c.Int("jobs")), ran: map[livestore.StoreID]map[string]string{}}
 	if in != nil {
 		s.bad = in.Bad
-	}
-	if s.jobs == 0 {
-		s.jobs = runtime.GOMAXPROCS(0)
 	}
 	if s.schema, err = cfg.Schema(c.String("schema")); err != nil {
 		return nil, err
@@ -292,25 +287,17 @@ func (s *assessor) census(ctx context.Context) (err error) {
 // all assesses every store, jobs at a time. A store that fails does not end the others, and is in the report; it is the
 // error where it is the only one, or where the selection can't be answered at all.
 func (s *assessor) all(c *cli.Context) (assessment, error) {
-	damages, failed := make([]damageReport, len(s.stores)), make([]error, len(s.stores))
+	damages := make([]damageReport, len(s.stores))
 	p := s.app.progress("assessed stores", int64(len(s.stores)))
 	defer p.Done()
 	var key []byte
 	key, _ = hex.DecodeString(randomHex(32)) // always hex
 	diff := state.Options{Rows: c.Int("rows"), Reveal: c.Bool("reveal"), HashKey: key}
-	var g errgroup.Group
-	g.SetLimit(s.jobs)
-	for i, st := range s.stores {
-		g.Go(func() error {
-			if c.Context.Err() != nil {
-				return nil
-			}
-			damages[i], failed[i] = s.one(c.Context, st, diff, c.Bool("no-state"))
-			p.Add(1)
-			return nil
-		})
-	}
-	_ = g.Wait() // errors are kept per store
+	failed := inParallel(c.Context, s.jobs, len(s.stores), func(i int) (err error) {
+		defer p.Add(1)
+		damages[i], err = s.one(c.Context, s.stores[i], diff, c.Bool("no-state"))
+		return err
+	})
 	if c.Context.Err() != nil {
 		return assessment{}, context.Cause(c.Context)
 	}

@@ -61,8 +61,8 @@ type drilling struct {
 }
 
 func (a *app) rollbackDrill(c *cli.Context) error {
-	if c.Int("stores") < 1 {
-		return errs.Invalidf("--stores %d is not above 0", c.Int("stores"))
+	if err := aboveZero(c, "stores"); err != nil {
+		return err
 	}
 	cfg, err := a.config()
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -112,8 +111,8 @@ func (a *app) corrections(ctx context.Context, cfg *config.Config, s config.Sche
 }
 
 func (a *app) rollbackGenerate(c *cli.Context) error {
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return err
 	}
 	in, err := a.incidentOf(c, false)
 	if err != nil {
@@ -143,10 +142,7 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	find := finding{app: a, cfg: cfg, env: env, list: list, program: programOf(tree), jobs: c.Int("jobs")}
-	if find.jobs == 0 {
-		find.jobs = runtime.GOMAXPROCS(0)
-	}
+	find := finding{app: a, cfg: cfg, env: env, list: list, program: programOf(tree), jobs: workers(c.Int("jobs"))}
 	found, err := find.all(c.Context, stores)
 	if err != nil {
 		return err

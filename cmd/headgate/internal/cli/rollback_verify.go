@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
@@ -111,10 +109,8 @@ type verifier struct {
 }
 
 func (a *app) rollbackVerify(c *cli.Context) error {
-	for _, name := range []string{"jobs", "sample"} {
-		if c.IsSet(name) && c.Int(name) < 1 {
-			return errs.Invalidf("--%s %d is not above 0", name, c.Int(name))
-		}
+	if err := aboveZero(c, "jobs", "sample"); err != nil {
+		return err
 	}
 	in, err := a.incidentOf(c, false)
 	if err != nil {
@@ -274,7 +270,9 @@ func (v *verifier) problems() ([]string, error) {
 		return nil, err
 	}
 	for _, other := range all {
-		if other.StateHash == r.StateHash && !sameCorrections(other, r) {
+		// A later release may share the hash of one that was right; what clients ran before may not.
+		before := other.Version != r.Version && schema.CompareVersions(other.Version, v.trial.Bad.Release.Version) <= 0
+		if other.StateHash == r.StateHash && (before || !sameCorrections(other, r)) {
 			out = append(out, fmt.Sprintf("its state hash is that of %s: clients that ran it rebuild nothing, and keep every wrong row (CR103): headgate epoch bump", other.Version))
 		}
 	}
@@ -306,24 +304,14 @@ func (v *verifier) all(c *cli.Context) (verification, error) {
 	if r.Problems, err = v.problems(); err != nil {
 		return r, err
 	}
-	proofs, failed := make([]corrective.Outcome, len(v.stores)), make([]error, len(v.stores))
+	proofs := make([]corrective.Outcome, len(v.stores))
 	p := v.app.progress("proven stores", int64(len(v.stores)))
 	defer p.Done()
-	var g errgroup.Group
-	g.SetLimit(max(c.Int("jobs"), 1))
-	if !c.IsSet("jobs") {
-		g.SetLimit(runtime.GOMAXPROCS(0))
-	}
-	for i, st := range v.stores {
-		g.Go(func() error {
-			if c.Context.Err() == nil {
-				proofs[i], failed[i] = v.one(c.Context, st)
-				p.Add(1)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // errors are kept per store
+	failed := inParallel(c.Context, workers(c.Int("jobs")), len(v.stores), func(i int) (err error) {
+		defer p.Add(1)
+		proofs[i], err = v.one(c.Context, v.stores[i])
+		return err
+	})
 	if c.Context.Err() != nil {
 		return r, context.Cause(c.Context)
 	}

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
@@ -65,8 +63,8 @@ func (a *app) stateReplay(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return err
 	}
 	tasks, err := a.replayTasks(c, cfg)
 	if err != nil {
@@ -80,11 +78,7 @@ func (a *app) stateReplay(c *cli.Context) error {
 	if !c.Bool("no-checkpoint") {
 		checkpoints = checkpointsOf(cfg)
 	}
-	jobs := c.Int("jobs")
-	if jobs == 0 {
-		jobs = runtime.GOMAXPROCS(0)
-	}
-	reports, failed := a.replayAll(c.Context, l, tasks, checkpoints, jobs)
+	reports, failed := a.replayAll(c.Context, l, tasks, checkpoints, workers(c.Int("jobs")))
 	if err := c.Context.Err(); err != nil {
 		return context.Cause(c.Context)
 	}
@@ -221,30 +215,21 @@ func fileName(store string) string {
 
 // replayAll replays the stores, jobs at a time. A store that fails does not end the others.
 func (a *app) replayAll(ctx context.Context, l script.Launcher, tasks []replayTask, cp *replay.Checkpoints, jobs int) ([]replayReport, []error) {
-	reports, failed := make([]replayReport, len(tasks)), make([]error, len(tasks))
+	reports := make([]replayReport, len(tasks))
 	several := len(tasks) > 1
 	var p *progress
 	if several {
 		p = a.progress("replayed stores", int64(len(tasks)))
 		defer p.Done()
 	}
-	var g errgroup.Group
-	g.SetLimit(jobs)
-	for i, t := range tasks {
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			res, err := a.replayOne(ctx, l, t, cp, several)
-			reports[i], failed[i] = newReplayReport(t, res, err), err
-			if several {
-				p.Add(1)
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // errors are kept per store
-	return reports, failed
+	return reports, inParallel(ctx, jobs, len(tasks), func(i int) error {
+		res, err := a.replayOne(ctx, l, tasks[i], cp, several)
+		reports[i] = newReplayReport(tasks[i], res, err)
+		if several {
+			p.Add(1)
+		}
+		return err
+	})
 }
 
 func (a *app) replayOne(ctx context.Context, l script.Launcher, t replayTask, cp *replay.Checkpoints, quiet bool) (res replay.Result, err error) {

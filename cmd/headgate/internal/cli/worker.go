@@ -10,7 +10,6 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
-	"headgate/internal/errs"
 )
 
 func (a *app) workerCommand() *cli.Command {
@@ -41,8 +40,8 @@ looks every so often for what clients that were offline made due (headgate migra
 }
 
 func (a *app) worker(c *cli.Context) error {
-	if c.IsSet("jobs") && c.Int("jobs") < 1 {
-		return errs.Invalidf("--jobs %d is not above 0", c.Int("jobs"))
+	if err := aboveZero(c, "jobs"); err != nil {
+		return err
 	}
 	every, err := duration(c, "sweep")
 	if err != nil {
