@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/suggest"
 	"headgate/internal/errs"
@@ -29,6 +31,20 @@ type fleet struct {
 	place  func(i int) string // of all[i], for messages
 	listed string             // what lists them: "headgate.yaml" or "the inventory"
 	read   time.Time
+}
+
+// chosen are the configuration, and the schema and the environment that --schema and --env name.
+func (a *app) chosen(c *cli.Context) (*config.Config, config.Schema, config.Environment, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, config.Schema{}, config.Environment{}, err
+	}
+	s, err := cfg.Schema(c.String("schema"))
+	if err != nil {
+		return nil, s, config.Environment{}, err
+	}
+	env, err := a.environment(c.Context, cfg, c.String("env"))
+	return cfg, s, env, err
 }
 
 // environment is cfg.Environment with the stores that a run is about, whether headgate.yaml lists them or an inventory.

@@ -166,19 +166,13 @@ func (a *app) assessor(c *cli.Context, in *incident) (*assessor, error) {
 	if err := aboveZero(c, "jobs"); err != nil {
 		return nil, err
 	}
-	cfg, err := a.config()
+	cfg, kind, env, err := a.chosen(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &assessor{app: a, cfg: cfg, jobs: workers(c.Int("jobs")), ran: map[livestore.StoreID]map[string]string{}}
+	s := &assessor{app: a, cfg: cfg, env: env, schema: kind, jobs: workers(c.Int("jobs")), ran: map[livestore.StoreID]map[string]string{}}
 	if in != nil {
 		s.bad = in.Bad
-	}
-	if s.schema, err = cfg.Schema(c.String("schema")); err != nil {
-		return nil, err
-	}
-	if s.env, err = a.environment(c.Context, cfg, c.String("env")); err != nil {
-		return nil, err
 	}
 	if s.selection, err = a.selection(c, cfg, s.schema); err != nil {
 		return nil, err

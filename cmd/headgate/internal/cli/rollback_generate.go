@@ -118,15 +118,7 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	s, err := cfg.Schema(c.String("schema"))
-	if err != nil {
-		return err
-	}
-	env, err := a.environment(c.Context, cfg, c.String("env"))
+	cfg, s, env, err := a.chosen(c)
 	if err != nil {
 		return err
 	}

@@ -157,17 +157,11 @@ func (a *app) rollbackVerify(c *cli.Context) error {
 
 // verifier reads what the command needs before any log is opened.
 func (a *app) verifier(c *cli.Context) (*verifier, error) {
-	cfg, err := a.config()
+	cfg, s, env, err := a.chosen(c)
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{app: a, cfg: cfg}
-	if v.schema, err = cfg.Schema(c.String("schema")); err != nil {
-		return nil, err
-	}
-	if v.env, err = a.environment(c.Context, cfg, c.String("env")); err != nil {
-		return nil, err
-	}
+	v := &verifier{app: a, cfg: cfg, schema: s, env: env}
 	if v.list, err = a.corrections(c.Context, cfg, v.schema); err != nil && !(errs.CodeOf(err) == errs.NotFound && c.IsSet("base")) {
 		if errs.CodeOf(err) == errs.NotFound {
 			errs.As(err).Hintf("where the fix is in the code alone, name the release that did it right: --base 1.2.0")
