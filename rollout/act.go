@@ -224,10 +224,10 @@ func (t *ticker) approve(r Request) error {
 	switch {
 	case t.state.missing(t.def, barrier) == 0:
 		return errs.Invalidf("no approval is missing for %s", barrier)
-	case samePerson(r.By, t.state.Started):
+	case SamePerson(r.By, t.state.Started):
 		return errs.New(errs.Stale, "%s started the rollout, so someone else approves it", r.By).
 			Hintf("HEADGATE_ACTOR says who acts, and through a server the person that a token is for")
-	case slices.ContainsFunc(t.state.Approved, func(a Approval) bool { return a.For == barrier && samePerson(a.By, r.By) }):
+	case slices.ContainsFunc(t.state.Approved, func(a Approval) bool { return a.For == barrier && SamePerson(a.By, r.By) }):
 		return errs.Invalidf("%s has approved %s already", r.By, barrier)
 	}
 	t.state.Approved = append(slices.Clone(t.state.Approved), Approval{For: barrier, By: r.By, At: t.now})
@@ -239,8 +239,8 @@ func (t *ticker) approve(r Request) error {
 	return nil
 }
 
-// samePerson reports whether two names are one person's: how they are typed makes nobody two people.
-func samePerson(a, b string) bool {
+// SamePerson reports whether two names are one person's: how they are typed makes nobody two people.
+func SamePerson(a, b string) bool {
 	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
+
+	"headgate/rollout"
 )
 
 // An Approval says that somebody agreed to a plan.
@@ -22,18 +25,18 @@ func (db *DB) Approve(ctx context.Context, env, plan string, by By) (a Approval,
 		return Approval{}, err
 	}
 	err = db.tx(ctx, "approve the plan", func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO approvals (env, plan, actor, reason, approved_at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (env, plan, actor) DO NOTHING`, env, plan, text(by.Actor), text(by.Reason), millis(db.now()))
+		given, err := all(ctx, tx, scanApproval, `SELECT plan, actor, reason, approved_at FROM approvals WHERE env = $1 AND plan = $2
+			ORDER BY approved_at, actor`, env, plan)
 		if err != nil {
 			return err
 		}
-		found, err := all(ctx, tx, scanApproval, `SELECT plan, actor, reason, approved_at FROM approvals WHERE env = $1 AND plan = $2 AND actor = $3`,
-			env, plan, text(by.Actor))
-		if err != nil {
-			return err
+		if i := slices.IndexFunc(given, func(g Approval) bool { return rollout.SamePerson(g.Actor, by.Actor) }); i >= 0 {
+			a = given[i]
+			return nil
 		}
-		a = found[0]
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		a = Approval{Plan: plan, Actor: by.Actor, Reason: by.Reason, At: fromMillis(millis(db.now()))}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO approvals (env, plan, actor, reason, approved_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (env, plan, actor) DO NOTHING`, env, plan, text(a.Actor), text(a.Reason), millis(a.At)); err != nil {
 			return err
 		}
 		return db.record(ctx, tx, Entry{Env: env, Actor: by.Actor, Action: "plan.approve", Subject: plan, Detail: by.detail(map[string]any{})})

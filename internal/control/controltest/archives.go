@@ -157,6 +157,9 @@ func approvals(t *testing.T, d *database) {
 			t.Fatal(err)
 		}
 	}
+	if again, err := d.Approve(ctx, "prod", "sha256-aa", control.By{Actor: " BEN "}); err != nil || again.Actor != "ben" { // one person, however it is typed
+		t.Errorf("%+v, %v", again, err)
+	}
 	got, err := d.Approvals(ctx, "prod", "sha256-aa")
 	want := []control.Approval{
 		{Plan: "sha256-aa", Actor: "ben", Reason: "looked at it", At: first},

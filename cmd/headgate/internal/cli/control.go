@@ -15,8 +15,12 @@ import (
 )
 
 // existingControl opens an environment's control database where there is one already, and returns nil where there is
-// none. The caller closes it.
+// none, or where a server has it: one that lies here is of another time. The caller closes it.
 func (a *app) existingControl(ctx context.Context, env config.Environment) (*control.DB, error) {
+	if a.needsControl(env) != nil {
+		a.log.Warn("runs, census and heads are not looked at: the control database is the server's", "server", a.serverOf(env))
+		return nil, nil
+	}
 	db, err := a.openedControl(ctx, control.Options{URL: env.Control, Existing: true, Now: a.now})
 	if errs.CodeOf(err) == errs.NotFound {
 		return nil, nil

@@ -14,6 +14,7 @@ import (
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/planner"
+	"headgate/rollout"
 )
 
 func (a *app) planShowCommand() *cli.Command {
@@ -139,7 +140,7 @@ func (a *app) approved(ctx context.Context, env config.Environment, p *planner.P
 		return err
 	}
 	me := a.by("").Actor
-	others := slices.DeleteFunc(r.Approvals, func(k control.Approval) bool { return k.Actor == me })
+	others := slices.DeleteFunc(r.Approvals, func(k control.Approval) bool { return rollout.SamePerson(k.Actor, me) })
 	if len(others) >= env.Approvals {
 		return nil
 	}

@@ -20,10 +20,15 @@ const liveHeader = "Headgate-Live"
 // cookie is the name of the session's. Servers of several environments may share a host, and cookies know no ports.
 func (d *Dashboard) cookie() string { return "headgate-" + url.QueryEscape(d.Operate.Name) }
 
+// hostOnly is what a browser demands of the name of a cookie that goes by TLS alone, to this host alone.
+const hostOnly = "__Host-"
+
 func (d *Dashboard) visitor(r *http.Request) (Visitor, error) {
 	session := ""
-	if c, err := r.Cookie(d.cookie()); err == nil {
-		session = c.Value
+	for _, name := range []string{hostOnly + d.cookie(), d.cookie()} {
+		if c, err := r.Cookie(name); err == nil && session == "" {
+			session = c.Value
+		}
 	}
 	return d.Guard.Enter(r, session)
 }
@@ -49,10 +54,16 @@ func (d *Dashboard) enter(w http.ResponseWriter, r *http.Request, h func(http.Re
 	}
 }
 
-// keep sets the cookie. It is for TLS only when the browser came by TLS.
+// keep sets the cookie. It is for TLS only when the browser came by TLS; behind a proxy that shows in the origin of a form, and
+// afterwards in the cookie's name.
 func (d *Dashboard) keep(w http.ResponseWriter, r *http.Request, session string, until time.Time) {
-	tls := r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://")
-	c := &http.Cookie{Name: d.cookie(), Value: session, Path: "/", HttpOnly: true, Secure: tls, SameSite: http.SameSiteStrictMode, Expires: until}
+	name := d.cookie()
+	_, err := r.Cookie(hostOnly + name)
+	tls := r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://") || err == nil
+	if tls {
+		name = hostOnly + name
+	}
+	c := &http.Cookie{Name: name, Value: session, Path: "/", HttpOnly: true, Secure: tls, SameSite: http.SameSiteStrictMode, Expires: until}
 	if session == "" {
 		c.MaxAge = -1
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"headgate/cmd/headgate/internal/operate"
@@ -56,39 +57,45 @@ type run struct {
 
 // kept has the last overview for a moment: several people look at the same one.
 type kept struct {
+	stale atomic.Uint64 // counts what made the view old; it may be raised while one is made
+
 	mu      sync.Mutex
 	at      time.Time
 	changed <-chan struct{}
+	seen    uint64 // of stale
 	view    *overview
 }
 
-const keepFor = 2 * time.Second
+const (
+	keepFor = 2 * time.Second
+	// patience is how long a view may take to make: an inventory's command or database may hang.
+	patience = 20 * time.Second
+)
 
-func (k *kept) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.view = nil
-}
+// forget waits for nobody: what was done is answered at once.
+func (k *kept) forget() { k.stale.Add(1) }
 
 // look returns the overview, of now or of a moment ago in which the flags have not changed.
 func (d *Dashboard) look(r *http.Request) (*overview, error) {
 	k := &d.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	changed := d.Changed()
-	if k.view != nil && k.changed == changed && d.Operate.Now().Sub(k.at) < keepFor {
+	changed, seen := d.Changed(), k.stale.Load()
+	if k.view != nil && k.changed == changed && k.seen == seen && d.Operate.Now().Sub(k.at) < keepFor {
 		return k.view, nil
 	}
 	v, err := d.gather(r)
 	if err != nil {
 		return nil, err
 	}
-	k.view, k.at, k.changed = v, d.Operate.Now(), changed
+	k.view, k.at, k.changed, k.seen = v, d.Operate.Now(), changed, seen
 	return v, nil
 }
 
 func (d *Dashboard) gather(r *http.Request) (*overview, error) {
-	ctx, v := r.Context(), &overview{}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	v := &overview{}
 	var err error
 	if v.Stopped, err = d.Operate.DB.Stopped(ctx, d.Operate.Name); err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (e Environment) FireReset(ctx context.Context, perHour int, by control.By, 
 	if err != nil {
 		return ResetReport{}, err
 	}
-	if e.Others && r.State == control.ResetArmed && r.ArmedBy == by.Actor {
+	if e.Others && r.State == control.ResetArmed && rollout.SamePerson(r.ArmedBy, by.Actor) {
 		return ResetReport{}, errs.New(errs.Stale, "%s armed the reset, and %s asks for somebody else's word", by.Actor, e.Name).
 			Hintf("HEADGATE_ACTOR says who you are").Then("headgate reset fire --env " + e.Name)
 	}

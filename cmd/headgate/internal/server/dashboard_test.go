@@ -80,8 +80,11 @@ func TestDashboardIsGuarded(t *testing.T) {
 	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Secure || time.Until(c.Expires) > sessionTime+time.Minute || strings.Contains(c.Value, secret) {
 		t.Errorf("the cookie is %+v", c)
 	}
-	if res, _ := w.browse(t, http.MethodPost, "/sign-in", "", url.Values{"token": {secret}}, "Origin", strings.Replace(w.url, "http:", "https:", 1)); !res.Cookies()[0].Secure {
+	res, _ := w.browse(t, http.MethodPost, "/sign-in", "", url.Values{"token": {secret}}, "Origin", strings.Replace(w.url, "http:", "https:", 1))
+	if c := res.Cookies()[0]; !c.Secure {
 		t.Error("behind TLS the cookie goes without")
+	} else if res, _ := w.browse(t, http.MethodGet, "/", c.Name+"="+c.Value, nil); res.StatusCode != http.StatusOK || len(res.Cookies()) != 1 || !res.Cookies()[0].Secure {
+		t.Errorf("a page behind TLS, which names no origin, answers %d and renews the cookie as %+v", res.StatusCode, res.Cookies())
 	}
 	good, api := c.Name+"="+c.Value, c.Name+"="+ticket(made, w.now())
 	for _, path := range dashboardPages() {
@@ -110,7 +113,7 @@ func TestDashboardIsGuarded(t *testing.T) {
 			t.Errorf("a %s signs in: %d", role, res.StatusCode)
 		}
 	}
-	res, _ := w.browse(t, http.MethodPost, "/sign-out", good, nil)
+	res, _ = w.browse(t, http.MethodPost, "/sign-out", good, nil)
 	if out := res.Cookies(); len(out) != 1 || out[0].MaxAge >= 0 {
 		t.Errorf("signing out sets %v", out)
 	}
