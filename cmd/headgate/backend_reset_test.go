@@ -111,6 +111,20 @@ func TestBackendReset(t *testing.T) {
 	s.run(t, 0, "log", "verify", "better.json", "--env", "prod", "--store", "acme")
 	again, _ := s.run(t, 0, accepted...) // it is done
 	wantText(t, again, "store acme is reset")
+	// Nothing else passes for it: another import, none, a look at it, a dump of another store, a head that was not looked at.
+	other := strings.Replace(reset, "better.json", "acme.json", 1)
+	_, said = s.run(t, 7, append(strings.Fields(other), "--accept-loss", "--reason", "a test")...)
+	wantText(t, said, "the reset that was begun with this --export imports the dump with the digest "+digestOf(t, s, "better.json"))
+	_, said = s.run(t, 7, "store", "reset", "acme", "--env", "prod", "--export", "before.json", "--accept-loss", "--reason", "a test")
+	wantText(t, said, "the reset that was begun with this --export imports the dump")
+	_, said = s.run(t, 7, strings.Fields(reset)...)
+	wantText(t, said, "the reset with this --export was done at")
+	_, said = s.run(t, 7, "store", "reset", "acme-2", "--env", "prod", "--export", "two.json", "--import", "better.json", "--accept-loss", "--reason", "a test")
+	wantText(t, said, "the dump is of store acme, not of acme-2")
+	_, said = s.run(t, 7, "store", "reset", "acme", "--env", "prod", "--export", "three.json", "--accept-loss", "--reason", "a test", "--head", "e9")
+	wantText(t, said, "the store ends at e2, and its loss was accepted when it ended at e9")
+	_, said = s.run(t, 7, "log", "transform", "acme.json", "--corrections", "headgate/corrections/main.yaml", "--out", "./acme.json")
+	wantText(t, said, "writing over it would lose what is dropped")
 
 	if state := ann.Do(`{"ended":true}`); state.Ended != "backend-id-mismatch" {
 		t.Errorf("ann: %+v", state)
@@ -164,8 +178,11 @@ func killed(t *testing.T, s shell, file string, args []string) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	_ = cmd.Process.Signal(syscall.SIGKILL)
 	<-ended
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+		t.Fatalf("it ended by itself: %s", cmd.ProcessState)
+	}
 }
 
 // digestOf is what `log verify` says of a dump.

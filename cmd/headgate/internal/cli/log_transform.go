@@ -58,6 +58,11 @@ func (a *app) logTransform(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	t := transformation{Out: out, Provenance: out + ".provenance.jsonl"}
+	for _, made := range []string{t.Out, t.Provenance} {
+		if sameFileOnDisk(a.abs(made), a.abs(name)) {
+			return errs.Refusedf("%s is what is transformed: writing over it would lose what is dropped", made).Hintf("name another file with --out")
+		}
+	}
 	dump, err := atomicfile.Create(a.abs(t.Out), 0o600)
 	if err != nil {
 		return err
@@ -85,6 +90,13 @@ func (a *app) logTransform(c *cli.Context) (err error) {
 	}
 	t.NextActions = []string{"headgate log verify " + t.Out, "headgate log import " + t.Out + " --env ENV --store STORE --dry-run"}
 	return a.render(t, func(w io.Writer) error { return writeTransformation(w, t) })
+}
+
+// sameFileOnDisk reports whether two paths lead to one file that exists.
+func sameFileOnDisk(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 func writeTransformation(w io.Writer, t transformation) error {

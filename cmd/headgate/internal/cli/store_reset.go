@@ -43,6 +43,7 @@ in headgate audit. Events in D1 are not the worker's to delete.`,
 			&cli.StringFlag{Name: "import", Usage: "import the dump `FILE` afterwards"},
 			&cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
 			&cli.BoolFlag{Name: "accept-loss", Usage: "do it, and lose what is named without this flag"},
+			&cli.StringFlag{Name: "head", Usage: "only if the store ends at `N`, where its loss was looked at: e120"},
 			&cli.StringFlag{Name: "release", Usage: "what is imported must be such that `RELEASE` decodes it"},
 		},
 		Action: a.storeReset,
@@ -57,6 +58,14 @@ func (a *app) storeReset(c *cli.Context) error {
 			return err
 		}
 	}
+	var seen livestore.SeqNum
+	if c.IsSet("head") {
+		n, at, err := parseSince(c.String("head"), a.now())
+		if err != nil || !at.IsZero() {
+			return errs.Invalidf("--head: %q is no event's number", c.String("head")).Hintf("write it as e120")
+		}
+		seen = n
+	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) (err error) {
 		s, err := a.store(c.Context, a.loaded, env, id)
 		if err != nil {
@@ -67,7 +76,7 @@ func (a *app) storeReset(c *cli.Context) error {
 			return err
 		}
 		reset := operate.BackendReset{
-			Environment: a.operate(env, db), Store: s.ID, Route: route, By: a.by(reasonOf(c)), Progress: a.progresses,
+			Environment: a.operate(env, db), Store: s.ID, Route: route, By: a.by(reasonOf(c)), Progress: a.progresses, Seen: seen,
 			Export: a.abs(c.String("export")), ExportAs: c.String("export"),
 			Open: func(ctx context.Context) (eventlog.Appender, error) { return a.openAppender(ctx, a.loaded, env, s) },
 			Forget: func() error {
@@ -92,7 +101,7 @@ func (a *app) storeReset(c *cli.Context) error {
 		r, err := reset.Run(c.Context)
 		if err != nil {
 			if !r.HeldUntil.IsZero() {
-				fmt.Fprintf(a.stderr, "the store is reset, and not done with; clients' pushes wait until %s. The same command goes on from here\n", r.HeldUntil.Format(time.RFC3339))
+				fmt.Fprintf(a.stderr, "the store is reset, or may be, and not done with; clients' pushes wait until %s. The same command goes on from here\n", r.HeldUntil.Format(time.RFC3339))
 			}
 			return readable(err)
 		}
@@ -123,6 +132,9 @@ func (a *app) wouldReset(ctx context.Context, reset operate.BackendReset) error 
 		return readable(err)
 	}
 	again := a.line + " --accept-loss"
+	if reset.Seen == 0 && r.Was.Head > 0 {
+		again += fmt.Sprintf(" --head e%d", r.Was.Head)
+	}
 	if reset.By.Reason == "" {
 		again += ` --reason "…"`
 	}

@@ -30,6 +30,7 @@ type BackendReset struct {
 	ExportAs string                                           // how that was named, for people
 	Import   *Dump                                            // what the store holds afterwards; nil for nothing
 	Forget   func() error                                     // what else is kept of the log that is gone; nil for nothing
+	Seen     livestore.SeqNum                                 // where the store ended when its loss was accepted; 0 where nobody said
 	By       control.By                                       // with a reason
 	Progress Progress
 }
@@ -63,6 +64,17 @@ func (s BackendReset) report() BackendResetReport {
 // Look says what Run would lose, and changes nothing.
 func (s BackendReset) Look(ctx context.Context) (r BackendResetReport, err error) {
 	r = s.report()
+	if err := s.own(); err != nil {
+		return r, err
+	}
+	j, err := s.journal()
+	if err == nil && !j.Done.IsZero() {
+		err = errs.Refusedf("the reset with this --export was done at %s", j.Done.Format(time.RFC3339)).At("%s", s.journalFile()).
+			Hintf("for another one, name another file with --export")
+	}
+	if err != nil {
+		return r, err
+	}
 	was, err := s.Route.Info(ctx, s.Store)
 	if err == nil && !was.Exists {
 		err = s.nothing()
@@ -84,11 +96,23 @@ func (s BackendReset) nothing() error {
 	return errs.NotFoundf("the backend has no store %s: there is nothing to reset", s.Store).At("%s", s.Route.where())
 }
 
+// own refuses a dump of another store: its clients would load what is not theirs.
+func (s BackendReset) own() error {
+	if s.Import == nil || s.Import.Found.StoreID == s.Store {
+		return nil
+	}
+	return errs.Refusedf("the dump is of store %s, not of %s", s.Import.Found.StoreID, s.Store).At("%s", s.Import.Path).
+		Hintf("what a store holds after a reset is its own log, or what headgate log transform made of it")
+}
+
 // Run resets the store, and imports.
 func (s BackendReset) Run(ctx context.Context) (r BackendResetReport, err error) {
 	r = s.report()
 	if s.By.Reason == "" {
 		return r, errs.Invalidf("a reset needs a reason")
+	}
+	if err := s.own(); err != nil {
+		return r, err
 	}
 	err = s.alone(ctx, s.Store, func(ctx context.Context, l control.Lease) error {
 		j, err := s.journal()
@@ -98,10 +122,30 @@ func (s BackendReset) Run(ctx context.Context) (r BackendResetReport, err error)
 		if j.Done.IsZero() {
 			return s.run(ctx, l, j, &r)
 		}
-		j.tell(&r)
-		return nil
+		return s.ended(ctx, j, &r)
 	})
 	return r, err
+}
+
+// ended tells of a reset that an earlier run got to its end, where it still is the last one of the store; the hold may have
+// outlasted that run.
+func (s BackendReset) ended(ctx context.Context, j backendJournal, r *BackendResetReport) error {
+	if err := s.same(j); err != nil {
+		return err
+	}
+	now, err := s.Route.Info(ctx, s.Store)
+	if err != nil {
+		return err
+	}
+	if now.BackendID != j.Now {
+		return errs.Refusedf("the reset with this --export was done at %s, and the store has been reset again since", j.Done.Format(time.RFC3339)).
+			At("%s", s.journalFile()).Hintf("for another one, name another file with --export")
+	}
+	j.tell(r)
+	if now.HeldUntil.IsZero() {
+		return nil
+	}
+	return s.Route.Release(ctx, s.Store)
 }
 
 func (s BackendReset) run(ctx context.Context, l control.Lease, j backendJournal, r *BackendResetReport) (err error) {
@@ -113,24 +157,32 @@ func (s BackendReset) run(ctx context.Context, l control.Lease, j backendJournal
 	if !done && !now.Exists {
 		return s.nothing()
 	}
-	if _, err := s.Route.Hold(ctx, s.Store); err != nil {
+	if done {
+		if err := s.same(j); err != nil {
+			return err
+		}
+	}
+	if err := s.hold(ctx, done); err != nil {
 		return err
 	}
 	letGo := s.Route.Keep(ctx, s.Store)
 	defer func() {
 		letGo()
 		if err != nil {
-			s.leave(context.WithoutCancel(ctx), r, done)
+			s.leave(context.WithoutCancel(ctx), r, done && errs.CodeOf(err) != errs.Refused)
 		}
 	}()
 	if !done {
 		if j, err = s.prepare(ctx); err != nil {
 			return err
 		}
+		if err := s.announce(ctx, j); err != nil {
+			return err
+		}
+		done = true // or it may be: without an answer nobody knows
 		if err := s.reset(ctx, j); err != nil {
 			return err
 		}
-		done = true
 	}
 	j.tell(r)
 	r.Reset = s.Now().UTC().Truncate(time.Second)
@@ -140,17 +192,40 @@ func (s BackendReset) run(ctx context.Context, l control.Lease, j backendJournal
 	if err := s.refill(ctx, r); err != nil {
 		return err
 	}
-	letGo()
-	if err := s.Route.Release(ctx, s.Store); err != nil {
+	j.Done, j.Now, j.Imported = r.Reset, r.BackendID, r.Imported
+	if err := s.keep(j); err != nil { // before clients write again: then nothing of it may be done twice
 		return err
 	}
-	j.Done, j.Now, j.Imported = r.Reset, r.BackendID, r.Imported
-	return s.keep(j)
+	letGo()
+	return s.Route.Release(ctx, s.Store)
 }
 
-// leave ends the hold of a run that failed before it did anything, and says how long it lasts otherwise.
-func (s BackendReset) leave(ctx context.Context, r *BackendResetReport, done bool) {
-	if !done && s.Route.Release(ctx, s.Store) == nil {
+// hold has clients' pushes wait. What is no store is not held by the Worker: one that an earlier run emptied is made first.
+func (s BackendReset) hold(ctx context.Context, emptied bool) (err error) {
+	held, err := s.Route.Hold(ctx, s.Store)
+	if err != nil || held.HeldUntil.After(s.Now()) {
+		return err
+	}
+	if emptied {
+		log, err := s.Open(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = log.Head(ctx)
+		if err := errors.Join(err, log.Close()); err != nil {
+			return err
+		}
+		if held, err = s.Route.Hold(ctx, s.Store); err != nil || held.HeldUntil.After(s.Now()) {
+			return err
+		}
+	}
+	return errs.Refusedf("the Worker does not hold the store: clients could write while it is reset").At("%s", s.Route.where()).
+		Hintf("is its clock right? Nothing was changed")
+}
+
+// leave ends the hold of a run that can't be gone on with, and says how long it lasts otherwise.
+func (s BackendReset) leave(ctx context.Context, r *BackendResetReport, goesOn bool) {
+	if !goesOn && s.Route.Release(ctx, s.Store) == nil {
 		return
 	}
 	if now, err := s.Route.Info(ctx, s.Store); err == nil { // the error at hand says more
@@ -174,12 +249,16 @@ func (s BackendReset) prepare(ctx context.Context) (j backendJournal, err error)
 		return j, errs.Refusedf("the store ends at e%d, and its export at e%d", was.Head, dump.Found.Events).At("%s", s.Route.where()).
 			Hintf("somebody writes into it past the hold, or an earlier push was cut short; nothing was reset. Name another --export file and try again")
 	}
+	if s.Seen != 0 && was.Head != s.Seen {
+		return j, errs.Refusedf("the store ends at e%d, and its loss was accepted when it ended at e%d", was.Head, s.Seen).At("%s", s.Route.where()).
+			Hintf("look again at what would be lost; nothing was reset")
+	}
 	loss, err := s.loss(ctx, was, dump)
 	if err != nil {
 		return j, err
 	}
 	j = backendJournal{
-		Version: 1, Store: s.Store, Environment: s.Name, Loss: loss,
+		Version: 1, Store: s.Store, Environment: s.Name, Loss: loss, Import: s.importing(),
 		Was: BackendState{BackendID: was.BackendID, Head: was.Head, Digest: dump.Found.Digest},
 	}
 	return j, s.keep(j)
@@ -230,15 +309,16 @@ func (s BackendReset) write(ctx context.Context, log eventlog.Reader) (d Dump, e
 	return OpenDump(ctx, s.Export, s.ExportAs, "", s.Progress) // what is on the disk counts
 }
 
-// reset empties the store's backend. Where no answer comes, the backend's id tells whether it was done.
-func (s BackendReset) reset(ctx context.Context, j backendJournal) error {
-	err := s.DB.Record(ctx, control.Entry{Env: s.Name, Actor: s.By.Actor, Action: "store.reset", Subject: string(s.Store), Detail: map[string]any{
+// announce records what is about to be done.
+func (s BackendReset) announce(ctx context.Context, j backendJournal) error {
+	return s.DB.Record(ctx, control.Entry{Env: s.Name, Actor: s.By.Actor, Action: "store.reset", Subject: string(s.Store), Detail: map[string]any{
 		"backendId": j.Was.BackendID, "head": j.Was.Head, "digest": j.Was.Digest, "reason": s.By.Reason, "import": s.importing(),
 	}})
-	if err != nil {
-		return err
-	}
-	err = s.Route.Reset(ctx, s.Store, BackendStore{BackendID: j.Was.BackendID, Head: j.Was.Head})
+}
+
+// reset empties the store's backend. Where no answer comes, the backend's id tells whether it was done.
+func (s BackendReset) reset(ctx context.Context, j backendJournal) error {
+	err := s.Route.Reset(ctx, s.Store, BackendStore{BackendID: j.Was.BackendID, Head: j.Was.Head})
 	if err == nil || errs.CodeOf(err) == errs.Refused {
 		return err
 	}
@@ -277,6 +357,10 @@ func (s BackendReset) refill(ctx context.Context, r *BackendResetReport) (err er
 		head, err := log.Head(ctx) // which makes the store anew
 		if err != nil {
 			return err
+		}
+		if head.Confirmed != 0 {
+			return errs.Refusedf("the store is not empty: it ends at e%d", head.Confirmed).At("%s", s.Route.where()).
+				Hintf("clients, or another reset, wrote into it since; nothing was changed now")
 		}
 		r.BackendID = head.BackendID
 		return s.known(ctx, s.Store, head)

@@ -20,6 +20,7 @@ type backendJournal struct {
 	Environment string            `json:"environment"`
 	Was         BackendState      `json:"was"`
 	Loss        BackendLoss       `json:"loss"`
+	Import      string            `json:"import,omitempty"` // the digest of what is imported; empty for nothing
 
 	// At the end:
 	Done     time.Time     `json:"done,omitzero"`
@@ -52,6 +53,19 @@ func (s BackendReset) journal() (j backendJournal, err error) {
 			Hintf("name another file with --export")
 	}
 	return j, nil
+}
+
+// same refuses to go on with a reset that was begun with another import: what was said to be lost would not be what is.
+func (s BackendReset) same(j backendJournal) error {
+	if j.Import == s.importing() {
+		return nil
+	}
+	what := "the dump with the digest " + j.Import
+	if j.Import == "" {
+		what = "nothing"
+	}
+	return errs.Refusedf("the reset that was begun with this --export imports %s", what).At("%s", s.journalFile()).
+		Hintf("go on with that --import; or, for another reset, name another file with --export")
 }
 
 func (s BackendReset) keep(j backendJournal) error {
