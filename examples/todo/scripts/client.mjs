@@ -9,7 +9,7 @@ import { loadRelease } from './load.mjs'
 
 globalThis.WebSocket ??= WebSocket // Node 20 has none
 
-const patience = 30_000
+const patience = 120_000 // beside other work a client that lost a race tries again for long
 
 /**
  * Opens a client. With url it syncs, and is handed out once it knows what the backend has up to head; without, it is
