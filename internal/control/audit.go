@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"headgate/internal/errs"
 )
@@ -105,6 +106,52 @@ func (db *DB) AuditAfter(ctx context.Context, env string, seq int64, since time.
 			WHERE env = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`, env, after.Seq, millis(since), pageSize)
 		return out, db.failed(ctx, "read the audit", err)
 	})
+}
+
+// An AuditQuery chooses entries of an environment's audit. What is zero asks for nothing.
+type AuditQuery struct {
+	Subject string    // what was done to
+	Action  string    // how the action begins: "rollout."
+	After   int64     // entries with a higher number
+	Before  int64     // entries with a lower number
+	Since   time.Time // entries from then on
+	Latest  bool      // the latest first; the oldest otherwise
+	Limit   int       // at most so many; required
+}
+
+// AuditOf returns the entries that a query chooses.
+func (db *DB) AuditOf(ctx context.Context, env string, q AuditQuery) ([]AuditEntry, error) {
+	where, args := `env = $1`, []any{env}
+	with := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(args)), 1)
+		}
+		where += " AND " + condition
+	}
+	if q.Subject != "" {
+		with(`subject = ?`, q.Subject)
+	}
+	if q.Action != "" {
+		with(`substr(action, 1, ?) = ?`, utf8.RuneCountInString(q.Action), q.Action)
+	}
+	if q.After > 0 {
+		with(`seq > ?`, q.After)
+	}
+	if q.Before > 0 {
+		with(`seq < ?`, q.Before)
+	}
+	if !q.Since.IsZero() {
+		with(`at >= ?`, millis(q.Since))
+	}
+	order := `seq`
+	if q.Latest {
+		order = `seq DESC`
+	}
+	args = append(args, q.Limit)
+	out, err := all(ctx, db.sql, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit
+		WHERE `+where+` ORDER BY `+order+` LIMIT $`+strconv.Itoa(len(args)), args...)
+	return out, db.failed(ctx, "read the audit", err)
 }
 
 func scanAudit(rows *sql.Rows) (e AuditEntry, err error) {

@@ -29,6 +29,10 @@ const (
 	RoleClient   Role = "client"   // of the app: asks for flags and sends telemetry, and nothing else
 )
 
+// Acts reports whether the role starts or approves things: then a token must say whose it is, since persons are counted
+// where approvals are, and who makes a token for somebody else, or under another name, is not that person.
+func (r Role) Acts() bool { return r == RoleOperator || r == RoleApprover }
+
 // Roles are all of them.
 func Roles() []Role {
 	return []Role{RoleViewer, RoleOperator, RoleApprover, RoleCI, RoleWorker, RoleClient}
@@ -59,10 +63,14 @@ const (
 // MaxTokenAge is the longest life of a token.
 const MaxTokenAge = 2 * 365 * 24 * time.Hour
 
-// CreateToken makes a token and records that. Of want it takes Env, Role, App, Stores, Person and ExpiresAt; without a
-// person it is who makes it. The secret is returned here only: the database keeps its hash.
+// CreateToken makes a token and records that. Of want it takes Env, Role, App, Stores, Person and ExpiresAt. A role that acts
+// needs a person; another one's token without a person is who makes it. The secret is returned here only: the database keeps its hash.
 func (db *DB) CreateToken(ctx context.Context, want Token, by By) (t Token, secret string, err error) {
 	now := db.now()
+	if want.Role.Acts() && strings.TrimSpace(want.Person) == "" {
+		return Token{}, "", errs.Invalidf("the token does not say whose it is: an %s is a person", want.Role).
+			Hintf("approvals count persons: --for NAME, the same name in all of a person's tokens, and in HEADGATE_ACTOR")
+	}
 	want.Person = cmp.Or(strings.TrimSpace(want.Person), strings.TrimSpace(by.Actor))
 	if err := errors.Join(named("environment", want.Env), by.check(), named("person", want.Person)); err != nil {
 		return Token{}, "", err

@@ -37,6 +37,19 @@ func audit(t *testing.T, d *database) {
 	if diff := cmp.Diff(all[1:], collect(t, d.Audit(ctx, "prod", d.clock.Now()))); diff != "" {
 		t.Errorf("since:\n%s", diff)
 	}
+	for want, q := range map[string]control.AuditQuery{
+		"[1 3]": {Limit: 9}, "[3 1]": {Latest: true, Limit: 9}, "[3]": {Latest: true, Limit: 1}, "[1]": {Subject: "RO102", Limit: 9}, "[]": {Subject: "RO1", Limit: 9},
+		" [1]": {Action: "plan.", Limit: 9}, "  [1]": {Latest: true, Before: 3, Limit: 9}, " [3]": {After: 1, Limit: 9}, "  [3]": {Since: d.clock.Now(), Limit: 9},
+	} {
+		got, err := d.AuditOf(ctx, "prod", q)
+		seqs := []int64{}
+		for _, e := range got {
+			seqs = append(seqs, e.Seq)
+		}
+		if err != nil || fmt.Sprint(seqs) != strings.TrimSpace(want) {
+			t.Errorf("%+v: %v, %v", q, seqs, err)
+		}
+	}
 	c, err := d.VerifyAudit(ctx)
 	if err != nil || c.Entries != 3 || c.Last != all[1].Hash {
 		t.Errorf("%+v, %v", c, err)

@@ -1,12 +1,13 @@
 package controltest
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"headgate/internal/control"
 	"headgate/internal/errs"
@@ -24,7 +25,7 @@ func tokens(t *testing.T, d *database) {
 		t.Errorf("%+v", made)
 	}
 	found, err := d.TokenOf(ctx, "prod", secret)
-	if diff := cmp.Diff(made, found); diff != "" || err != nil {
+	if diff := gocmp.Diff(made, found); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	if named, err := d.TokenNamed(ctx, "prod", made.ID); err != nil || named.Hash != made.Hash {
@@ -60,13 +61,19 @@ func tokens(t *testing.T, d *database) {
 		{Env: "prod", Role: control.RoleViewer, ExpiresAt: expires, Stores: []string{"a"}},
 		{Env: "prod", Role: control.RoleClient, ExpiresAt: expires, Stores: []string{""}},
 		{Role: control.RoleViewer, ExpiresAt: expires},
+		{Env: "prod", Role: control.RoleOperator, ExpiresAt: expires}, // whose it is must be said: it is nobody's who makes it
+		{Env: "prod", Role: control.RoleApprover, Person: "  ", ExpiresAt: expires},
 	} {
 		_, _, err := d.CreateToken(ctx, bad, ana())
 		wantCode(t, err, errs.Invalid)
 	}
 	for _, r := range control.Roles() {
-		if _, _, err := d.CreateToken(ctx, control.Token{Env: "prod", Role: r, ExpiresAt: expires}, ana()); err != nil {
-			t.Errorf("%s: %v", r, err)
+		want := control.Token{Env: "prod", Role: r, ExpiresAt: expires}
+		if r.Acts() {
+			want.Person = "ben"
+		}
+		if made, _, err := d.CreateToken(ctx, want, ana()); err != nil || made.Person != cmp.Or(want.Person, "ana") {
+			t.Errorf("%s: %+v, %v", r, made, err)
 		}
 	}
 	list, err := d.Tokens(ctx, "prod")
@@ -105,7 +112,7 @@ func replies(t *testing.T, d *database) {
 		t.Fatal(err)
 	}
 	r, err := begin("k", "q")
-	if diff := cmp.Diff(&control.Reply{Status: 200, Body: []byte(`{"a":1}`)}, r); diff != "" || err != nil {
+	if diff := gocmp.Diff(&control.Reply{Status: 200, Body: []byte(`{"a":1}`)}, r); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	// A request that failed may be tried again, and so may one whose server died.

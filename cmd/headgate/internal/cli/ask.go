@@ -85,7 +85,7 @@ func (a *app) nested(ctx context.Context, dir string, out io.Writer, words ...st
 	if !a.stdout.color && !a.stderr.color {
 		args = append(args, "--no-color")
 	}
-	if a.serverTyped && a.takesServer(words) {
+	if a.serverTyped && hasRemoteForm(strings.Join(words, " ")) {
 		args = append(args, "--server", a.server)
 	}
 	err := b.run(ctx, args)
@@ -94,9 +94,4 @@ func (a *app) nested(ctx context.Context, dir string, out io.Writer, words ...st
 		e.Next = b.failureFrom(err).NextActions
 	}
 	return err
-}
-
-// takesServer reports whether a command works through a server.
-func (a *app) takesServer(words []string) bool {
-	return a.through("headgate "+strings.Join(words, " "), a.server) != "headgate "+strings.Join(words, " ")
 }

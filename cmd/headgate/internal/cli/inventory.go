@@ -18,10 +18,27 @@ import (
 )
 
 // inventories keeps what each environment's inventory said, so that a run reads it once, and only if it needs it. It is
-// safe for several goroutines.
+// safe for several goroutines: one reads, and the others that need the same one wait for it as long as they have time.
 type inventories struct {
 	mu    sync.Mutex
-	byEnv map[string]*fleet
+	byEnv map[string]*reading
+}
+
+// A reading is of an inventory that is read, or was.
+type reading struct {
+	done   chan struct{} // closed when it has ended
+	fleet  *fleet
+	err    error
+	gaveUp bool // who read ran out of time, which says nothing about the inventory
+}
+
+func (r *reading) ended() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // A fleet is all stores of an environment, those on hold and the deleted ones included.
@@ -101,12 +118,46 @@ func (a *app) store(ctx context.Context, cfg *config.Config, env config.Environm
 
 // fleet reads the stores of an environment on first use.
 func (a *app) fleet(ctx context.Context, cfg *config.Config, env config.Environment) (*fleet, error) {
-	k := &a.inventories
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if f, ok := k.byEnv[env.Name]; ok {
-		return f, nil
+	return a.inventories.get(ctx, env.Name, func() (*fleet, error) { return a.readFleet(ctx, cfg, env) })
+}
+
+// get returns what is kept, what somebody else reads just now, or what read returns.
+func (k *inventories) get(ctx context.Context, env string, read func() (*fleet, error)) (*fleet, error) {
+	for {
+		k.mu.Lock()
+		r, there := k.byEnv[env]
+		if !there {
+			r = &reading{done: make(chan struct{}), err: errs.New(errs.Internal, "the inventory was not read to its end")}
+			if k.byEnv == nil {
+				k.byEnv = map[string]*reading{}
+			}
+			k.byEnv[env] = r
+			k.mu.Unlock()
+			defer close(r.done)
+			if r.fleet, r.err = read(); r.err == nil {
+				return r.fleet, nil
+			}
+			r.gaveUp = ctx.Err() != nil
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			if k.byEnv[env] == r {
+				delete(k.byEnv, env) // the next one tries again
+			}
+			return nil, r.err
+		}
+		k.mu.Unlock()
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if !r.gaveUp {
+			return r.fleet, r.err
+		}
 	}
+}
+
+func (a *app) readFleet(ctx context.Context, cfg *config.Config, env config.Environment) (*fleet, error) {
 	f := &fleet{listed: config.FileName, all: env.Stores}
 	f.place = func(i int) string { return cfg.Where(f.all[i].Line) }
 	if env.Inventory.Line > 0 {
@@ -120,10 +171,6 @@ func (a *app) fleet(ctx context.Context, cfg *config.Config, env config.Environm
 	for i, s := range f.all {
 		f.at[s.ID] = i
 	}
-	if k.byEnv == nil {
-		k.byEnv = map[string]*fleet{}
-	}
-	k.byEnv[env.Name] = f
 	return f, nil
 }
 
@@ -138,7 +185,7 @@ func (k *inventories) forget(env string) {
 func (k *inventories) forgetOld(before time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.byEnv, func(_ string, f *fleet) bool { return f.read.Before(before) })
+	maps.DeleteFunc(k.byEnv, func(_ string, r *reading) bool { return r.ended() && (r.fleet == nil || r.fleet.read.Before(before)) })
 }
 
 // readInventory reads what an environment's inventory lists, and gives each store its schema and its log.

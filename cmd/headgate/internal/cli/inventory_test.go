@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -82,6 +84,64 @@ E
 	}
 	if asked, err := os.ReadFile(filepath.Join(cfg.Dir, "asked")); err != nil || string(asked) != "x\n" {
 		t.Errorf("the inventory was read %d times, %v", len(asked)/2, err)
+	}
+}
+
+// TestInventoryIsReadOnce: who needs an inventory that somebody else reads waits for it, for as long as it has time, and
+// tries itself when the other one gave up. What another environment needs waits for nobody.
+func TestInventoryIsReadOnce(t *testing.T) {
+	var k inventories
+	reads := 0
+	begun, release := make(chan struct{}), make(chan struct{})
+	ctx, giveUp := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := k.get(ctx, "e", func() (*fleet, error) {
+			reads++
+			close(begun)
+			<-release
+			return nil, context.Canceled
+		})
+		first <- err
+	}()
+	<-begun
+	if f, err := k.get(t.Context(), "other", func() (*fleet, error) { return &fleet{}, nil }); f == nil || err != nil {
+		t.Error("another environment", err)
+	}
+	short, done := context.WithTimeout(t.Context(), time.Millisecond)
+	defer done()
+	if _, err := k.get(short, "e", nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error("it waits for longer than it has", err)
+	}
+	k.forgetOld(time.Now()) // what is being read is not old
+	second := make(chan error, 1)
+	go func() {
+		_, err := k.get(t.Context(), "e", func() (*fleet, error) {
+			reads++
+			return &fleet{read: time.Now()}, nil
+		})
+		second <- err
+	}()
+	giveUp()
+	close(release)
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := <-second; err != nil || reads != 2 {
+		t.Error(reads, err)
+	}
+	if f, err := k.get(t.Context(), "e", nil); f == nil || err != nil {
+		t.Error("it is not kept", err)
+	}
+	k.forget("e")
+	broken := errors.New("broken")
+	for range 2 { // a failure is not kept
+		if _, err := k.get(t.Context(), "e", func() (*fleet, error) { reads++; return nil, broken }); !errors.Is(err, broken) {
+			t.Error(err)
+		}
+	}
+	if reads != 4 {
+		t.Error(reads)
 	}
 }
 

@@ -160,16 +160,23 @@ func (a *app) client(address, env string) (*remote.Client, error) {
 	return remote.New(o)
 }
 
-// through adds the server that was typed to a command which can work through it.
+// through adds the server that was typed to a command which can work through it. Another one about an environment would
+// work on whatever database is here: it says where it belongs, as a comment of the shell.
 func (a *app) through(command, address string) string {
-	words, fits := strings.TrimPrefix(command, "headgate "), false
-	for _, form := range remoteForms() {
-		fits = fits || words == form || strings.HasPrefix(words, form+" ")
-	}
-	if !fits || strings.Contains(command, " --server ") {
+	switch {
+	case strings.Contains(command, " --server "):
 		return command
+	case hasRemoteForm(strings.TrimPrefix(command, "headgate ")):
+		return command + " --server " + address
+	case strings.Contains(command, " --env "):
+		return command + "   # where the control database is"
 	}
-	return command + " --server " + address
+	return command
+}
+
+// hasRemoteForm reports whether a command line, without its headgate, is of a command that works through a server.
+func hasRemoteForm(words string) bool {
+	return slices.ContainsFunc(remoteForms(), func(form string) bool { return words == form || strings.HasPrefix(words, form+" ") })
 }
 
 // needsControl refuses to use an environment's control database where its server is named and the database is not: what a

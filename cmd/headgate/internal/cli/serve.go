@@ -139,7 +139,7 @@ func (a *app) served(env config.Environment, db *control.DB) operate.Rollouts {
 		return stores(ctx)
 	}
 	r.Place = func(path string) string {
-		if rel, err := filepath.Rel(a.loaded.Dir, path); err == nil {
+		if rel, err := filepath.Rel(a.loaded.Dir, path); err == nil && filepath.IsLocal(rel) {
 			return filepath.ToSlash(rel)
 		}
 		return filepath.Base(path)

@@ -18,7 +18,7 @@ func (a *app) tokenCommand() *cli.Command {
 		Name:     "token",
 		Category: plumbing,
 		Usage:    "who may use the server of an environment",
-		UsageText: "headgate token create --role operator --env prod\nheadgate token list --env prod\n" +
+		UsageText: "headgate token create --role operator --for ana --env prod\nheadgate token list --env prod\n" +
 			"headgate token revoke 3f2a9c0d1e4b --env prod --reason left-the-team",
 		Description: `A token is a secret that a request to ` + "`headgate serve`" + ` brings along. It belongs to one environment and has one role:
 
@@ -30,7 +30,7 @@ func (a *app) tokenCommand() *cli.Command {
   client    the app: asks for flags and sends telemetry, and nothing else; only for --app and --store
 
 A token is a person's: who acts with it in the audit, and who is counted where approvals are. Two tokens of one person are one
-approver.
+approver. So --for says whose an operator's or an approver's token is; it is never taken from who happens to make it.
 
 The control database keeps a hash of it. Who makes and revokes tokens stands in the audit.`,
 		Subcommands: []*cli.Command{a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand()},
@@ -45,7 +45,7 @@ func (a *app) tokenCreateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "create",
 		Usage: "make a token, and print it once",
-		UsageText: "headgate token create --role operator --env prod\nheadgate token create --role approver --for ben --env prod\n" +
+		UsageText: "headgate token create --role operator --for ana --env prod\nheadgate token create --role approver --for ben --env prod\n" +
 			"headgate token create --role ci --expires 30d --env prod\n" +
 			"headgate token create --role client --app todo --store demo --store acme --env prod",
 		Description: `The token is printed this once; nobody can look it up later. The CLI takes it from HEADGATE_TOKEN.
@@ -55,7 +55,7 @@ it is for all stores of the app.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			choice("role", "what it may do: `ROLE`", roles...),
-			&cli.StringFlag{Name: "for", Usage: "whose it is: `PERSON`; who makes it by default, and to be said of an approver"},
+			&cli.StringFlag{Name: "for", Usage: "whose it is: `PERSON`; required for an operator and an approver, otherwise who makes it"},
 			&cli.StringFlag{Name: "expires", Usage: "valid for `DURATION`, two years at most", Value: "90d"},
 			&cli.StringFlag{Name: "app", Usage: "only for the app `NAME` of headgate.yaml; this one's by default"},
 			&cli.StringSliceFlag{Name: "store", Usage: "only for the store `STORE`; may be given several times"},
@@ -71,8 +71,9 @@ func (a *app) tokenCreate(c *cli.Context) error {
 		return errs.Invalidf("--expires: %q is not a duration", c.String("expires")).Hintf("write a number and a unit: 90d, 12h, 30m, 2w")
 	}
 	role := control.Role(c.String("role"))
-	if role == control.RoleApprover && c.String("for") == "" {
-		return errs.Invalidf("--for is missing: an approver is a person").Hintf("approvals count people, not tokens: --for NAME")
+	if role.Acts() && strings.TrimSpace(c.String("for")) == "" {
+		return errs.Invalidf("--for is missing: an %s is a person", role).
+			Hintf("approvals count persons: --for NAME, the same name in all of a person's tokens, and in HEADGATE_ACTOR")
 	}
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
 		want := control.Token{
@@ -132,7 +133,7 @@ func (a *app) tokenList(c *cli.Context) error {
 		}
 		return a.render(map[string]any{"environment": env.Name, "tokens": tokens}, func(w io.Writer) error {
 			if len(tokens) == 0 {
-				_, err := fmt.Fprintf(w, "%s has no tokens\n\nnext: headgate token create --role operator --env %s\n", env.Name, env.Name)
+				_, err := fmt.Fprintf(w, "%s has no tokens\n\nnext: headgate token create --role operator --for NAME --env %s\n", env.Name, env.Name)
 				return err
 			}
 			rows := [][]string{{"ID", "ROLE", "FOR", "APP", "STORES", "STATE", "EXPIRES", "MADE BY"}}

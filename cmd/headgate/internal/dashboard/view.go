@@ -177,7 +177,7 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request, v Visitor) 
 
 func (d *Dashboard) rollout(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	name := r.PathValue("name")
-	trail, err := d.Operate.RolloutHistory(r.Context(), name, 0, 0)
+	trail, err := d.Operate.RolloutLatest(r.Context(), name, entriesShown)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (d *Dashboard) rollout(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil { // what happened is shown all the same: an abort, say
 		c, why = card{}, d.Problem(r, err).Detail
 	}
-	c.Moves, c.Alone, c.Why, c.History = v.Moves, true, why, latest(trail.Entries)
+	c.Moves, c.Alone, c.Why, c.History = v.Moves, true, why, inWords(trail.Entries)
 	d.show(w, r, http.StatusOK, "rollout", v, name, c)
 	return nil
 }
@@ -242,13 +242,10 @@ const (
 	auditDays    = 30
 )
 
-// latest are the last entries, the latest first.
-func latest(all []control.AuditEntry) []entry {
+// inWords gives entries of the audit their reasons.
+func inWords(all []control.AuditEntry) []entry {
 	var out []entry
-	for _, e := range slices.Backward(all) {
-		if len(out) == entriesShown {
-			break
-		}
+	for _, e := range all {
 		var detail struct {
 			Reason  string   `json:"reason"`
 			Reasons []string `json:"reasons"`
@@ -260,16 +257,15 @@ func latest(all []control.AuditEntry) []entry {
 }
 
 func (d *Dashboard) audit(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	var last []control.AuditEntry
-	for e, err := range d.Operate.DB.Audit(r.Context(), d.Operate.Name, d.Operate.Now().AddDate(0, 0, -auditDays)) {
-		if err != nil {
-			return err
-		}
-		if last = append(last, e); len(last) >= 2*entriesShown {
-			last = append(last[:0], last[len(last)-entriesShown:]...)
-		}
+	last, err := d.Operate.DB.AuditOf(r.Context(), d.Operate.Name, control.AuditQuery{Latest: true, Limit: entriesShown})
+	if err != nil {
+		return err
 	}
-	d.show(w, r, http.StatusOK, "audit", v, "Audit", map[string]any{"Entries": latest(last), "Days": auditDays, "Most": entriesShown})
+	since := d.Operate.Now().AddDate(0, 0, -auditDays)
+	if i := slices.IndexFunc(last, func(e control.AuditEntry) bool { return e.At.Before(since) }); i >= 0 {
+		last = last[:i]
+	}
+	d.show(w, r, http.StatusOK, "audit", v, "Audit", map[string]any{"Entries": inWords(last), "Days": auditDays, "Most": entriesShown})
 	return nil
 }
 

@@ -33,8 +33,18 @@ type Environment struct {
 	// Others is true where somebody else than who armed a reset must fire it.
 	Others bool
 
+	// Told is an error as whoever asks may read it; nil for as it is. A server's callers need not know where its files are.
+	Told func(error) string
+
 	Owner string                  // this process, unlike any other
 	Alive func(owner string) bool // see jobs.Options
+}
+
+func (e Environment) told(err error) string {
+	if e.Told == nil {
+		return err.Error()
+	}
+	return e.Told(err)
 }
 
 // An Action is what can be asked of runs that are there. The words are stable.

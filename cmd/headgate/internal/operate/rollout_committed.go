@@ -89,7 +89,7 @@ func (v *Rollout) countWithin(ctx context.Context, within time.Duration) (Commit
 		case err != nil && limited.Err() != nil: // what was read of it counts
 			unread = append(unread, UnreadLog{s.ID, "there was no time to read it to its end; ask again"})
 		case err != nil:
-			unread = append(unread, UnreadLog{s.ID, err.Error()})
+			unread = append(unread, UnreadLog{s.ID, v.told(err)})
 			continue
 		}
 		if c == known[s.ID] {

@@ -3,7 +3,6 @@ package operate
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"headgate/internal/control"
@@ -45,7 +44,7 @@ func (r Rollouts) RolloutList(ctx context.Context) ([]RolloutLine, error) {
 		}
 		line := RolloutLine{Name: name, Events: []string{}, Phase: s.Phase, Paused: s.Paused != nil, Since: s.Since}
 		if def, _, err := r.Read(name); err != nil {
-			line.Problem = err.Error()
+			line.Problem = r.told(err)
 		} else {
 			line.Events, line.Weight = def.New(), s.Weight(def).String()
 		}
@@ -57,19 +56,44 @@ func (r Rollouts) RolloutList(ctx context.Context) ([]RolloutLine, error) {
 // RolloutHistory is what the audit has of a rollout, after an entry, 0 for the first: at most limit, 0 for all.
 func (r Rollouts) RolloutHistory(ctx context.Context, name string, after int64, limit int) (Trail, error) {
 	t := Trail{Environment: r.Name, Entries: []control.AuditEntry{}}
-	for e, err := range r.DB.AuditAfter(ctx, r.Name, after, time.Time{}) {
+	q := control.AuditQuery{Subject: name, Action: rolloutActions, After: after}
+	for {
+		q.Limit = historyPage
+		if limit > 0 {
+			q.Limit = min(historyPage, limit-len(t.Entries))
+		}
+		page, err := r.DB.AuditOf(ctx, r.Name, q)
 		if err != nil {
 			return t, err
 		}
-		if e.Subject != name || !strings.HasPrefix(e.Action, "rollout.") {
-			continue
-		}
-		if t.Entries = append(t.Entries, e); len(t.Entries) == limit {
+		t.Entries = append(t.Entries, page...)
+		if len(page) < q.Limit || len(t.Entries) == limit {
 			break
 		}
+		q.After = page[len(page)-1].Seq
 	}
+	return r.known(t, name, after)
+}
+
+// rolloutActions begin what the audit has of rollouts, and historyPage is how many entries one query reads.
+const (
+	rolloutActions = "rollout."
+	historyPage    = 500
+)
+
+// RolloutLatest is what the audit has of a rollout, the latest first, at most limit.
+func (r Rollouts) RolloutLatest(ctx context.Context, name string, limit int) (Trail, error) {
+	entries, err := r.DB.AuditOf(ctx, r.Name, control.AuditQuery{Subject: name, Action: rolloutActions, Latest: true, Limit: limit})
+	if err != nil {
+		return Trail{}, err
+	}
+	return r.known(Trail{Environment: r.Name, Entries: append([]control.AuditEntry{}, entries...)}, name, 0)
+}
+
+// known is a rollout's trail, unless it is empty since there is no such rollout.
+func (r Rollouts) known(t Trail, name string, after int64) (Trail, error) {
 	if len(t.Entries) == 0 && after == 0 {
-		if _, _, err := r.Read(name); err != nil { // is there such a rollout?
+		if _, _, err := r.Read(name); err != nil {
 			return Trail{}, err
 		}
 	}

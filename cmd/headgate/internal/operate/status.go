@@ -197,7 +197,7 @@ func (e Environment) Status(ctx context.Context) (Status, error) {
 	}
 	names, err := e.Migrations(ctx)
 	if err != nil {
-		s.Unreadable = err.Error()
+		s.Unreadable = e.told(err)
 		s.NextActions = append(s.NextActions, "headgate migration check")
 	}
 	for _, name := range names {

@@ -23,7 +23,7 @@ type StopReport struct {
 
 // Stop aborts what ramps up, pauses the runs and the reset, and holds every advance. It contacts no store and reads no rollout's file.
 func (e Environment) Stop(ctx context.Context, by control.By, dryRun bool) (StopReport, error) {
-	r := StopReport{Environment: e.Name, DryRun: dryRun, Aborted: []string{}, Paused: []string{}, Remains: []string{}}
+	r := StopReport{Environment: e.Name, DryRun: dryRun, Aborted: []string{}, Paused: []string{}, Remains: []string{}, NextActions: []string{}}
 	if !dryRun {
 		if err := e.DB.Stop(ctx, e.Name, by); err != nil {
 			return r, err
@@ -43,7 +43,7 @@ func (e Environment) Stop(ctx context.Context, by control.By, dryRun bool) (Stop
 		"what is committed stays in the logs: no abort takes an event back",
 		"clients that fetched the flags before go on until they fetch them again; offline ones until they come back",
 		"flags that were exported to a file stay as they are until they are exported again")
-	r.NextActions = []string{"headgate flags export --env " + e.Name, "headgate stop --env " + e.Name + " --lift --reason TEXT"}
+	r.NextActions = append(r.NextActions, "headgate flags export --env "+e.Name, "headgate stop --env "+e.Name+" --lift --reason TEXT")
 	return r, nil
 }
 
@@ -106,7 +106,10 @@ func (e Environment) stopRollouts(ctx context.Context, by control.By, r *StopRep
 			r.Remains = append(r.Remains, fmt.Sprintf("%s: %s of the new version in %s, as of the last count", row.Name, plural(events, "event"), plural(int64(len(kept)), "store")))
 		}
 		if row.State.Phase.Open() {
-			r.Remains = append(r.Remains, fmt.Sprintf("%s is %s: every store emits the new version until `headgate rollout undo %s --env %s --reason TEXT`", row.Name, row.State.Phase, row.Name, e.Name))
+			r.Remains = append(r.Remains, fmt.Sprintf("%s is %s: every store emits the new version until someone undoes it", row.Name, row.State.Phase))
+			if row.State.Phase != rollout.Retired {
+				r.NextActions = append(r.NextActions, "headgate rollout undo "+row.Name+" --env "+e.Name+" --reason TEXT")
+			}
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"headgate/cmd/headgate/internal/api"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
 )
 
@@ -61,6 +62,26 @@ func problemOf(err error, id string) api.Problem {
 		}
 	}
 	return p
+}
+
+// told is an error inside an answer, in one line. What is internal is for the log, and so is where the server's files are.
+func told(env operate.Rollouts, err error) string {
+	p := problemOf(err, "")
+	if p.Code == errs.Internal {
+		env.Log.Warn("an answer says that something can't be read", "error", err)
+		return "the server can't read it; its log says why"
+	}
+	where := ""
+	if e := errs.As(err); e != nil {
+		where = e.Where
+	}
+	if filepath.IsAbs(where) {
+		where = env.Place(where)
+	}
+	if where != "" && !strings.Contains(where, "://") {
+		return where + ": " + p.Detail
+	}
+	return p.Detail
 }
 
 func writeProblem(w http.ResponseWriter, p api.Problem) {

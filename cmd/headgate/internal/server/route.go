@@ -76,6 +76,8 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	if err := bind(in.Elem(), r, body); err != nil {
 		return err
 	}
+	limited, done := context.WithTimeout(r.Context(), s.patience)
+	defer done()
 	answer := func(ctx context.Context) ([]byte, error) {
 		out, err := rt.handle(s, ctx, in.Interface())
 		if err != nil {
@@ -88,7 +90,7 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	}
 	key := r.Header.Get(api.KeyHeader)
 	if rt.method != http.MethodPost || key == "" {
-		out, err := answer(r.Context())
+		out, err := answer(limited)
 		if err == nil {
 			writeBody(w, http.StatusOK, "application/json", out)
 		}

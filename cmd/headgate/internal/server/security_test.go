@@ -34,7 +34,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, foreign := w.token(t, control.Token{Role: control.RoleApprover, App: "another"})
-	other, elsewhere, err := w.Operate.DB.CreateToken(t.Context(), control.Token{Env: "staging", Role: control.RoleApprover, ExpiresAt: w.now().Add(time.Hour)}, control.By{Actor: "ana"})
+	other, elsewhere, err := w.Operate.DB.CreateToken(t.Context(), control.Token{Env: "staging", Role: control.RoleApprover, Person: "ana", ExpiresAt: w.now().Add(time.Hour)}, control.By{Actor: "ana"})
 	if err != nil {
 		t.Fatal(err)
 	}

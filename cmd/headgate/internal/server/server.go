@@ -59,6 +59,7 @@ const (
 	streamJitter = 400 * time.Millisecond
 	lookEvery    = 500 * time.Millisecond
 	drainTime    = 10 * time.Second
+	answerTime   = 45 * time.Second // for a request of the API, before the connection's own time is over
 
 	failuresPerSecond = 1 // of each address, to present a token; more are told to wait, whoever has a valid one never
 	failuresAtOnce    = 20
@@ -74,6 +75,7 @@ type Server struct {
 	asked    *limiter
 	pages    *dashboard.Dashboard
 	meters   *meters
+	patience time.Duration // answerTime; tests have less
 	counting chan struct{} // has room for the one request that reads the stores' logs
 	handler  http.Handler
 }
@@ -149,6 +151,7 @@ func (s *Server) tick(ctx context.Context) error {
 }
 
 func open(ctx context.Context, o Options) (*Server, error) {
+	o.Operate.Told = func(err error) string { return told(o.Operate, err) }
 	env := o.Operate
 	flags, err := openFlags(ctx, o.Flags, env.DB, env.Name, env.Now, o.Log)
 	if err != nil {
@@ -158,7 +161,7 @@ func open(ctx context.Context, o Options) (*Server, error) {
 		Options: o, door: newDoor(env.DB, env.Name, env.Now), flags: flags,
 		failures: newLimiter(failuresPerSecond, failuresAtOnce, env.Now),
 		asked:    newLimiter(float64(o.RatePerSecond), float64(2*o.RatePerSecond), env.Now),
-		counting: make(chan struct{}, 1),
+		counting: make(chan struct{}, 1), patience: answerTime,
 	}
 	s.ofrep = ofrep.New(ofrep.Options{
 		Flags: flags, Access: access{s.door}, Log: o.Log, Now: env.Now, Listeners: streams, Heartbeat: heartbeat,
