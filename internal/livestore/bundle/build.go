@@ -299,6 +299,8 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 				return api.OnResolveResult{Path: "before.js", Namespace: "headgate"}, nil
 			case "headgate:lower":
 				return api.OnResolveResult{Path: "lower.js", Namespace: "headgate"}, nil
+			case "headgate:codec":
+				return api.OnResolveResult{Path: "codec.js", Namespace: "headgate"}, nil
 			case "headgate:app":
 				return api.OnResolveResult{Path: entry}, nil
 			case "headgate:queries":
@@ -328,6 +330,8 @@ func resolvePlugin(entry, queries string, effect *string) api.Plugin {
 				code = engine.Before
 			case "lower.js":
 				code = engine.Lower
+			case "codec.js":
+				code = engine.Codec
 			}
 			return api.OnLoadResult{Contents: &code, Loader: api.LoaderJS}, nil
 		})

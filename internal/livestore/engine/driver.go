@@ -17,3 +17,8 @@ var Before string
 //
 //go:embed lower.js
 var Lower string
+
+// Codec is the module headgate:codec, which the driver and Lower import.
+//
+//go:embed codec.js
+var Codec string

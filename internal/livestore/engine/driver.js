@@ -3,6 +3,7 @@
 import { done as afterEvaluation } from 'headgate:before'
 import * as app from 'headgate:app'
 import * as queryModules from 'headgate:queries'
+import { makeCodec } from 'headgate:codec'
 import { makeLowering } from 'headgate:lower'
 import * as common from 'headgate:common'
 import { getExecStatementsFromMaterializer, isQueryBuilder, liveStoreStorageFormatVersion, liveStoreVersion, migrateTable } from 'headgate:common'
@@ -494,12 +495,7 @@ const redact = (text, args) => {
   return text
 }
 
-const decoders = new Map()
-const decoder = (def) => {
-  let d = decoders.get(def)
-  if (d === undefined) decoders.set(def, (d = Schema.decodeUnknownSync(def.schema)))
-  return d
-}
+const codec = makeCodec({ Schema, SchemaAST, Option })
 
 const resolve = (name) => {
   const def = schema.eventsDefsMap.get(name)
@@ -510,33 +506,41 @@ const resolve = (name) => {
 }
 
 const lowering = makeLowering({
-  Schema, isQueryBuilder, getResultSchema: common.getResultSchema, prepareBindValues: common.prepareBindValues,
+  Schema, codec, isQueryBuilder, getResultSchema: common.getResultSchema, prepareBindValues: common.prepareBindValues,
 })
 const query = lowering.query(rows)
 const canQuery = typeof common.getResultSchema === 'function' && typeof common.prepareBindValues === 'function'
 let inMaterializer = false
-const guarded = new Map() // materializer -> the same, noting that it is being called
-const guard = (m) => {
-  let g = guarded.get(m)
+const guarded = new Map() // event definition -> its materializer, noting that it is being called
+const guard = (def, materializer) => {
+  let g = guarded.get(def)
   if (g === undefined) {
     g = (args, ctx) => {
       inMaterializer = true
-      return lowering.operation(m(args, canQuery ? { ...ctx, query } : ctx))
+      return lowering.operation(materializer(args, canQuery ? { ...ctx, eventDef: def, query } : { ...ctx, eventDef: def }))
     }
-    guarded.set(m, g)
+    guarded.set(def, g)
   }
   return g
+}
+const decodedAlready = new Map() // event definition -> the same for arguments that are decoded
+const takesDecoded = (def) => {
+  let d = decodedAlready.get(def)
+  if (d === undefined) decodedAlready.set(def, (d = { ...def, schema: Schema.Unknown }))
+  return d
 }
 
 const statements = (ev, def, materializer, db) => {
   inMaterializer = false
   const encoded = {
-    name: ev.n, args: ev.a,
+    name: ev.n, args: codec.decoder(def.schema)(ev.a),
     seqNum: { global: ev.s[0], client: ev.s[1], rebaseGeneration: ev.s[2] },
     parentSeqNum: { global: ev.p[0], client: ev.p[1], rebaseGeneration: ev.p[2] },
     clientId: ev.c, sessionId: ev.x,
   }
-  return getExecStatementsFromMaterializer({ eventDef: def, materializer: guard(materializer), dbState: db, event: { decoded: undefined, encoded } })
+  return getExecStatementsFromMaterializer({
+    eventDef: takesDecoded(def), materializer: guard(def, materializer), dbState: db, event: { decoded: undefined, encoded },
+  })
 }
 // The same as in the file that is generated into the app: a test holds them against each other.
 const canonical = (value) =>
@@ -636,7 +640,7 @@ const api = {
         const def = schema.eventsDefsMap.get(name)
         if (def === undefined) return { reason: 'event-definition-missing' }
         try {
-          decoder(def)(args)
+          codec.decoder(def.schema)(args)
           return null
         } catch (e) {
           return issuePath(e)
@@ -651,7 +655,7 @@ const api = {
         const def = schema.eventsDefsMap.get(n)
         if (def === undefined) return { digest: digest(n, c, x, a), undefined: true }
         try {
-          return { digest: digest(n, c, x, Schema.encodeUnknownSync(def.schema)(decoder(def)(a))) }
+          return { digest: digest(n, c, x, Schema.encodeUnknownSync(def.schema)(codec.decoder(def.schema)(a))) }
         } catch {
           return { digest: digest(n, c, x, a), unreadable: true }
         }

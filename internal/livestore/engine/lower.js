@@ -2,22 +2,14 @@
 // a query's text and codecs depend only on its shape (table, columns, operators), so they are kept per shape. Each
 // shape is computed by LiveStore's own code as well for its first uses and compared: where the two differ, in this or
 // any other version of LiveStore, or where a shape is not understood here, LiveStore's own code is what counts.
+import { sameValue } from 'headgate:codec'
+
 const astOf = Symbol.for('QueryBuilderAst')
 const checks = 3 // uses of a shape that LiveStore's own code computes too
 const maxShapes = 2000
 
-const sameValue = (a, b) => {
-  if (Object.is(a, b)) return true
-  if (a instanceof Uint8Array && b instanceof Uint8Array) return a.length === b.length && a.every((x, i) => x === b[i])
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
-  if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false
-  if (a instanceof Date) return Object.is(a.getTime(), b.getTime())
-  const keys = Object.keys(a)
-  return keys.length === Object.keys(b).length && keys.every((k) => Object.hasOwn(b, k) && sameValue(a[k], b[k]))
-}
-
-/** makeLowering({Schema, isQueryBuilder, getResultSchema, prepareBindValues}) -> {operation, query} */
-export const makeLowering = ({ Schema, isQueryBuilder, getResultSchema, prepareBindValues }) => {
+/** makeLowering({Schema, codec, isQueryBuilder, getResultSchema, prepareBindValues}) -> {operation, query} */
+export const makeLowering = ({ Schema, codec, isQueryBuilder, getResultSchema, prepareBindValues }) => {
   const shapes = new Map()
   const shape = (key) => {
     let s = shapes.get(key)
@@ -35,26 +27,6 @@ export const makeLowering = ({ Schema, isQueryBuilder, getResultSchema, prepareB
     return id
   }
 
-  // One encoder per column schema. What the schema passes through unchanged needs no parser.
-  const encoders = new WeakMap()
-  const encoder = (schema) => {
-    let e = encoders.get(schema)
-    if (e === undefined) {
-      const parse = Schema.encodeSync(schema)
-      switch (schema.ast._tag) {
-        case 'StringKeyword':
-          e = (v) => (typeof v === 'string' ? v : parse(v))
-          break
-        case 'NumberKeyword':
-          e = (v) => (typeof v === 'number' ? v : parse(v))
-          break
-        default:
-          e = parse
-      }
-      encoders.set(schema, e)
-    }
-    return e
-  }
   const required = new WeakMap() // table definition -> columns without which an insert fails
   const requiredColumns = (def) => {
     let r = required.get(def)
@@ -71,7 +43,7 @@ export const makeLowering = ({ Schema, isQueryBuilder, getResultSchema, prepareB
     for (const c of columns) {
       const col = def.sqliteDef.columns[c]
       if (col === undefined) return false
-      out.push(encoder(col.schema)(values[c]))
+      out.push(codec.encoder(col.schema)(values[c]))
     }
     return true
   }
@@ -86,7 +58,7 @@ export const makeLowering = ({ Schema, isQueryBuilder, getResultSchema, prepareB
       }
       const def = ast.tableDef.sqliteDef.columns[col]
       if (def === undefined || value === undefined) return undefined
-      out.push(encoder(def.schema)(value))
+      out.push(codec.encoder(def.schema)(value))
     }
     return key
   }
@@ -164,7 +136,7 @@ export const makeLowering = ({ Schema, isQueryBuilder, getResultSchema, prepareB
     const key = resultKey(qb[astOf])
     if (key === undefined) return Schema.decodeSync(getResultSchema(qb))(rows)
     const s = shape(key)
-    s.decode ??= Schema.decodeSync(getResultSchema(qb))
+    s.decode ??= codec.decoder(getResultSchema(qb))
     if (s.bad || s.left > 0) {
       const own = Schema.decodeSync(getResultSchema(qb))(rows)
       if (!s.bad) s.bad = !sameValue(own, s.decode(rows))

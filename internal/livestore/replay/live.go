@@ -26,7 +26,7 @@ type Live struct {
 }
 
 // maxTried is how many batches may lie on each other in the database: each costs it a savepoint.
-const maxTried = 16
+const maxTried = 64
 
 type livePart struct {
 	answer liveAnswer
