@@ -230,7 +230,8 @@ func (a *app) gateMigrations(ctx context.Context, cfg *config.Config, s config.S
 	if err := r.choose(ctx, nil); err != nil {
 		return nil, err
 	}
-	reports, failed := r.verify(ctx)
+	found, failed := r.verify(ctx)
+	defer found.reports.close()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -240,13 +241,14 @@ func (a *app) gateMigrations(ctx context.Context, cfg *config.Config, s config.S
 	for _, f := range r.failures(failed) {
 		open = append(open, fmt.Sprintf("%s could not be asked: %s", f.Store, f.Error))
 	}
-	for _, v := range reports {
-		if v.Outcome == migrations.Due {
-			open = append(open, fmt.Sprintf("%s is not done on %s (%s)", v.Migration, v.Store, r.lacks(v)))
-			if r.committable(v) {
-				line.next = "headgate migration up --env " + r.env.Name
-			}
+	for _, v := range found.first {
+		open = append(open, fmt.Sprintf("%s is not done on %s (%s)", v.Migration, v.Store, r.lacks(v.Report)))
+		if r.committable(v.Report) {
+			line.next = "headgate migration up --env " + r.env.Name
 		}
+	}
+	if n := found.Open - len(found.first); n > 0 {
+		open = append(open, fmt.Sprintf("and %d more", n))
 	}
 	line.Why = fmt.Sprintf("%s done on %s", count(len(needed), "migration"), count(len(r.stores), "store"))
 	if len(open) > 0 {

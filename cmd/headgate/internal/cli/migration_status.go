@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -70,7 +73,8 @@ func (a *app) migrationStatus(c *cli.Context) error {
 		return err
 	}
 	at := r.places()
-	stands := make([]storeStanding, len(r.stores))
+	s := standings{Environment: r.env.Name, stores: newPile[storeStanding](len(r.stores)), of: map[string]*standingSum{}}
+	defer s.stores.close()
 	failed := r.each(c.Context, "read logs", func(ctx context.Context, t storeTask) error {
 		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
 			h, err := log.Head(ctx)
@@ -83,10 +87,12 @@ func (a *app) migrationStatus(c *cli.Context) error {
 			}
 			found, err := migrations.Scan(ctx, log, defs)
 			one := storeStanding{t.store.ID, h.Last.Global, []standing{}}
-			for _, s := range found {
-				one.Migrations = append(one.Migrations, standing{s, out[leftKey{string(t.store.ID), s.Migration}]})
+			for _, m := range found {
+				one.Migrations = append(one.Migrations, standing{m, out[leftKey{string(t.store.ID), m.Migration}]})
 			}
-			stands[at[t.store.ID]] = one
+			if err == nil {
+				s.add(at[t.store.ID], one)
+			}
 			return err
 		})
 	})
@@ -96,35 +102,81 @@ func (a *app) migrationStatus(c *cli.Context) error {
 	if len(r.stores) == 1 && failed[0] != nil {
 		return failed[0]
 	}
-	read := []storeStanding{}
-	for i, s := range stands {
-		if failed[i] == nil {
-			read = append(read, s)
-		}
-	}
-	list := r.failures(failed)
-	next := "headgate migration verify" + r.named(c)
-	err = a.render(map[string]any{"environment": r.env.Name, "stores": read, "failed": list, "next_actions": []string{next}}, func(w io.Writer) error {
-		rows := [][]string{{"STORE", "MIGRATION", "COMMITTED", "RUNS", "LAST", "NOTE"}}
-		for _, s := range read {
-			for _, m := range s.Migrations {
-				last := "-"
-				if m.Last > 0 {
-					last = fmt.Sprintf("e%d of e%d", m.Last, s.Head)
-				}
-				rows = append(rows, []string{string(s.Store), m.Migration, fmt.Sprint(m.Events), fmt.Sprint(m.Runs), last, note(s, m)})
-			}
-		}
-		if err := table(w, rows); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(w, "%s\nnext: %s\n", r.writeFailures(list), next)
-		return err
-	})
-	if err != nil {
+	s.Failed = r.failures(failed)
+	s.NextActions = []string{"headgate migration verify" + r.named(c)}
+	if err := a.render(&s, func(w io.Writer) error { return r.writeStandings(w, &s) }); err != nil {
 		return err
 	}
 	return r.outcome(failed, "")
+}
+
+// standings is what `migration status` reports. The stores are counted as they come, and listed from a pile.
+type standings struct {
+	Environment string                `json:"environment"`
+	Failed      []operate.FailedStore `json:"failed"`
+	NextActions []string              `json:"next_actions"`
+
+	stores *pile[storeStanding]
+	mu     sync.Mutex
+	of     map[string]*standingSum // by migration
+}
+
+// A standingSum is a migration's standing in all stores.
+type standingSum struct{ stores, with, marked, leftOut, events int64 }
+
+func (s *standings) writeJSON(j *jsonWriter) {
+	j.members(s)
+	writeValues(j, "stores", s.stores.all())
+}
+
+func (s *standings) add(place int, one storeStanding) {
+	s.stores.add(place, one)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range one.Migrations {
+		sum := s.of[m.Migration]
+		if sum == nil {
+			sum = &standingSum{}
+			s.of[m.Migration] = sum
+		}
+		sum.stores++
+		sum.events += m.Events
+		if m.Events > 0 {
+			sum.with++
+		}
+		if m.Marked {
+			sum.marked++
+		}
+		if m.LeftOut != nil {
+			sum.leftOut++
+		}
+	}
+}
+
+// writeStandings writes the stores one by one, or the sums where they are many.
+func (r *runner) writeStandings(w io.Writer, s *standings) error {
+	rows := [][]string{{"STORE", "MIGRATION", "COMMITTED", "RUNS", "LAST", "NOTE"}}
+	for _, one := range s.stores.few() {
+		for _, m := range one.Migrations {
+			last := "-"
+			if m.Last > 0 {
+				last = fmt.Sprintf("e%d of e%d", m.Last, one.Head)
+			}
+			rows = append(rows, []string{string(one.Store), m.Migration, fmt.Sprint(m.Events), fmt.Sprint(m.Runs), last, note(one, m)})
+		}
+	}
+	if len(r.stores) > longTable {
+		rows = [][]string{{"MIGRATION", "STORES", "WITH EVENTS", "MARKED", "NOT TAKEN", "COMMITTED"}}
+		for _, name := range slices.Sorted(maps.Keys(s.of)) {
+			m := s.of[name]
+			rows = append(rows, []string{name, fmt.Sprint(m.stores), fmt.Sprint(m.with), fmt.Sprint(m.marked), fmt.Sprint(m.leftOut), fmt.Sprint(m.events)})
+		}
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s\nnext: %s\n", r.writeFailures(s.Failed), s.NextActions[0])
+	return err
 }
 
 // A leftKey is a store and a migration.

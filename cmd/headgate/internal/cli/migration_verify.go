@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,20 +36,18 @@ func (a *app) migrationVerify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	all, failed := r.verify(c.Context)
+	v, failed := r.verify(c.Context)
+	defer v.reports.close()
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
 	if len(r.stores) == 1 && failed[0] != nil {
 		return failed[0]
 	}
-	list := r.failures(failed)
-	wrong := r.wrong(all, r.named(c))
-	done := wrong == nil && len(list) == 0
-	err = a.render(map[string]any{"environment": r.env.Name, "done": done, "stores": all, "failed": list}, func(w io.Writer) error {
-		return r.writeVerify(w, all, list)
-	})
-	if err != nil {
+	v.Environment, v.Failed = r.env.Name, r.failures(failed)
+	wrong := r.wrong(v, r.named(c))
+	v.Done = wrong == nil && len(v.Failed) == 0
+	if err := a.render(v, func(w io.Writer) error { return r.writeVerify(w, v) }); err != nil {
 		return err
 	}
 	if wrong != nil {
@@ -57,17 +56,55 @@ func (a *app) migrationVerify(c *cli.Context) error {
 	return r.outcome(failed, "headgate migration verify"+r.named(c))
 }
 
-// verify asks every store whether the migrations are done.
-func (r *runner) verify(ctx context.Context) ([]migrations.Report, []error) {
+// A fleetProof is what the stores' logs prove. Reports are counted as they come, and listed from a pile.
+type fleetProof struct {
+	Environment string                `json:"environment"`
+	Done        bool                  `json:"done"`
+	Open        int                   `json:"open"` // migrations of stores that are not done
+	Failed      []operate.FailedStore `json:"failed"`
+
+	reports *pile[migrations.Report]
+	mu      sync.Mutex
+	total   int
+	first   []openReport // in the stores' order, at most longTable of them
+}
+
+// An openReport is of a migration that is not done, with its place among all.
+type openReport struct {
+	place int
+	migrations.Report
+}
+
+func (v *fleetProof) writeJSON(j *jsonWriter) {
+	j.members(v)
+	writeValues(j, "stores", v.reports.all())
+}
+
+func (v *fleetProof) add(place int, report migrations.Report) {
+	v.reports.add(place, report)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.total++
+	if report.Outcome != migrations.Due {
+		return
+	}
+	v.Open++
+	v.first = append(v.first, openReport{place, report})
+	slices.SortFunc(v.first, func(a, b openReport) int { return a.place - b.place })
+	v.first = v.first[:min(len(v.first), longTable)]
+}
+
+// verify asks every store whether the migrations are done. The caller closes the reports.
+func (r *runner) verify(ctx context.Context) (*fleetProof, []error) {
 	at := r.places()
-	reports := make([][]migrations.Report, len(r.stores))
+	v := &fleetProof{reports: newPile[migrations.Report](len(r.stores) * len(r.plans))}
 	failed := r.each(ctx, "verified stores", func(ctx context.Context, t storeTask) error {
 		return r.withLog(ctx, t.store, func(log eventlog.Reader) error {
-			for _, p := range t.plans {
+			for i, p := range t.plans {
 				err := r.with(ctx, t, p, log, func(ctx context.Context, j migrations.Job) error {
 					report, _, err := j.Verify(ctx)
 					if err == nil {
-						reports[at[t.store.ID]] = append(reports[at[t.store.ID]], report)
+						v.add(at[t.store.ID]*len(r.plans)+i, report)
 					}
 					return err
 				})
@@ -78,16 +115,12 @@ func (r *runner) verify(ctx context.Context) ([]migrations.Report, []error) {
 			return nil
 		})
 	})
-	all := []migrations.Report{}
-	for _, list := range reports {
-		all = append(all, list...)
-	}
-	return all, failed
+	return v, failed
 }
 
-func (r *runner) writeVerify(w io.Writer, all []migrations.Report, list []operate.FailedStore) error {
+func (r *runner) writeVerify(w io.Writer, v *fleetProof) error {
 	rows := [][]string{{"STORE", "MIGRATION", "DUE", "COMMITTED", "TWICE", "ASSERTS", "DIGEST", "OUTCOME"}}
-	for _, s := range all {
+	add := func(s migrations.Report) {
 		asserts := "hold"
 		if len(s.Asserts) == 0 {
 			asserts = "none"
@@ -103,10 +136,27 @@ func (r *runner) writeVerify(w io.Writer, all []migrations.Report, list []operat
 			string(s.Store), s.Migration, fmt.Sprint(s.Events), fmt.Sprint(s.Before), fmt.Sprint(s.Duplicates), asserts, digest, string(s.Outcome),
 		})
 	}
-	if err := table(w, rows); err != nil {
-		return err
+	few := v.reports.few()
+	for _, s := range few {
+		add(s)
 	}
-	_, err := fmt.Fprint(w, r.writeFailures(list))
+	if few == nil { // those that are done are counted below
+		for _, s := range v.first {
+			add(s.Report)
+		}
+	}
+	if len(rows) > 1 {
+		if err := table(w, rows); err != nil {
+			return err
+		}
+	}
+	if few == nil {
+		if n := v.Open - len(v.first); n > 0 {
+			fmt.Fprintf(w, "and %d more that are not done (--format json lists all)\n", n)
+		}
+		fmt.Fprintf(w, "done: %d of %d\n", v.total-v.Open, v.total)
+	}
+	_, err := fmt.Fprint(w, r.writeFailures(v.Failed))
 	return err
 }
 
@@ -151,9 +201,12 @@ func (r *runner) lacks(v migrations.Report) string {
 	return strings.Join(out, ", ")
 }
 
-// wrong is the error for migrations that are not done, with what to do about each thing that is wrong; nil where all are
-// done. named is what the command was given.
-func (r *runner) wrong(all []migrations.Report, named string) error {
+// wrong is the error for migrations that are not done, with what to do about each thing that is wrong in the first of them;
+// nil where all are done. named is what the command was given.
+func (r *runner) wrong(all *fleetProof, named string) error {
+	if all.Open == 0 {
+		return nil
+	}
 	e := errs.New(errs.Mismatch, "")
 	var hints, next []string
 	say := func(hint string, commands ...string) {
@@ -166,36 +219,28 @@ func (r *runner) wrong(all []migrations.Report, named string) error {
 			}
 		}
 	}
-	open := 0
-	for _, v := range all {
-		if v.Outcome != migrations.Due {
-			continue
-		}
-		open++
+	for _, v := range all.first {
 		on := fmt.Sprintf(" --env %s --store %s", r.env.Name, v.Store)
 		switch {
 		case v.Waits != "" && !slices.ContainsFunc(r.plans, func(p migrationPlan) bool { return p.Name == v.Waits }):
 			say("commit what is due, what comes before first", "headgate migration up "+v.Waits+" --env "+r.env.Name, "headgate migration up"+named)
 		case v.Events > 0 || v.Waits != "":
 			say("commit what is due", "headgate migration up"+named)
-		case r.unmarked(v) && falseAssert(v) == "":
+		case r.unmarked(v.Report) && falseAssert(v.Report) == "":
 			say("all events are there, only the marker is missing: a run commits it", "headgate migration up"+named)
 		}
-		if label := falseAssert(v); label != "" && v.Events == 0 && v.Waits == "" {
+		if label := falseAssert(v.Report); label != "" && v.Events == 0 && v.Waits == "" {
 			say(fmt.Sprintf("nothing is due in %s, and still %q does not hold: look at which rows that are, and put them right with another migration; events that are committed stay",
 				v.Store, label), fmt.Sprintf("headgate state replay%s --release %s --out state.db", on, v.Release), "headgate migration compensate "+v.Migration)
 		}
 		if v.Duplicates > 0 {
-			say(twiceText(v), "headgate log tail"+on)
+			say(twiceText(v.Report), "headgate log tail"+on)
 		}
 	}
-	if open == 0 {
-		return nil
-	}
-	e.Msg = count(open, "migration") + " not done"
-	if open == 1 {
-		i := slices.IndexFunc(all, func(v migrations.Report) bool { return v.Outcome == migrations.Due })
-		e.Msg = fmt.Sprintf("%s is not done on %s: %s", all[i].Migration, all[i].Store, r.lacks(all[i]))
+	e.Msg = count(all.Open, "migration") + " not done"
+	if all.Open == 1 {
+		v := all.first[0]
+		e.Msg = fmt.Sprintf("%s is not done on %s: %s", v.Migration, v.Store, r.lacks(v.Report))
 	}
 	e.Hintf("%s", strings.Join(hints, "\n"))
 	for _, command := range next {
