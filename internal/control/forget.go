@@ -43,7 +43,8 @@ func (db *DB) Forget(ctx context.Context, env, store string, by By) (was Store, 
 			_, e := tx.ExecContext(ctx, `DELETE FROM clients WHERE env = $1 AND store = $2`, env, store)
 			_, w := tx.ExecContext(ctx, `DELETE FROM watches WHERE env = $1 AND store = $2`, env, store)
 			_, r := tx.ExecContext(ctx, `DELETE FROM reset_stores WHERE env = $1 AND store = $2`, env, store)
-			err = errors.Join(err, e, w, r)
+			_, f := tx.ExecContext(ctx, `DELETE FROM fetches WHERE env = $1 AND store = $2`, env, store)
+			err = errors.Join(err, e, w, r, f)
 		} else {
 			_, err = tx.ExecContext(ctx, `UPDATE stores SET head = 0, backend_id = '' WHERE env = $1 AND id = $2`, env, store)
 		}

@@ -59,6 +59,8 @@ type Item struct {
 	Kind  Kind   `json:"kind"`
 	Event string `json:"event,omitempty"`
 	Count int64  `json:"count"`
+	// Revision is the flag's metadata "version", for a flag.
+	Revision int64 `json:"revision,omitempty"`
 }
 
 // DecodeReports reads a batch of the sync backend and how many reports it had to drop.
@@ -93,7 +95,7 @@ func DecodeTelemetry(body []byte, at time.Time) ([]Observation, int64, error) {
 	for i, item := range in.Items {
 		out[i] = Observation{
 			Kind: item.Kind, StoreID: in.StoreID, Schema: in.Schema, ClientID: in.ClientID, Release: in.Release,
-			Event: item.Event, Count: item.Count, At: at,
+			Event: item.Event, Count: item.Count, Revision: item.Revision, At: at,
 		}
 		if err := out[i].check(i, Started, Flag, UnknownEvent, Materializer, OpenFailed, MustUpdate); err != nil {
 			return nil, 0, err
@@ -145,6 +147,8 @@ func (o Observation) check(i int, kinds ...Kind) error {
 		return errs.Invalidf("observation %d: event is too long or no plain text", i)
 	case o.Floor != "" && !isName(o.Floor, MaxName):
 		return errs.Invalidf("observation %d: floor is too long or no plain text", i)
+	case o.Revision < 0 || o.Revision > 0 && o.Kind != Flag:
+		return errs.Invalidf("observation %d: revision is negative, or not of a flag", i)
 	case o.Count < 1 || o.Count > MaxCount:
 		return errs.Invalidf("observation %d: count is outside 1 to %d", i, MaxCount)
 	}

@@ -38,6 +38,8 @@ type Observation struct {
 	// Event is the event's name for UnknownEvent, Materializer and Flag, "" otherwise.
 	Event string
 	Count int64
+	// Revision is that of the flag's definition for Flag, where the app says which one it has; 0 otherwise.
+	Revision int64
 	// Floor is the release below which the sync backend turns clients of the store away; empty for none, and for what the
 	// app says.
 	Floor string

@@ -9,8 +9,11 @@ export type HeadgateReporter = {
   readonly watchMaterializers: <T extends { readonly [event: string]: (...args: any[]) => any }>(materializers: T) => T
   /** Goes around createStorePromise: `await reporter.opening(createStorePromise({ … }))`. A rejection is reported, and stays one. */
   readonly opening: <T>(store: Promise<T>) => Promise<T>
-  /** The flag's value for an event's family that the app has just acted on: how an abort is known to have arrived. */
-  readonly flagSeen: (eventVersion: string) => void
+  /**
+   * The flag's value for an event's family that the app has just acted on, and `flagMetadata.version` of its evaluation:
+   * how an abort is known to have arrived.
+   */
+  readonly flagSeen: (eventVersion: string, revision?: string | number | boolean | undefined) => void
   /** The app learned that it is below the floor. */
   readonly mustUpdate: () => void
   /** Sends what waits. It never fails; what could not be sent waits for the next time. */
@@ -28,7 +31,7 @@ export type ReporterOptions = {
   readonly after?: number | undefined
 }
 
-type ReportItem = { readonly kind: 'started' | 'flag' | 'unknown_event' | 'materializer' | 'open_failed' | 'must_update'; readonly event: string }
+type ReportItem = { readonly kind: 'started' | 'flag' | 'unknown_event' | 'materializer' | 'open_failed' | 'must_update'; readonly event: string; readonly revision?: number }
 
 export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOptions): HeadgateReporter => {
   const web = globalThis as unknown as ReportingHost
@@ -40,13 +43,16 @@ export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOpt
   // A batch has as many different reports as the server takes; the same one again only counts.
   const most = 100
 
-  const report = (kind: ReportItem['kind'], event = ''): void => {
+  const keyOf = ({ kind, event, revision }: ReportItem): string => `${kind} ${event} ${revision ?? ''}`
+
+  const report = (kind: ReportItem['kind'], event = '', revision?: number): void => {
     if (url === undefined || url === '') return
-    const key = `${kind} ${event}`
+    const reported: ReportItem = { kind, event: event.slice(0, 200), ...(revision === undefined ? {} : { revision }) }
+    const key = keyOf(reported)
     const item = waiting.get(key)
     if (item !== undefined) item.count = Math.min(item.count + 1, 1_000_000)
     else if (waiting.size >= most) dropped++
-    else waiting.set(key, { kind, event: event.slice(0, 200), count: 1 })
+    else waiting.set(key, { ...reported, count: 1 })
     arm(after)
   }
 
@@ -87,7 +93,7 @@ export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOpt
     }
     const never = [400, 413, 422].includes(status) // it would be refused again
     for (const item of items) {
-      const key = `${item.kind} ${item.event}`
+      const key = keyOf(item)
       const newer = waiting.get(key)
       if (newer !== undefined && !never) newer.count = Math.min(newer.count + item.count, 1_000_000)
       else if (never || waiting.size >= most) dropped += item.count
@@ -124,7 +130,10 @@ export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOpt
         throw cause
       }
     },
-    flagSeen: (eventVersion) => report('flag', eventVersion),
+    flagSeen: (eventVersion, revision) => {
+      const known = Number(revision)
+      report('flag', eventVersion, Number.isSafeInteger(known) && known > 0 && revision !== true ? known : undefined)
+    },
     mustUpdate: () => report('must_update'),
     flush,
     standing: () => ({ waiting: waiting.size, dropped }),

@@ -35,6 +35,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"census", census},
 		{"census at once", censusAtOnce},
 		{"who was seen", whoWasSeen},
+		{"who was given flags", fetches},
 		{"rollout", aRollout},
 		{"rollout at once", rolloutAtOnce},
 		{"floor and stop", floorAndStop},

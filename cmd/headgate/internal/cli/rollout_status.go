@@ -107,6 +107,9 @@ func (a *app) writeRolloutStatus(w io.Writer, s operate.RolloutStatus) error {
 		fmt.Fprintf(w, "  %s said to be seen in the future, and counts as seen now\n", count(s.Clamped, "client"))
 	}
 	writeCommitted(w, s.Committed)
+	if s.Closed != nil {
+		a.writeAcknowledged(w, *s.Closed, s.Horizon)
+	}
 	for _, r := range s.Analysis {
 		fmt.Fprintf(w, "  analysis %s: %s; %d measured, %d failed, %d inconclusive, %d without data, %d errors", r.Template, r.Outcome, r.Measured, r.Failed, r.Inconclusive, r.NoData, r.Errors)
 		if r.Why != "" {

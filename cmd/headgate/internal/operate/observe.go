@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore"
 	"headgate/internal/livestore/schema"
 	"headgate/rollout"
 	"headgate/rollout/observe"
@@ -50,7 +52,30 @@ func (e Environment) Observe(ctx context.Context, batch []observe.Observation) e
 	if len(clients) == 0 {
 		return nil
 	}
-	return e.DB.Observe(ctx, e.Name, clients)
+	if err := e.DB.Observe(ctx, e.Name, clients); err != nil {
+		return err
+	}
+	return e.seenFlags(ctx, batch)
+}
+
+// seenFlags keeps which revisions of rollouts' flags apps have acted on. One that was never published is nobody's.
+func (e Environment) seenFlags(ctx context.Context, batch []observe.Observation) error {
+	if !slices.ContainsFunc(batch, func(o observe.Observation) bool { return o.Revision > 0 }) {
+		return nil
+	}
+	published, err := e.DB.PublishedFlags(ctx, e.Name)
+	if err != nil {
+		return err
+	}
+	var fetches []control.Fetch
+	for _, o := range batch {
+		_, family, _ := strings.Cut(o.Event, ".")
+		i := slices.IndexFunc(published, func(f rollout.Flag) bool { return f.Key == rollout.KeyPrefix+family && f.Rollout != "" })
+		if i >= 0 && o.Revision > 0 && o.Revision <= int64(published[i].Revision) {
+			fetches = append(fetches, control.Fetch{Rollout: published[i].Rollout, Store: livestore.StoreID(o.StoreID), Client: o.ClientID, Revision: int(o.Revision)})
+		}
+	}
+	return e.DB.KeepFetches(ctx, e.Name, fetches)
 }
 
 // fromSync reports whether only the sync backend says such a thing.

@@ -46,6 +46,7 @@ type Rollout struct {
 	Stores []config.Store // of the rollout's schema
 	Facts  rollout.Facts
 	open   []livestore.StoreID
+	fleet  control.Fleet
 }
 
 // Open returns the rollout that is named. Nothing is known of the fleet yet. Who closes gets it even where its file is
@@ -95,6 +96,7 @@ func (v *Rollout) Look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	v.fleet = fleet
 	stopped, err := v.DB.Stopped(ctx, v.Name)
 	if err != nil {
 		return err

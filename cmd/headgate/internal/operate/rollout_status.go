@@ -32,6 +32,7 @@ type RolloutStatus struct {
 	Blocking    []BlockingClient      `json:"blocking"` // the latest first, at most blockingShown
 	Clamped     int                   `json:"clamped,omitempty"`
 	Committed   CommittedCount        `json:"committed"`
+	Closed      *Acknowledged         `json:"closed,omitempty"` // after an abort or an undo: who knows
 	Analysis    []rollout.AnalysisRun `json:"analysis,omitempty"`
 	Next        rollout.Next          `json:"next"`
 	NextActions []string              `json:"next_actions"`
@@ -73,6 +74,11 @@ func (r Rollouts) RolloutStatus(ctx context.Context, name string, logs bool) (Ro
 	for i := range out.Analysis {
 		if t, ok := v.Definition.Template(out.Analysis[i].Template); ok && out.Analysis[i].Query == "" {
 			out.Analysis[i].Query = v.Shown(v.Resolve(t))
+		}
+	}
+	if state.Phase == rollout.Aborted || state.Phase == rollout.Undone {
+		if out.Closed, err = v.acknowledged(ctx); err != nil {
+			return RolloutStatus{}, err
 		}
 	}
 	for _, s := range v.Facts.Stores {

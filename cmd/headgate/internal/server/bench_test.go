@@ -18,7 +18,7 @@ import (
 func BenchmarkOFREP(b *testing.B) {
 	w := newWorld(b, func(o *Options) { o.RatePerSecond = 100_000_000 })
 	_, secret := w.token(b, control.Token{Role: control.RoleClient})
-	const body = `{"context":{"targetingKey":"u1","storeId":"s1","appVersion":"1.5.0"}}`
+	const body = `{"context":{"targetingKey":"u1","storeId":"s1","clientId":"ann","appVersion":"1.5.0"}}`
 	for _, c := range []struct{ name, path string }{{"single", ofrep.BulkPath + "/event.TodoCreated"}, {"bulk", ofrep.BulkPath}} {
 		_, _, answer := w.ask(b, http.MethodPost, c.path, secret, body)
 		bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

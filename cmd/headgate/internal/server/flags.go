@@ -49,6 +49,8 @@ type flagSet struct {
 	stamp     string        // of what was read last; follow's alone
 	readAt    time.Time     // when that was
 
+	audience *audience // hears who is given flags
+
 	api      *openfeature.EvaluationAPI
 	client   *openfeature.Client
 	provider *rollout.Provider
@@ -212,7 +214,10 @@ func (s *flagSet) Revision() (ofrep.Revision, <-chan struct{}) {
 func (s *flagSet) Evaluate(ctx context.Context, attributes map[string]any, keys ...string) []ofrep.Evaluation {
 	target, _ := attributes["targetingKey"].(string)
 	about := openfeature.NewEvaluationContext(target, attributes)
-	file := s.current()
+	s.mu.RLock()
+	file, revision := s.file, s.revision.ID // what is evaluated is this one, or a later one
+	s.mu.RUnlock()
+	defer s.hear(ctx, attributes, file, revision, keys)
 	out := make([]ofrep.Evaluation, 0, len(keys))
 	for _, key := range keys {
 		var fallback any = ""
@@ -232,6 +237,22 @@ func (s *flagSet) Evaluate(ctx context.Context, attributes map[string]any, keys 
 		}
 	}
 	return out
+}
+
+// hear tells the audience who was given what.
+func (s *flagSet) hear(ctx context.Context, attributes map[string]any, file *rollout.File, revision string, keys []string) {
+	if s.audience == nil {
+		return
+	}
+	if len(keys) == len(file.Flags) && len(keys) != 1 {
+		s.audience.note(caller(ctx), attributes, revision, "", file.Flags)
+		return
+	}
+	for _, key := range keys {
+		if i := slices.IndexFunc(file.Flags, func(f rollout.Flag) bool { return f.Key == key }); i >= 0 {
+			s.audience.note(caller(ctx), attributes, revision, key, file.Flags[i:i+1])
+		}
+	}
 }
 
 // evaluationOf is what the client said. An error is in the details, too.

@@ -19,6 +19,7 @@ type meters struct {
 	seconds  *prometheus.HistogramVec
 	observed *prometheus.CounterVec
 	lost     *prometheus.CounterVec
+	contexts *prometheus.CounterVec
 }
 
 func newMeters(streams func() int) *meters {
@@ -31,7 +32,8 @@ func newMeters(streams func() int) *meters {
 	}
 	m.observed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_total", Help: "What the sync backend and the apps saw."}, []string{"kind"})
 	m.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_lost_total", Help: "What they could not keep until it was sent."}, []string{"sender"})
-	m.registry.MustRegister(m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.contexts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_flag_contexts_total", Help: "Clients that were given flags: kept as seen, or why not."}, []string{"result"})
+	m.registry.MustRegister(m.contexts, m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "headgate_streams", Help: "Streams of flag changes that are open."}, func() float64 { return float64(streams()) }))
 	return m
 }

@@ -125,6 +125,7 @@ func (s *Server) together(ctx context.Context, h *http.Server, l net.Listener) e
 		return nil
 	})
 	g.Go(func() error { return s.flags.follow(ctx, lookEvery) })
+	g.Go(func() error { return s.flags.audience.follow(ctx) })
 	if s.Work != nil {
 		g.Go(func() error { return s.Work(ctx) })
 	}
@@ -168,6 +169,7 @@ func open(ctx context.Context, o Options) (*Server, error) {
 		Jitter: func() time.Duration { return mathrand.N(streamJitter) },
 	})
 	s.meters = newMeters(s.ofrep.Streams)
+	flags.audience = newAudience(env, s.meters.contexts)
 	s.pages = s.newDashboard()
 	s.handler = s.router()
 	return s, nil
