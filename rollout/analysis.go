@@ -15,9 +15,18 @@ import (
 type Template struct {
 	Name string
 
+	// One of Command, Signal and Prometheus is what is measured.
+
 	// Command is run for each measurement, in the directory of headgate.yaml, and prints the result as JSON. {env},
 	// {rollout}, {event}, {weight} and {step} in it are replaced.
 	Command []string
+
+	// Signal is what the server saw in the last For of the stores that the rollout has open. Conditions may hold it against
+	// baseline: the same of the other stores at the same time.
+	Signal Signal
+	For    time.Duration
+
+	Prometheus *Prometheus
 
 	Interval     time.Duration // between two measurements
 	InitialDelay time.Duration // from the step's beginning to the first one
@@ -46,6 +55,9 @@ func (t *Template) compile() (err error) {
 			continue
 		}
 		env := types.Map{"result": types.Any}
+		if t.Signal != "" {
+			env["baseline"] = types.Any
+		}
 		if *c.program, err = expr.Compile(c.text, expr.Env(env), expr.AsBool()); err != nil {
 			first, _, _ := strings.Cut(err.Error(), "\n")
 			return fmt.Errorf("%s: %s", c.name, first)
@@ -60,7 +72,9 @@ type Measurement struct {
 	At       time.Time `json:"at"`
 	Query    string    `json:"query"` // as it was asked, for people
 	Value    any       `json:"value,omitempty"`
-	Err      string    `json:"error,omitempty"` // why there is no value; empty when the query was answered
+	Baseline any       `json:"baseline,omitempty"` // of a signal: in the stores that are not open
+	Made     string    `json:"made,omitempty"`     // of a signal: what it was made of
+	Err      string    `json:"error,omitempty"`    // why there is no value; empty when the query was answered
 
 	passes bool // of a simulation: it counts as a success
 }
@@ -95,6 +109,9 @@ func (t Template) Judge(m Measurement) (Outcome, string) {
 		return Empty, "no data"
 	}
 	env := map[string]any{"result": m.Value}
+	if t.Signal != "" {
+		env["baseline"] = m.Baseline
+	}
 	holds := func(p *vm.Program) (bool, error) {
 		if p == nil {
 			return false, nil
@@ -111,10 +128,16 @@ func (t Template) Judge(m Measurement) (Outcome, string) {
 		return b, nil
 	}
 	failed, err := holds(t.failure)
+	if err != nil && t.Signal != "" && m.Baseline == nil { // the condition has no ?? for that
+		return Empty, "no other stores to hold it against"
+	}
 	if err != nil {
 		return Errored, err.Error()
 	}
 	passed, err := holds(t.success)
+	if err != nil && t.Signal != "" && m.Baseline == nil {
+		return Empty, "no other stores to hold it against"
+	}
 	switch {
 	case err != nil:
 		return Errored, err.Error()
@@ -165,7 +188,10 @@ type AnalysisRun struct {
 	ErrorsInRow    int `json:"errorsInRow,omitempty"`
 	SuccessesInRow int `json:"successesInRow,omitempty"`
 
-	Last    any       `json:"last,omitempty"` // the last value
+	Last     any    `json:"last,omitempty"`     // the last value
+	Baseline any    `json:"baseline,omitempty"` // beside it, see Measurement
+	Made     string `json:"made,omitempty"`
+
 	LastAt  time.Time `json:"lastAt,omitzero"`
 	Begin   time.Time `json:"begin"`
 	NextDue time.Time `json:"nextDue,omitzero"` // zero when it has ended
@@ -184,6 +210,7 @@ func (t Template) Observe(r AnalysisRun, m Measurement) AnalysisRun {
 		return r
 	}
 	outcome, why := t.Judge(m)
+	r.Baseline, r.Made = m.Baseline, m.Made
 	r.Query, r.Last, r.LastAt, r.NextDue = m.Query, m.Value, m.At, m.At.Add(max(t.Interval, time.Second))
 	if outcome == Errored {
 		r.Errors++

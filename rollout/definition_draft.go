@@ -66,6 +66,9 @@ steps:
   - {weight: 10, pause: 2d}
   - {weight: 50, pause: 2d}
   - {weight: 100, pause: manual}
+# where the sync backend and the apps report to headgate serve: name it in the steps, analysis: [unknown-events]
+# analysis:
+#   unknown-events: {signal: unknown-event-rate, for: 10m, interval: 1m, failureCondition: "result > 2 * (baseline ?? 0)"}
 approvals: {ramp: 0, full: 1}   # by others than who started it
 onFailure: pause
 onNoData: pause

@@ -153,7 +153,9 @@ func (d decoder) templates(n *yaml.Node, p string, def *Definition) error {
 		t := Template{Name: key.Value, ConsecutiveErrorLimit: 4, Line: key.Line}
 		text := func(into *string) field { return d.value(func(s string) error { *into = s; return nil }, "") }
 		err := d.mapping(value, p, map[string]field{
-			"command": {required: true, read: func(n *yaml.Node, p string) error {
+			"signal": word(d, &t.Signal, Signals()...), "for": d.duration(&t.For),
+			"prometheus": {read: func(n *yaml.Node, p string) (err error) { t.Prometheus, err = d.prometheus(n, p); return err }},
+			"command": {read: func(n *yaml.Node, p string) error {
 				return d.list(n, p, func(n *yaml.Node, p string) error {
 					word, err := d.text(n, p)
 					t.Command = append(t.Command, word)
@@ -169,16 +171,17 @@ func (d decoder) templates(n *yaml.Node, p string, def *Definition) error {
 		if err != nil {
 			return err
 		}
+		if err := d.provider(key, p, &t); err != nil {
+			return err
+		}
 		switch {
-		case len(t.Command) == 0:
-			return d.errorf(key, "%s.command is empty", p).Hintf("name a program that prints the result as JSON: [node, scripts/errors.mjs]")
 		case t.SuccessCondition == "" && t.FailureCondition == "":
 			return d.errorf(key, "%s has neither successCondition nor failureCondition", p).Hintf("without one everything succeeds: `failureCondition: result > 0.01`")
 		case t.Interval == 0 && t.Count != 1:
 			return d.errorf(key, "%s.interval is missing", p).Hintf("add how long to wait between two measurements, 5m, or `count: 1`")
 		}
 		if err := t.compile(); err != nil {
-			return d.errorf(key, "%s.%s", p, err).Hintf("a condition is a boolean over result: result < 0.01, or all(result, # < 0.01)")
+			return d.errorf(key, "%s.%s", p, err).Hintf("a condition is a boolean over result: result < 0.01, or all(result, # < 0.01); with signal: over baseline, too")
 		}
 		def.Analysis = append(def.Analysis, t)
 		return nil

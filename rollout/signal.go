@@ -28,6 +28,9 @@ const (
 	SawClients     Sign = "clients"      // how many clients there were, once in an hour
 )
 
+// Timed reports whether it is a histogram of times.
+func (s Sign) Timed() bool { return s == SawPushTime || s == SawPullTime || s == SawApplyTime }
+
 // A SignCount is how often something was seen in a window of time.
 type SignCount struct {
 	Sign    Sign

@@ -51,14 +51,13 @@ func (k signalKey) compare(o signalKey) int {
 		cmp.Compare(k.event, o.event), cmp.Compare(k.cohort, o.cohort), cmp.Compare(k.bucket, o.bucket))
 }
 
-// CountSignals adds what was seen, by the slot and by the rollouts that have the store open now.
-func (db *DB) CountSignals(ctx context.Context, env string, seen []Sighting) error {
+// CountSignals adds what was seen, by the slot and by the rollouts that have the store open now, which it returns by store.
+func (db *DB) CountSignals(ctx context.Context, env string, seen []Sighting) (open map[string][]string, err error) {
 	if err := named("environment", env); err != nil || len(seen) == 0 {
-		return err
+		return nil, err
 	}
-	return db.tx(ctx, "count the signals", func(tx *sql.Tx) error {
-		cohorts, err := db.cohorts(ctx, tx, env, seen)
-		if err != nil {
+	err = db.tx(ctx, "count the signals", func(tx *sql.Tx) (err error) {
+		if open, err = db.openIn(ctx, tx, env, seen); err != nil {
 			return err
 		}
 		sums := map[signalKey]int64{}
@@ -66,7 +65,7 @@ func (db *DB) CountSignals(ctx context.Context, env string, seen []Sighting) err
 			if err := errors.Join(named("sign", string(s.Sign)), named("release", s.Release), named("schema", s.Schema)); err != nil {
 				return err
 			}
-			sums[signalKey{millis(s.At.Truncate(SignalSlot)), string(s.Sign), s.Schema, s.Release, s.Event, cohorts[s.Store], s.Bucket}] += s.N
+			sums[signalKey{millis(s.At.Truncate(SignalSlot)), string(s.Sign), s.Schema, s.Release, s.Event, words(open[s.Store]), s.Bucket}] += s.N
 		}
 		keys := make([]signalKey, 0, len(sums))
 		for k := range sums {
@@ -83,10 +82,11 @@ func (db *DB) CountSignals(ctx context.Context, env string, seen []Sighting) err
 			return err
 		})
 	})
+	return open, err
 }
 
-// cohorts are the rollouts that have stores open at the moment, as the column has them.
-func (db *DB) cohorts(ctx context.Context, tx *sql.Tx, env string, seen []Sighting) (map[string]string, error) {
+// openIn are the rollouts that have stores open at the moment, by store.
+func (db *DB) openIn(ctx context.Context, tx *sql.Tx, env string, seen []Sighting) (map[string][]string, error) {
 	var stores []string
 	for _, s := range seen {
 		stores = append(stores, s.Store)
@@ -98,7 +98,7 @@ func (db *DB) cohorts(ctx context.Context, tx *sql.Tx, env string, seen []Sighti
 	if err != nil {
 		return nil, err
 	}
-	open := map[string]string{}
+	open := map[string][]string{}
 	for _, r := range ramping {
 		err := batches(Values(stores), func(batch []string) error {
 			args := []any{env, r.Name, r.State.Attempt}
@@ -107,7 +107,7 @@ func (db *DB) cohorts(ctx context.Context, tx *sql.Tx, env string, seen []Sighti
 			}
 			in, err := all(ctx, tx, scanOne[string], `SELECT store FROM rollout_stores WHERE env = $1 AND rollout = $2 AND attempt = $3 AND store IN (`+list(4, len(batch))+`)`, args...)
 			for _, s := range in {
-				open[s] = words(append(unwords(open[s]), r.Name))
+				open[s] = append(open[s], r.Name)
 			}
 			return err
 		})

@@ -75,7 +75,7 @@ func DecodeReports(body []byte, at time.Time) ([]Observation, int64, error) {
 	out := make([]Observation, len(in.Reports))
 	for i, r := range in.Reports {
 		out[i] = Observation{Kind: r.Kind, StoreID: r.StoreID, Schema: r.Schema, ClientID: r.ClientID, Release: r.Release, Count: r.Count, Floor: r.Floor, At: at}
-		if err := out[i].check(i, Pull, Push, Refused); err != nil {
+		if err := out[i].check(i, Pull, Push, Rejected, Refused); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -10,9 +10,10 @@ type Kind string
 
 // From the sync backend, which is the authority on who is out there.
 const (
-	Pull    Kind = "pull"    // the client read the store, or is connected to it and gets what is pushed
-	Push    Kind = "push"    // the client wrote to the store
-	Refused Kind = "refused" // the client is below the floor and was turned away before it could read
+	Pull     Kind = "pull"     // the client read the store, or is connected to it and gets what is pushed
+	Push     Kind = "push"     // the client wrote to the store
+	Rejected Kind = "rejected" // a push of the client was turned away by the backend's own code, and may be sent again
+	Refused  Kind = "refused"  // the client is below the floor and was turned away before it could read
 )
 
 // From the app's helper.

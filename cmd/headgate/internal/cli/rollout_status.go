@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/rollout"
 )
 
 func (a *app) rolloutStatusCommand() *cli.Command {
@@ -116,6 +118,9 @@ func (a *app) writeRolloutStatus(w io.Writer, s operate.RolloutStatus) error {
 			fmt.Fprintf(w, "; %s", r.Why)
 		}
 		fmt.Fprintf(w, "\n    query: %s\n", r.Query)
+		if !r.LastAt.IsZero() {
+			fmt.Fprintf(w, "    last: %s at %s%s\n", measured(r.Last), r.LastAt.UTC().Format(time.RFC3339), madeOf(r))
+		}
 	}
 	fmt.Fprintf(w, "  what happens next: %s\n", nextText(s.Next))
 	if len(s.Blocking) > 0 {
@@ -136,4 +141,24 @@ func (a *app) writeRolloutStatus(w io.Writer, s operate.RolloutStatus) error {
 		fmt.Fprintf(w, "%s %s\n", label, next)
 	}
 	return nil
+}
+
+// measured is a value that was measured, for people.
+func measured(v any) string {
+	if v == nil {
+		return "no data"
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}
+
+// madeOf says what a signal was made of, and what it was in the other stores.
+func madeOf(r rollout.AnalysisRun) string {
+	if r.Made == "" {
+		return ""
+	}
+	return fmt.Sprintf("; baseline %s (%s)", measured(r.Baseline), r.Made)
 }

@@ -12,10 +12,23 @@ drafts one, ` + "`headgate rollout check NAME`" + ` holds it against the recorde
                                   # and materialize it
     horizon: 90d                  # a client away for longer does not count; default: fleet.horizon of headgate.yaml, 90d
     steps:                        # weights rise; a step takes the stores with the lowest places, by a hash of their ids
-      - {weight: 1, pause: 1d, analysis: [errors]}     # percent of the stores; the step lasts a day
-      - {weight: 25, pause: 2d, analysis: [errors]}
+      - {weight: 1, pause: 1d, analysis: [unknown]}    # percent of the stores; the step lasts a day
+      - {weight: 25, pause: 2d, analysis: [unknown, errors]}
       - {weight: 100, pause: manual}                   # until ` + "`headgate rollout promote`" + `
     analysis:
+      unknown:
+        signal: unknown-event-rate            # what headgate serve was told; see below
+        for: 10m                  # how far back it looks, to the analysis's beginning at most
+        interval: 1m
+        failureCondition: result > 0.01 && result > 2 * (baseline ?? 0)    # baseline: the stores that are not open
+      latency:
+        prometheus:               # one query at the time of the measurement; a vector is the list of its values
+          address: http://prometheus:9090
+          query: max(histogram_quantile(0.95, rate(sync_seconds_bucket{env="{env}"}[5m])))
+          authorization: PROMETHEUS_AUTHORIZATION   # the variable with that header's value, "Bearer …"
+          timeout: 10s
+        interval: 5m
+        failureCondition: result[0] > 2
       errors:
         command: [node, scripts/errors.mjs, "{env}", "{event}"]   # prints the result as JSON
         interval: 10m             # between two measurements
@@ -49,7 +62,19 @@ materializes the new events. A client that says no release, or one that nobody r
 The reports of the sync Worker are the authority. Flag contexts, telemetry and imports only add clients that hold a store
 back. headgate's own writers and LiveStore's devtools don't count. clients: in headgate.yaml names server-side clients.
 
-In command {env}, {rollout}, {event}, {weight} and {step} are replaced. It runs in headgate.yaml's directory, a minute at
+A signal is made of what the sync backend and the apps reported to headgate serve from the stores that the rollout has open.
+A condition may hold it against baseline, the same of the other stores at the same time; where there are none, baseline is
+nil: write baseline ?? 0, or the measurement is one without data. There are
+
+    unknown-event-rate        events that the reading release does not know, by the minute that a client was reading
+    materializer-error-rate   materializers that threw, by the same
+    open-failure-rate         the share of attempts to open a store that failed
+    push-rejection-rate       the share of pushes that were turned away
+    active-connections        clients that were reading, on average
+    push-latency-p50          and p95, p99; pull-latency- and materialize-latency- likewise: milliseconds, from LiveStore's
+                              spans
+
+In command and query {env}, {rollout}, {event}, {weight} and {step} are replaced. A command runs in headgate.yaml's directory, a minute at
 most. A store that is open stays open; the flags list the open stores, and an abort empties the list.
 `
 

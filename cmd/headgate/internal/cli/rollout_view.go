@@ -66,11 +66,22 @@ func (a *app) rollouts(env config.Environment, db *control.DB) operate.Rollouts 
 		Environment: a.operate(env, db), Dir: cfg.Dir, Where: cfg.Where(env.Line), Clients: env.Clients, Shown: func(args []string) string { return commandLine(args)[len("headgate "):] },
 		Names: func() ([]string, error) { return rolloutNames(cfg) },
 		Read:  func(name string) (*rollout.Definition, []*schema.Release, error) { return a.definitionOf(cfg, name) },
+		Known: func() (operate.Names, error) {
+			schemas := map[string][]*schema.Release{}
+			for _, s := range cfg.Schemas {
+				var err error
+				if schemas[s.Name], err = releaseDir(cfg).LoadAll(s.Name); err != nil {
+					return operate.Names{}, err
+				}
+			}
+			return operate.NamesOf(schemas), nil
+		},
 		Place: a.rel,
 		Flags: func() (*rollout.File, error) {
 			_, file, err := a.flags()
 			return file, err
 		},
+		Getenv:    func(name string) string { v, _ := a.lookupEnv(name); return v },
 		Inventory: func(ctx context.Context) ([]config.Store, error) { return a.stores(ctx, cfg, env) },
 		OpenLog: func(ctx context.Context, s config.Store) (eventlog.Reader, error) {
 			return a.openStore(ctx, cfg, env, s)

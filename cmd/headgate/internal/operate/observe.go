@@ -80,7 +80,7 @@ func (e Environment) seenFlags(ctx context.Context, batch []observe.Observation)
 
 // fromSync reports whether only the sync backend says such a thing.
 func fromSync(k observe.Kind) bool {
-	return k == observe.Pull || k == observe.Push || k == observe.Refused
+	return k == observe.Pull || k == observe.Push || k == observe.Rejected || k == observe.Refused
 }
 
 // Floors are the releases that clients have to reach, by schema: * for all. Empty where no floor is set.

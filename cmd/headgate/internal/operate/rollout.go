@@ -23,6 +23,7 @@ type Rollouts struct {
 
 	Names func() ([]string, error) // that have a file
 	Read  func(name string) (*rollout.Definition, []*schema.Release, error)
+	Known func() (Names, error)         // of the recorded releases
 	Flags func() (*rollout.File, error) // that people edit; errs.NotFound where there are none
 	Place func(path string) string      // a file, as a user would open it
 
@@ -30,6 +31,7 @@ type Rollouts struct {
 	OpenLog   func(context.Context, config.Store) (eventlog.Reader, error)
 	Counting  func() (counted func(), done func()) // is told about logs that are read
 	Shown     func(args []string) string           // a command as it is shown
+	Getenv    func(name string) string             // what signs in to Prometheus
 
 	CountTime time.Duration // how long a status may read the stores' logs; 0 for as long as it takes
 	Ticking   bool          // something ticks: nobody has to type it

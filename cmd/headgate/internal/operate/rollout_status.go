@@ -73,7 +73,7 @@ func (r Rollouts) RolloutStatus(ctx context.Context, name string, logs bool) (Ro
 	}
 	for i := range out.Analysis {
 		if t, ok := v.Definition.Template(out.Analysis[i].Template); ok && out.Analysis[i].Query == "" {
-			out.Analysis[i].Query = v.Shown(v.Resolve(t))
+			out.Analysis[i].Query = v.Query(t)
 		}
 	}
 	if state.Phase == rollout.Aborted || state.Phase == rollout.Undone {

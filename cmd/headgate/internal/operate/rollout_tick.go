@@ -96,22 +96,63 @@ const measureTime = time.Minute
 // measure asks what is due. A query that fails is a measurement with an error.
 func (v *Rollout) measure(ctx context.Context) {
 	for _, t := range rollout.Due(v.Now(), v.Definition, v.Row.State) {
-		m := rollout.Measurement{Template: t.Name}
-		args := v.Resolve(t)
-		m.Query = v.Shown(args)
-		value, err := v.run(ctx, args)
-		if m.At = v.Now(); err != nil {
-			m.Err = err.Error()
-		}
-		m.Value = value
+		m := v.take(ctx, t)
+		m.Template, m.Query, m.At = t.Name, v.Query(t), v.Now()
 		v.Facts.Measurements = append(v.Facts.Measurements, m)
 	}
 }
 
-// Resolve fills a template's command in.
-func (v *Rollout) Resolve(t rollout.Template) []string {
-	replace := strings.NewReplacer("{env}", v.Name, "{rollout}", v.Definition.Name, "{event}", v.Definition.Events[0].New(),
+// take measures once.
+func (v *Rollout) take(ctx context.Context, t rollout.Template) (m rollout.Measurement) {
+	ctx, cancel := context.WithTimeout(ctx, measureTime)
+	defer cancel()
+	var err error
+	switch {
+	case t.Signal != "":
+		m, err = v.signal(ctx, t)
+	case t.Prometheus != nil:
+		m.Value, err = v.prometheus(ctx, *t.Prometheus)
+	default:
+		m.Value, err = v.run(ctx, v.command(t))
+	}
+	if err != nil {
+		m.Err = v.told(err)
+	}
+	return m
+}
+
+// Query is what a template asks, filled in, for people.
+func (v *Rollout) Query(t rollout.Template) string {
+	switch {
+	case t.Signal != "":
+		return fmt.Sprintf("%s of the last %s in the stores that are open", t.Signal, minutes(t.For))
+	case t.Prometheus != nil:
+		return t.Prometheus.Address + ": " + v.filled().Replace(t.Prometheus.Query)
+	}
+	return v.Shown(v.command(t))
+}
+
+// minutes is a duration without the zeros at its end: 10m.
+func minutes(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// filled replaces what a template may leave open.
+func (v *Rollout) filled() *strings.Replacer {
+	return strings.NewReplacer("{env}", v.Name, "{rollout}", v.Definition.Name, "{event}", v.Definition.Events[0].New(),
 		"{weight}", strings.TrimSuffix(v.Row.State.Weight(v.Definition).String(), " %"), "{step}", fmt.Sprint(v.Row.State.Step+1))
+}
+
+// command is a template's command, filled in.
+func (v *Rollout) command(t rollout.Template) []string {
+	replace := v.filled()
 	var out []string
 	for _, word := range t.Command {
 		out = append(out, replace.Replace(word))
@@ -120,8 +161,6 @@ func (v *Rollout) Resolve(t rollout.Template) []string {
 }
 
 func (v *Rollout) run(ctx context.Context, args []string) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, measureTime)
-	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = v.Dir
 	cmd.WaitDelay = time.Second

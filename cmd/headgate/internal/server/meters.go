@@ -12,13 +12,16 @@ import (
 	"headgate/rollout/ofrep"
 )
 
-// meters are what /metrics shows. Labels are the patterns of routes, statuses and kinds: nothing that callers choose.
+// meters are what /metrics shows. Labels are the patterns of routes, statuses, kinds, and the names of recorded releases and of
+// rollouts: nothing that callers choose.
 type meters struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	observed *prometheus.CounterVec
 	lost     *prometheus.CounterVec
+	signals  *prometheus.CounterVec
+	dropped  prometheus.Counter
 	contexts *prometheus.CounterVec
 }
 
@@ -33,7 +36,11 @@ func newMeters(streams func() int) *meters {
 	m.observed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_total", Help: "What the sync backend and the apps saw."}, []string{"kind"})
 	m.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_lost_total", Help: "What they could not keep until it was sent."}, []string{"sender"})
 	m.contexts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_flag_contexts_total", Help: "Clients that were given flags: kept as seen, or why not."}, []string{"result"})
-	m.registry.MustRegister(m.contexts, m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.signals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "headgate_signals_total", Help: "What was seen, by the reader's release, the event, and the rollouts that had the store open. Names of no recorded release are other.",
+	}, []string{"sign", "release", "event", "rollouts"})
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{Name: "headgate_signals_dropped_total", Help: "What was seen and not counted: too much waited to be written."})
+	m.registry.MustRegister(m.signals, m.dropped, m.contexts, m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "headgate_streams", Help: "Streams of flag changes that are open."}, func() float64 { return float64(streams()) }))
 	return m
 }

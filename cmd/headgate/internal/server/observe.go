@@ -36,8 +36,12 @@ func (o observer) Observe(ctx context.Context, batch []observe.Observation) erro
 		o.Log.ErrorContext(ctx, "observations can't be kept; the sender sends them again", "request", requestID(ctx), "error", err)
 		return err
 	}
+	names := o.counter.knownNames()
 	for _, seen := range batch {
 		o.meters.observed.WithLabelValues(string(seen.Kind)).Add(float64(seen.Count))
+		if s, ok := names.Sighting(seen); ok {
+			o.counter.add(s)
+		}
 	}
 	return nil
 }

@@ -67,7 +67,10 @@ func project(env operate.Environment) operate.Rollouts {
 			return nil, errors.New("there is no log here")
 		},
 		Counting: func() (func(), func()) { return func() {}, func() {} },
-		Shown:    func(args []string) string { return strings.Join(args, " ") },
+		Known: func() (operate.Names, error) {
+			return operate.NamesOf(map[string][]*schema.Release{"main": {release("1.0.0", old...), release("1.1.0", both...)}}), nil
+		},
+		Shown: func(args []string) string { return strings.Join(args, " ") },
 	}
 }
 

@@ -75,6 +75,7 @@ type Server struct {
 	asked    *limiter
 	pages    *dashboard.Dashboard
 	meters   *meters
+	counter  *counter
 	patience time.Duration // answerTime; tests have less
 	counting chan struct{} // has room for the one request that reads the stores' logs
 	handler  http.Handler
@@ -101,7 +102,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	h.RegisterOnShutdown(s.ofrep.Drain)
 	h.RegisterOnShutdown(s.pages.Drain)
-	return s.together(ctx, h, l)
+	err = s.together(ctx, h, l)
+	s.counter.try(context.WithoutCancel(ctx)) // what came until the last request had ended
+	return err
 }
 
 // together is everything that the server does at a time; when one part fails the others end.
@@ -125,6 +128,7 @@ func (s *Server) together(ctx context.Context, h *http.Server, l net.Listener) e
 		return nil
 	})
 	g.Go(func() error { return s.flags.follow(ctx, lookEvery) })
+	g.Go(func() error { return s.counter.run(ctx) })
 	g.Go(func() error { return s.flags.audience.follow(ctx) })
 	if s.Work != nil {
 		g.Go(func() error { return s.Work(ctx) })
@@ -170,6 +174,7 @@ func open(ctx context.Context, o Options) (*Server, error) {
 	})
 	s.meters = newMeters(s.ofrep.Streams)
 	flags.audience = newAudience(env, s.meters.contexts)
+	s.counter = s.newCounter()
 	s.pages = s.newDashboard()
 	s.handler = s.router()
 	return s, nil
