@@ -46,6 +46,7 @@ type runOperations interface {
 type fleetOperations interface {
 	Census(ctx context.Context, within time.Duration) (operate.Census, error)
 	Import(ctx context.Context, source string, clients iter.Seq2[control.Client, error], by control.By) (operate.Import, error)
+	Signals(ctx context.Context, within time.Duration) (operate.SignalReport, error)
 	Floor(ctx context.Context) (operate.FloorSetting, error)
 	SetFloor(ctx context.Context, release string, by control.By, dryRun bool) (operate.FloorChange, error)
 	EvaluateFlag(ctx context.Context, q operate.FlagQuestion) ([]operate.Evaluated, error)

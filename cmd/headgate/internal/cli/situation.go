@@ -18,6 +18,7 @@ type situation struct {
 	Environment string                 `json:"environment"`
 	Stopped     string                 `json:"stopped,omitempty"` // why nothing advances
 	Floor       string                 `json:"floor,omitempty"`
+	Unknown     []operate.UnknownEvent `json:"unknown"`  // events of the last day that readers did not know
 	Releases    []control.ReleaseCount `json:"releases"` // that clients were seen on
 	Rollouts    []rolloutSituation     `json:"rollouts"` // that were started
 	Runs        []operate.RunStatus    `json:"runs"`     // under way or paused, and the last one that ended
@@ -51,7 +52,7 @@ func (s situation) running() bool {
 
 // situation asks what goes on in an environment.
 func (a *app) situation(ctx context.Context, env config.Environment) (s situation, err error) {
-	s = situation{Environment: env.Name, Releases: []control.ReleaseCount{}, Rollouts: []rolloutSituation{}, Runs: []operate.RunStatus{}, Unfinished: []operate.Unfinished{}}
+	s = situation{Environment: env.Name, Releases: []control.ReleaseCount{}, Unknown: []operate.UnknownEvent{}, Rollouts: []rolloutSituation{}, Runs: []operate.RunStatus{}, Unfinished: []operate.Unfinished{}}
 	err = a.withOperationsOf(ctx, env, func(ops operations) error {
 		status, err := ops.Status(ctx)
 		if err != nil {
@@ -68,6 +69,11 @@ func (a *app) situation(ctx context.Context, env config.Environment) (s situatio
 			return err
 		}
 		s.Floor = floor.Floor
+		signals, err := ops.Signals(ctx, signalsBack)
+		if err != nil {
+			return err
+		}
+		s.Unknown = append(s.Unknown, signals.Unknown...)
 		lines, err := ops.RolloutList(ctx)
 		if err != nil {
 			return err
@@ -100,6 +106,9 @@ func (a *app) rolloutLines(ctx context.Context, env config.Environment) (lines [
 	return lines, err
 }
 
+// signalsBack is how far back an incident's first screen looks for unknown events.
+const signalsBack = 24 * time.Hour
+
 // linesShown bounds what a screen lists of a kind.
 const linesShown = 8
 
@@ -120,6 +129,13 @@ func (s situation) write(w io.Writer, now time.Time) {
 	}
 	if s.Floor != "" {
 		fmt.Fprintf(w, "  floor: %s\n", s.Floor)
+	}
+	for n, u := range s.Unknown {
+		if n == linesShown {
+			fmt.Fprintf(w, "  and %d more kinds of unknown events: the dashboard of headgate serve\n", len(s.Unknown)-n)
+			break
+		}
+		fmt.Fprintf(w, "  clients on %s did not know %s: %d times in the last 24 h\n", u.Release, u.Event, u.Count)
 	}
 	for _, r := range s.Rollouts {
 		fmt.Fprintf(w, "  rollout %s (%s): %s, weight %s; %s of the new version in %s, as of the last count\n",

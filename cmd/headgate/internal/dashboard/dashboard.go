@@ -8,7 +8,8 @@
 // Who may come in is the [Guard]'s to say. What a cookie opens are these pages, never the API. A form is taken from the
 // dashboard's own origin only.
 //
-// It plots what the control database has. That keeps no history of the fleet, so there is no adoption over time.
+// It plots what the control database has: the rate of unknown events, and once in an hour how many clients run which release.
+// Each plot is a table, too.
 package dashboard
 
 import (
@@ -79,8 +80,8 @@ const streamsMost = 256
 func New(o Options) *Dashboard {
 	d := &Dashboard{Options: o, pages: map[string]*template.Template{}, streams: make(chan struct{}, streamsMost), drained: make(chan struct{})}
 	for _, name := range []string{"overview", "rollout", "fleet", "audit", "signin", "problem"} {
-		t := template.New("layout.html").Funcs(template.FuncMap{"time": clock, "day": stamp})
-		d.pages[name] = template.Must(t.ParseFS(templates, "templates/layout.html", "templates/card.html", "templates/"+name+".html"))
+		t := template.New("layout.html").Funcs(template.FuncMap{"time": clock, "day": stamp, "value": value})
+		d.pages[name] = template.Must(t.ParseFS(templates, "templates/layout.html", "templates/card.html", "templates/chart.html", "templates/"+name+".html"))
 	}
 	return d
 }

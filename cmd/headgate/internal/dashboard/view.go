@@ -27,6 +27,7 @@ type card struct {
 	Readiness []segment
 	Why       string  // it can't be shown but for its history
 	History   []entry // the latest first
+	Unknown   *chart
 }
 
 // overview is the page at /.
@@ -38,6 +39,7 @@ type overview struct {
 	Moves    bool                  // who looks may abort
 	Status   operate.Status
 	Runs     []run
+	Unknown  *chart // nil where nothing was seen
 }
 
 // A problem is why a rollout can't be shown.
@@ -125,6 +127,9 @@ func (d *Dashboard) gather(r *http.Request) (*overview, error) {
 	for _, run := range v.Status.Runs {
 		v.Runs = append(v.Runs, runOf(run))
 	}
+	if v.Unknown, err = d.unknownEvents(ctx); err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
@@ -186,6 +191,9 @@ func (d *Dashboard) rollout(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil { // what happened is shown all the same: an abort, say
 		c, why = card{}, d.Problem(r, err).Detail
 	}
+	if c.Unknown, err = d.unknownEvents(r.Context()); err != nil {
+		return err
+	}
 	c.Moves, c.Alone, c.Why, c.History = v.Moves, true, why, inWords(trail.Entries)
 	d.show(w, r, http.StatusOK, "rollout", v, name, c)
 	return nil
@@ -202,6 +210,7 @@ type fleet struct {
 	operate.Census
 	Floor operate.FloorSetting
 	Rows  []release
+	Plots []*chart
 }
 
 func (d *Dashboard) fleet(w http.ResponseWriter, r *http.Request, v Visitor) error {
@@ -225,6 +234,15 @@ func (d *Dashboard) fleet(w http.ResponseWriter, r *http.Request, v Visitor) err
 	}
 	for _, k := range census.Releases {
 		f.Rows = append(f.Rows, release{k, stack(part{k.Release, "open", k.Clients}, part{"other releases", "rest", census.Clients - k.Clients}), refused[k.Release]})
+	}
+	for _, plot := range []func(context.Context) (*chart, error){d.adoption, d.unknownEvents} {
+		c, err := plot(r.Context())
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			f.Plots = append(f.Plots, c)
+		}
 	}
 	d.show(w, r, http.StatusOK, "fleet", v, "Fleet", f)
 	return nil

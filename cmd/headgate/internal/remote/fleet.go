@@ -43,6 +43,15 @@ func (c *Client) Census(ctx context.Context, within time.Duration) (operate.Cens
 	return get[operate.Census](ctx, c, "/v1/census", query)
 }
 
+// Signals is operate.Environment.Signals.
+func (c *Client) Signals(ctx context.Context, within time.Duration) (operate.SignalReport, error) {
+	query := url.Values{}
+	if within > 0 {
+		query.Set("within", within.String())
+	}
+	return get[operate.SignalReport](ctx, c, "/v1/signals", query)
+}
+
 // batchSize is how many clients are sent at a time: a server takes 16 MB, and gives a request less than a minute.
 const batchSize = 5000
 

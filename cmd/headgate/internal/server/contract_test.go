@@ -114,6 +114,10 @@ func TestRemoteIsTheSame(t *testing.T) {
 		a, errA := here.Census(ctx, within)
 		b, errB := there.Census(ctx, within)
 		same("census", a, b, errA, errB)
+		x, errA := here.Signals(ctx, within)
+		y, errB := there.Signals(ctx, within)
+		x.Since = y.Since // a slot may have begun
+		same("signals", x, y, errA, errB)
 	}
 	for _, q := range []operate.FlagQuestion{{Flag: "TodoCreated", AppVersion: "1.5.0"}, {Flag: "event.TodoCreated", Store: "s1"}, {Flag: "nope"}, {Flag: "TodoCreated", Store: "nope"}} {
 		a, errA := here.EvaluateFlagOf(ctx, w.flags.current(), q)

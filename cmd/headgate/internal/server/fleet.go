@@ -25,6 +25,15 @@ func (s *Server) census(ctx context.Context, in *censusIn) (operate.Census, erro
 	return s.Operate.Census(ctx, within)
 }
 
+// signals are those of the last hour, or of another time.
+func (s *Server) signals(ctx context.Context, in *censusIn) (operate.SignalReport, error) {
+	within, err := durationOf("within", in.Within)
+	if err != nil {
+		return operate.SignalReport{}, err
+	}
+	return s.Operate.Signals(ctx, within)
+}
+
 func durationOf(name, text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil

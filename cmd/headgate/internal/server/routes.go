@@ -57,6 +57,7 @@ func routes() []route {
 
 		get("/v1/census", "Which releases the clients run", read, (*Server).census),
 		census,
+		get("/v1/signals", "What the sync backend, the apps and LiveStore's spans told", read, (*Server).signals),
 		get("/v1/flags", "The flags in force", read, (*Server).flagList),
 		post("/v1/flags/{key}/evaluate", "Which version the stores' clients emit, and why", read, (*Server).flagEvaluate),
 

@@ -165,3 +165,51 @@ func TestSignalsAreBounded(t *testing.T) {
 		t.Errorf("%+v, %v", counts, err)
 	}
 }
+
+// TestPlots: the dashboard has what was seen as plots, and what they show as tables.
+func TestPlots(t *testing.T) {
+	w := newWorld(t, nil)
+	page := func(path string) string {
+		t.Helper()
+		_, secret := w.token(t, control.Token{Role: control.RoleViewer})
+		cookie := w.signIn(t, secret)
+		res, body := w.browse(t, http.MethodGet, path, cookie.Name+"="+cookie.Value, nil)
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", res.StatusCode, body)
+		}
+		return body
+	}
+	for _, path := range []string{"/", "/fleet"} {
+		if strings.Contains(page(path), `class="chart"`) {
+			t.Errorf("%s plots nothing", path)
+		}
+	}
+	seen := func(sign rollout.Sign, release, event string, n int64) control.Sighting {
+		return control.Sighting{At: w.now(), Store: "s1", Sign: sign, Schema: "main", Release: release, Event: event, N: n}
+	}
+	w.counter.add(seen(rollout.SawRead, "1.1.0", "", 80), seen(rollout.SawRead, "1.0.0", "", 40), seen(rollout.SawUnknown, "1.0.0", "v2.Start", 10), seen(rollout.SawRead, "other", "", 1), seen(rollout.SawRead, "none", "", 1))
+	if err := w.counter.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.seeClients(t, "1.1.0")
+	w.counter.tidy(t.Context())
+	w.advance(14 * time.Hour)
+	w.seeClients(t, "1.0.0")
+	w.counter.tidy(t.Context())
+	for path, want := range map[string][]string{
+		"/":               {`<td class="n">0.25</td>`, `<polyline class="c1"`, "Unknown events: by the minute"},
+		"/rollouts/start": {`<td class="n">0.25</td>`},
+		"/fleet":          {`<td class="n">0.25</td>`, "Adoption: clients seen within a day", `<rect class="c0"`},
+	} {
+		body := page(path)
+		for _, text := range want {
+			if !strings.Contains(body, text) {
+				t.Errorf("%s has no %s", path, text)
+			}
+		}
+	}
+	report, err := w.Operate.Signals(t.Context(), 24*time.Hour)
+	if err != nil || len(report.Unknown) != 1 || report.Unknown[0] != (operate.UnknownEvent{Event: "v2.Start", Release: "1.0.0", Count: 10}) || len(report.Signals) != len(rollout.Signals()) {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
