@@ -36,6 +36,8 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"census at once", censusAtOnce},
 		{"who was seen", whoWasSeen},
 		{"who was given flags", fetches},
+		{"deliveries", deliveries},
+		{"deliveries at once", deliveriesAtOnce},
 		{"rollout", aRollout},
 		{"rollout at once", rolloutAtOnce},
 		{"signals", signals},

@@ -112,6 +112,16 @@ A probe may hold the migrations of an environment while its backend is busy:
 
 While it holds no store is begun, and those under way stand still between two batches. headgate status says so.
 
+headgate serve may tell an address what happens, with a signature by a secret: headgate help webhook has its form.
+
+        webhook:
+          url: https://ops.example.org/headgate
+          secret: "${HEADGATE_WEBHOOK_SECRET}"   # default: the variable's name; or secretFile: PATH
+          events: [rollout.abort, stop, run]     # default: rollout, stop, run, incident, reset, floor
+
+The secret is whsec_ and base64: echo whsec_$(openssl rand -base64 32). Of the audit's actions, events names groups (the word
+before the dot) or single ones; beside those there are store, plan, log, lock, token, census and inventory.
+
 server is the address of the environment's headgate serve. Commands about rollouts, runs, the floor, the census and the audit
 work through it, as with --server URL or HEADGATE_SERVER; --server none means the control database itself. Where control is
 not named, commands that need the control database ask for that.

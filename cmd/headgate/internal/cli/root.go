@@ -49,6 +49,7 @@ func (a *app) commands() []*cli.Command {
 		a.storeCommand(),
 		a.serveCommand(),
 		a.tokenCommand(),
+		a.webhookCommand(),
 		a.lockCommand(),
 		a.auditCommand(),
 		a.completionCommand(),

@@ -39,6 +39,8 @@ The server moves the rollouts, as headgate rollout tick does, and opens the stor
 database, one at a time. The sync
 backend reports to /v1/reports and the app to /v1/telemetry who is out there.
 
+Where headgate.yaml has webhook: for the environment, the server tells that address what happens: headgate help webhook.
+
 With --work the server takes part in the runs of migrations, as headgate worker does. SIGTERM ends it: what is under way
 ends first, for ten seconds at most.`,
 		Flags: []cli.Flag{
@@ -83,6 +85,9 @@ func (a *app) serve(c *cli.Context) error {
 		}
 		if c.IsSet("tls-cert") || c.IsSet("tls-key") {
 			o.Cert, o.Key = a.absIfSet(c.String("tls-cert")), a.absIfSet(c.String("tls-key"))
+		}
+		if o.Webhook, err = a.sender(env, db); err != nil {
+			return err
 		}
 		if c.Bool("work") {
 			r, err := a.newRunner(c.Context, a.loaded, env, nil, c.Int("jobs"))

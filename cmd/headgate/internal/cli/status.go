@@ -115,6 +115,7 @@ func (a *app) writeStatus(w io.Writer, s operate.Status) error {
 	if s.Held != "" {
 		fmt.Fprintf(w, "%s: %s\n", a.stdout.paint(bad, "held by the throttle"), s.Held)
 	}
+	writeWebhook(w, s.Webhook)
 	for _, u := range s.Unfinished {
 		fmt.Fprintf(w, "%s of older runs: %s not done\n", u.Migration, count(u.Stores, "store"))
 		writeFailed(w, u.Failed)

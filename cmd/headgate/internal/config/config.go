@@ -82,6 +82,7 @@ type Environment struct {
 	Fleet   Fleet
 	Clients []string // patterns of server-side clients: those that fit one are one client, whose last release counts
 	Waves   []Wave   // in which order a run takes the stores
+	Webhook Webhook  // is told what happens
 	// Throttle says whether runs may go on now.
 	Throttle Throttle
 	// Approvals is how many others than who applies a plan must have approved it; 0 for none, and then no plan is needed.

@@ -377,3 +377,38 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+func TestWebhook(t *testing.T) {
+	hook := func(text string) (config.Webhook, error) {
+		c, err := parse("app: x\nschemas: {main: {entry: s.ts, adapters: [web]}}\nenvironments:\n  prod:\n    webhook: "+text+"\n", nil)
+		if err != nil {
+			return config.Webhook{}, err
+		}
+		return c.Environments[0].Webhook, nil
+	}
+	w, err := hook("{url: https://ops.example.org/x}")
+	if err != nil || w.Variable != "HEADGATE_WEBHOOK_SECRET" || w.Line != 5 {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	for action, want := range map[string]bool{"rollout.abort": true, "stop": true, "stop.lift": true, "run.failed": true, "incident.open": true, "token.create": false, "stopped": false} {
+		if w.Tells(action) != want {
+			t.Errorf("%s: %v", action, !want)
+		}
+	}
+	w, err = hook(`{url: "http://x", secretFile: hook.key, events: [rollout.abort, token]}`)
+	if err != nil || w.File != "/app/hook.key" || w.Tells("rollout.start") || !w.Tells("token.create") || !w.Tells("rollout.abort") {
+		t.Errorf("%+v, %v", w, err)
+	}
+	for text, want := range map[string]string{
+		"{}":                                               "webhook.url is missing",
+		"{url: ftp://hunter2}":                             "is not an http",
+		`{url: "http://x", secret: hunter2}`:               "is not the name of a variable",
+		`{url: "http://x", events: [rollouts]}`:            `nothing like "rollouts"`,
+		`{url: "http://x", events: []}`:                    "is empty",
+		`{url: "http://x", secret: "${A}", secretFile: b}`: "both secret and secretFile",
+	} {
+		if _, err := hook(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

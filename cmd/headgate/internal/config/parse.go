@@ -130,7 +130,7 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 			"log":       {read: func(n *yaml.Node, p string) error { return d.sharedLog(n, p, c, &e.Log) }},
 			"inventory": {read: func(n *yaml.Node, p string) error { return d.inventory(n, p, c, &e.Inventory) }},
 			"auth":      {read: func(n *yaml.Node, p string) error { return d.auth(n, p, c, &e.Auth) }},
-			"admin":     {read: func(n *yaml.Node, p string) error { return d.adminVariable(n, p, &e.AdminVariable) }},
+			"admin":     {read: func(n *yaml.Node, p string) error { return d.variable(n, p, DefaultAdminVariable, &e.AdminVariable) }},
 			"pace":      {read: func(n *yaml.Node, p string) error { return d.pace(n, p, &e.Pace) }},
 			"control":   {read: func(n *yaml.Node, p string) error { return d.control(n, p, c, &e.Control) }},
 			"fleet":     {read: func(n *yaml.Node, p string) error { return d.fleet(n, p, &e.Fleet) }},
@@ -138,6 +138,7 @@ func (d decoder) environments(n *yaml.Node, path string, c *Config) error {
 			"waves":     {read: func(n *yaml.Node, p string) error { return d.waves(n, p, &e) }},
 			"throttle":  {read: func(n *yaml.Node, p string) error { return d.throttle(n, p, c, &e.Throttle) }},
 			"clients":   {read: func(n *yaml.Node, p string) error { return d.patterns(n, p, &e.Clients) }},
+			"webhook":   {read: func(n *yaml.Node, p string) error { return d.webhook(n, p, c, &e.Webhook) }},
 			"server":    {read: func(n *yaml.Node, p string) error { return d.server(n, p, &e.Server) }},
 		}, "sync", "flags", "telemetry")
 		if err == nil {

@@ -148,16 +148,17 @@ func nextOf(env string, r control.Run) string {
 
 // A Status is what goes on in an environment.
 type Status struct {
-	Environment string          `json:"environment"`
-	Runs        []RunStatus     `json:"runs"`                 // under way, paused, and the last one that ended
-	Unfinished  []Unfinished    `json:"unfinished"`           // what older runs left
-	LeftOut     []Unfinished    `json:"leftOut"`              // stores that no run took, since looking at them failed
-	Pending     []string        `json:"pending"`              // migrations that no run was for
-	Unreadable  string          `json:"unreadable,omitempty"` // why the migrations can't be read
-	Stopped     string          `json:"stopped,omitempty"`    // why nothing advances
-	Held        string          `json:"held,omitempty"`       // why the environment's throttle holds the runs
-	Locks       []control.Lease `json:"locks"`
-	NextActions []string        `json:"next_actions"`
+	Environment string                `json:"environment"`
+	Runs        []RunStatus           `json:"runs"`                 // under way, paused, and the last one that ended
+	Unfinished  []Unfinished          `json:"unfinished"`           // what older runs left
+	LeftOut     []Unfinished          `json:"leftOut"`              // stores that no run took, since looking at them failed
+	Pending     []string              `json:"pending"`              // migrations that no run was for
+	Unreadable  string                `json:"unreadable,omitempty"` // why the migrations can't be read
+	Stopped     string                `json:"stopped,omitempty"`    // why nothing advances
+	Held        string                `json:"held,omitempty"`       // why the environment's throttle holds the runs
+	Webhook     *control.WebhookState `json:"webhook,omitempty"`    // how far it was told what happens; nil where it never was
+	Locks       []control.Lease       `json:"locks"`
+	NextActions []string              `json:"next_actions"`
 }
 
 // An Unfinished is what there is left to do of a migration beside the runs that are shown.
@@ -213,6 +214,16 @@ func (e Environment) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.Stopped = stop.Reason
+	told, any, err := e.DB.Webhook(ctx, e.Name)
+	if err != nil {
+		return s, err
+	}
+	if any {
+		s.Webhook = &told
+	}
+	if told.GivenUp > 0 {
+		s.NextActions = append(s.NextActions, "headgate webhook retry --env "+e.Name)
+	}
 	locks, err := e.DB.Leases(ctx, e.Name)
 	s.Locks = append(s.Locks, locks...)
 	return s, err

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +24,7 @@ type meters struct {
 	signals  *prometheus.CounterVec
 	dropped  prometheus.Counter
 	contexts *prometheus.CounterVec
+	webhook  *prometheus.CounterVec
 }
 
 func newMeters(streams func() int) *meters {
@@ -40,7 +42,8 @@ func newMeters(streams func() int) *meters {
 		Name: "headgate_signals_total", Help: "What was seen, by the reader's release, the event, and the rollouts that had the store open. Names of no recorded release are other.",
 	}, []string{"sign", "release", "event", "rollouts"})
 	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{Name: "headgate_signals_dropped_total", Help: "What was seen and not counted: too much waited to be written."})
-	m.registry.MustRegister(m.signals, m.dropped, m.contexts, m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.webhook = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_webhook_attempts_total", Help: "Attempts of this server to tell the webhook: delivered, failed, or the last one: dead."}, []string{"result"})
+	m.registry.MustRegister(m.webhook, m.signals, m.dropped, m.contexts, m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "headgate_streams", Help: "Streams of flag changes that are open."}, func() float64 { return float64(streams()) }))
 	return m
 }
@@ -53,6 +56,26 @@ func (m *meters) request(pattern string, status int, took time.Duration) {
 	if pattern != "GET "+ofrep.StreamPath {
 		m.seconds.WithLabelValues(pattern).Observe(took.Seconds())
 	}
+}
+
+// A webhookState reads how far the webhook was told when it is asked, from the control database: for all servers.
+type webhookState struct{ *Server }
+
+func (c webhookState) Describe(ch chan<- *prometheus.Desc) { ch <- webhookDesc() }
+
+func webhookDesc() *prometheus.Desc {
+	return prometheus.NewDesc("headgate_webhook_events", "Events that the webhook is to be told of, of all servers: waiting, or given_up.", []string{"state"}, nil)
+}
+
+func (c webhookState) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	state, found, err := c.Operate.DB.Webhook(ctx, c.Operate.Name)
+	if err != nil || !found {
+		return // the other measurements are shown
+	}
+	ch <- prometheus.MustNewConstMetric(webhookDesc(), prometheus.GaugeValue, float64(state.Waiting), "waiting")
+	ch <- prometheus.MustNewConstMetric(webhookDesc(), prometheus.GaugeValue, float64(state.GivenUp), "given_up")
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,7 @@ import (
 	"headgate/cmd/headgate/internal/api"
 	"headgate/cmd/headgate/internal/dashboard"
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/cmd/headgate/internal/webhook"
 	"headgate/internal/errs"
 	"headgate/rollout/ofrep"
 )
@@ -37,6 +38,8 @@ type Options struct {
 
 	// Work takes part in the runs of the environment until the context ends; nil for not.
 	Work func(context.Context) error
+	// Webhook tells what happens; nil for nobody.
+	Webhook *webhook.Sender
 	// Tick is called every TickEvery, never twice at a time; nil for never. An error is logged.
 	Tick      func(context.Context) error
 	TickEvery time.Duration
@@ -133,6 +136,10 @@ func (s *Server) together(ctx context.Context, h *http.Server, l net.Listener) e
 	if s.Work != nil {
 		g.Go(func() error { return s.Work(ctx) })
 	}
+	if s.Webhook != nil {
+		s.Webhook.Counted = func(result string) { s.meters.webhook.WithLabelValues(result).Inc() }
+		g.Go(func() error { return s.Webhook.Run(ctx) })
+	}
 	if s.Tick != nil {
 		g.Go(func() error { return s.tick(ctx) })
 	}
@@ -173,6 +180,7 @@ func open(ctx context.Context, o Options) (*Server, error) {
 		Jitter: func() time.Duration { return mathrand.N(streamJitter) },
 	})
 	s.meters = newMeters(s.ofrep.Streams)
+	s.meters.registry.MustRegister(webhookState{s})
 	flags.audience = newAudience(env, s.meters.contexts)
 	s.counter = s.newCounter()
 	s.pages = s.newDashboard()
