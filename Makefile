@@ -11,7 +11,7 @@ MODULES := $(LOCKS:package-lock.json=node_modules/.package-lock.json)
 # The race detector makes SQLite and QuickJS, which are translated C, many times slower: replay is left out.
 RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e /jobs -e 'cmd/headgate$$')
 
-.PHONY: help build deps test race lint generate fmt fuzz demo rollback-demo bench soak chaos
+.PHONY: help build deps test race lint generate fmt fuzz demo rollback-demo rollout-demo bench soak chaos
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ demo: build deps ## take the example app through its releases and plan an upgrad
 
 rollback-demo: build deps ## let a bad release do its harm to real clients, and repair it
 	.ci/rollback-demo
+
+rollout-demo: build deps ## open a new event version to real clients, when they can read it
+	.ci/rollout-demo
 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...

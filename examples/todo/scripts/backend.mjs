@@ -31,9 +31,9 @@ export const startBackend = async (dataDir) => {
   throw new Error(`the backend ended before it was ready:\n${readFileSync(log, 'utf8')}`)
 }
 
-/** Calls the backend over HTTP and gives its answer's messages. */
+/** Calls the backend over HTTP, as a tool and no client of the app, and gives its answer's messages. */
 const call = async ({ url, token }, storeId, tag, more) => {
-  const payload = { authToken: token }
+  const payload = { authToken: token, headgate: { tool: true } }
   const query = new URLSearchParams({ storeId, transport: 'http', payload: encodeURIComponent(JSON.stringify(payload)) })
   const response = await fetch(`${url}/?${query}`, {
     method: 'POST',

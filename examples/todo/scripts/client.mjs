@@ -13,11 +13,13 @@ const patience = 120_000 // beside other work a client that lost a race tries ag
 
 /**
  * Opens a client. With url it syncs, and is handed out once it knows what the backend has up to head; without, it is
- * offline. Its files lie in dir/storeId. headgate is what headgate's helper adds to the sync payload. ended resolves when the
- * store was shut down by itself, with the reason.
+ * offline. Its files lie in dir/storeId. headgate is what headgate's helper adds to the sync payload. onUnknownEvent takes the
+ * place of what the release does with events that it does not know. ended resolves when the store was shut down by itself,
+ * with the reason.
  */
-export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId, onBackendIdMismatch = 'shutdown' }) => {
-  const { schema, events, tables, skippedEvents } = await loadRelease(version)
+export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId, onUnknownEvent, onBackendIdMismatch = 'shutdown' }) => {
+  const { schema: released, events, tables, skippedEvents } = await loadRelease(version)
+  const schema = onUnknownEvent === undefined ? released : { ...released, unknownEventHandling: { strategy: 'callback', onUnknownEvent } }
   const shutdownDeferred = Effect.runSync(Deferred.make())
   const store = await createStorePromise({
     schema,

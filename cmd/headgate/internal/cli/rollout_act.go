@@ -43,6 +43,7 @@ func writeRolloutResult(w io.Writer, r operate.RolloutResult) error {
 	}
 	if r.Committed != nil {
 		writeCommitted(w, *r.Committed)
+		fmt.Fprintf(w, "  that is what was counted last: headgate rollout status reads the logs, an abort waits for nothing\n")
 		fmt.Fprintf(w, "  clients that fetched the flags before go on until they fetch them again; offline ones until they come back\n")
 	}
 	fmt.Fprintf(w, "  what happens next: %s\n", nextText(r.Next))
