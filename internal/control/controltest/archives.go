@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,4 +180,39 @@ func approvals(t *testing.T, d *database) {
 	wantCode(t, err, errs.Invalid)
 	_, err = d.Approve(ctx, "prod", "sha256-aa", control.By{})
 	wantCode(t, err, errs.Internal)
+}
+
+// plans are kept once, the one that was approved last first, and not for ever.
+func plans(t *testing.T, d *database) {
+	ctx := t.Context()
+	keep := func(env, digest, text string) {
+		t.Helper()
+		if err := d.KeepPlan(ctx, env, digest, text); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.Advance(time.Minute)
+	}
+	keep("prod", "sha256-aa", "{\"a\":1}")
+	keep("prod", "sha256-bb", "{}")
+	keep("staging", "sha256-cc", "{}")
+	keep("prod", "sha256-aa", "{\"a\":2}") // its evidence is newer
+	got, err := d.Plans(ctx, "prod", 10)
+	if err != nil || len(got) != 2 || got[0].Digest != "sha256-aa" || got[0].Text != "{\"a\":2}" || got[1].Digest != "sha256-bb" || !got[0].At.After(got[1].At) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := d.Plans(ctx, "prod", 1); err != nil || len(got) != 1 || got[0].Digest != "sha256-aa" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for i := range 100 {
+		keep("prod", fmt.Sprintf("sha256-%03d", i), "{}")
+	}
+	got, err = d.Plans(ctx, "prod", 1000)
+	if err != nil || len(got) != 100 || got[99].Digest != "sha256-000" {
+		t.Errorf("%d plans, %v", len(got), err)
+	}
+	if got, err := d.Plans(ctx, "staging", 10); err != nil || len(got) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	wantCode(t, d.KeepPlan(ctx, "prod", "", "{}"), errs.Invalid)
+	wantCode(t, d.KeepPlan(ctx, "prod", "sha256-dd", strings.Repeat("x", control.MaxPlanBytes+1)), errs.Invalid)
 }

@@ -75,6 +75,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		{"archives", archives},
 		{"archives that nobody needs", pruneArchives},
 		{"approvals", approvals},
+		{"plans", plans},
 		{"context", canceled},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -130,6 +131,36 @@ func (d *database) exec(t *testing.T, query string) {
 	if err := d.try(t, query); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
+}
+
+// tables are all that the database has.
+func (d *database) tables(t *testing.T) (names []string) {
+	t.Helper()
+	driver, query := "sqlite", "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+	if d.Postgres() {
+		driver, query = "pgx", "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+	}
+	pool, err := sql.Open(driver, d.DataSource())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close() //nolint:errcheck // it is read
+	rows, err := pool.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 // stores puts active stores into the inventory of the environment prod.

@@ -30,12 +30,12 @@ func open(t *testing.T, d *database) {
 
 // openAtOnce makes the tables from several sides, and then finds them there once.
 func openAtOnce(t *testing.T, d *database) {
-	drop := `DROP TABLE sweeps; DROP TABLE swept_stores; DROP TABLE watches; DROP TABLE rollouts; DROP TABLE rollout_stores; DROP TABLE rollout_events; DROP TABLE published_flags; DROP TABLE floors; DROP TABLE stops;
-		DROP TABLE store_runs; DROP TABLE runs; DROP TABLE stores; DROP TABLE clients; DROP TABLE leases; DROP TABLE audit; DROP TABLE tokens; DROP TABLE replies; DROP TABLE archives; DROP TABLE approvals; DROP TABLE left_out; DROP TABLE resets; DROP TABLE reset_stores; DROP TABLE signals; DROP TABLE headgate_ddl`
-	if d.Postgres() {
-		drop += `; DROP FUNCTION audit_append_only`
+	drop := "DROP TABLE "
+	if tables := d.tables(t); d.Postgres() {
+		d.exec(t, drop+strings.Join(tables, ", ")+"; DROP FUNCTION audit_append_only")
+	} else {
+		d.exec(t, "PRAGMA foreign_keys=OFF; "+drop+strings.Join(tables, "; "+drop))
 	}
-	d.exec(t, drop)
 	failed := atOnce(8, func(i int) error {
 		db, err := control.Open(t.Context(), control.Options{URL: d.url, Now: d.clock.Now})
 		if err != nil {

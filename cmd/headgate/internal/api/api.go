@@ -90,6 +90,12 @@ type Why struct {
 	Reason string `json:"reason,omitempty"` // for the audit
 }
 
+// An ApprovePlan agrees to a plan.
+type ApprovePlan struct {
+	Plan   string `json:"plan,omitempty"`   // its text, as headgate plan writes it, to be kept and shown
+	Reason string `json:"reason,omitempty"` // for the audit
+}
+
 // An AskRuns asks for something to be done to runs of migrations.
 type AskRuns struct {
 	Migration string `json:"migration,omitempty"` // the name of one, or all of them
@@ -183,6 +189,11 @@ type Question struct {
 // Evaluations are answers to it.
 type Evaluations struct {
 	Evaluations []operate.Evaluated `json:"evaluations"`
+}
+
+// Plans are the plans that were approved last, the latest first.
+type Plans struct {
+	Plans []operate.ApprovedPlan `json:"plans"`
 }
 
 // Approvals are who agreed to plans.

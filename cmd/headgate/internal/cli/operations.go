@@ -66,7 +66,7 @@ type resetOperations interface {
 type recordOperations interface {
 	Audit(ctx context.Context, after int64, since time.Time, limit int) (operate.Trail, error)
 	VerifyAudit(ctx context.Context) (control.AuditCheck, error)
-	ApprovePlan(ctx context.Context, digest string, by control.By) (control.Approval, error)
+	ApprovePlan(ctx context.Context, digest, text string, by control.By) (control.Approval, error)
 	PlanApprovals(ctx context.Context, digest string) ([]control.Approval, error)
 }
 

@@ -36,7 +36,7 @@ func (a *app) planApproveCommand() *cli.Command {
 		UsageText: "headgate plan approve plan.json --env prod\nheadgate plan approve plan.json --reason reviewed",
 		Description: `Records who agrees to exactly this plan, by its digest, in the environment's control database and its audit.
 HEADGATE_ACTOR says who you are, or else USER. Where headgate.yaml says approvals: 2 for the environment, headgate apply
-waits for so many, and that of who applies it does not count. A plan that is made anew has the same digest where nothing
+waits for so many, and that of who applies it does not count. The plan is kept there, too, and the dashboard shows it. A plan that is made anew has the same digest where nothing
 changed but counts; otherwise it is another one. A plan that findings block is refused with 3.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`; that of the plan by default"},
@@ -67,7 +67,7 @@ func (a *app) planApprove(c *cli.Context) error {
 	var mine control.Approval
 	r := approvals(env, p)
 	err = a.withOperationsOf(c.Context, env, func(ops operations) (err error) {
-		if mine, err = ops.ApprovePlan(c.Context, p.Digest, a.by(reasonOf(c))); err == nil {
+		if mine, err = ops.ApprovePlan(c.Context, p.Digest, string(p.JSON()), a.by(reasonOf(c))); err == nil {
 			r.Approvals, err = ops.PlanApprovals(c.Context, p.Digest)
 		}
 		return err

@@ -1,5 +1,5 @@
 // Package dashboard is headgate in a browser: the rollouts and who holds them back, the runs of migrations, the fleet by
-// release and the audit of an environment, and one button, which aborts a rollout.
+// release, the findings of the last plans and the audit of an environment, and one button, which aborts a rollout.
 //
 // Its pages are made on the server of the values that the command line prints, and are whole without JavaScript. A script of
 // a few lines fetches the page again when the stream at /events says that something may have changed. Nothing is inline and
@@ -79,7 +79,7 @@ const streamsMost = 256
 // New makes a dashboard.
 func New(o Options) *Dashboard {
 	d := &Dashboard{Options: o, pages: map[string]*template.Template{}, streams: make(chan struct{}, streamsMost), drained: make(chan struct{})}
-	for _, name := range []string{"overview", "rollout", "fleet", "audit", "signin", "problem"} {
+	for _, name := range []string{"overview", "rollout", "fleet", "plans", "audit", "signin", "problem"} {
 		t := template.New("layout.html").Funcs(template.FuncMap{"time": clock, "day": stamp, "value": value})
 		d.pages[name] = template.Must(t.ParseFS(templates, "templates/layout.html", "templates/card.html", "templates/chart.html", "templates/"+name+".html"))
 	}
@@ -94,6 +94,7 @@ func (d *Dashboard) Mount(mux *http.ServeMux) {
 	page("/{$}", d.overview)
 	page("/rollouts/{name}", d.rollout)
 	page("/fleet", d.fleet)
+	page("/plans", d.plans)
 	page("/audit", d.audit)
 	page("/events", d.events)
 	form := func(path string, h func(http.ResponseWriter, *http.Request) error) {

@@ -248,6 +248,18 @@ func (d *Dashboard) fleet(w http.ResponseWriter, r *http.Request, v Visitor) err
 	return nil
 }
 
+// plansShown is how many plans are shown; all but the last one are closed at first.
+const plansShown = 5
+
+func (d *Dashboard) plans(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	list, err := d.Operate.LatestPlans(r.Context(), plansShown)
+	if err != nil {
+		return err
+	}
+	d.show(w, r, http.StatusOK, "plans", v, "Plans", list)
+	return nil
+}
+
 // An entry is one of the audit, in words.
 type entry struct {
 	control.AuditEntry

@@ -87,8 +87,8 @@ func (c *Client) Ask(ctx context.Context, a operate.Action, migration string, by
 }
 
 // ApprovePlan is operate.Environment.ApprovePlan. The server says who acts.
-func (c *Client) ApprovePlan(ctx context.Context, digest string, by control.By) (control.Approval, error) {
-	return post[control.Approval](ctx, c, "/v1/plans/"+url.PathEscape(digest)+"/approve", api.Why{Reason: by.Reason})
+func (c *Client) ApprovePlan(ctx context.Context, digest, text string, by control.By) (control.Approval, error) {
+	return post[control.Approval](ctx, c, "/v1/plans/"+url.PathEscape(digest)+"/approve", api.ApprovePlan{Plan: text, Reason: by.Reason})
 }
 
 // PlanApprovals is operate.Environment.PlanApprovals.

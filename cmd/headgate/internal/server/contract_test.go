@@ -125,8 +125,8 @@ func TestRemoteIsTheSame(t *testing.T) {
 		same("flag "+q.Flag, a, b, errA, errB)
 	}
 	for _, d := range []string{digest, digest, "nope"} {
-		a, errA := here.ApprovePlan(ctx, d, by)
-		b, errB := there.ApprovePlan(ctx, d, by)
+		a, errA := here.ApprovePlan(ctx, d, "", by)
+		b, errB := there.ApprovePlan(ctx, d, "", by)
 		same("approve", a, b, errA, errB)
 		e, errE := here.PlanApprovals(ctx, d)
 		f, errF := there.PlanApprovals(ctx, d)

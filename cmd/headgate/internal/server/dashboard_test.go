@@ -21,7 +21,9 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
 	"headgate/internal/testenv"
+	"headgate/planner"
 	"headgate/rollout"
 )
 
@@ -68,7 +70,7 @@ func (w *world) signIn(t testing.TB, secret string) *http.Cookie {
 }
 
 func dashboardPages() []string {
-	return []string{"/", "/rollouts/abort", "/fleet", "/audit", "/events"}
+	return []string{"/", "/rollouts/abort", "/fleet", "/plans", "/audit", "/events"}
 }
 
 // TestDashboardIsGuarded opens each page without a session, with ones that are not good, and with each role.
@@ -216,6 +218,67 @@ func TestDashboardEscapes(t *testing.T) {
 		if res, _ := w.browse(t, http.MethodGet, "/assets/"+file, "", nil); res.StatusCode != 200 {
 			t.Errorf("%s: %d", file, res.StatusCode)
 		}
+	}
+}
+
+// TestDashboardShowsPlans from their approval on, with their findings; a plan that is not what its digest says is refused.
+func TestDashboardShowsPlans(t *testing.T) {
+	w := newWorld(t, nil)
+	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
+	cookie := w.signIn(t, viewer).String()
+	show := func() string {
+		t.Helper()
+		res, body := w.browse(t, http.MethodGet, "/plans", cookie, nil)
+		if res.StatusCode != 200 {
+			t.Fatalf("%d %s", res.StatusCode, body)
+		}
+		return body
+	}
+	if body := show(); !strings.Contains(body, "No plan was approved") {
+		t.Error(body)
+	}
+	make := func(env string) *planner.Plan {
+		t.Helper()
+		p, err := planner.BuildPlan(planner.PlanInput{
+			Input: planner.Input{To: &schema.Release{App: "todo", Schema: "main", Version: "1.1.0"}}, Environment: env,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Evidence.Findings = append(p.Evidence.Findings, planner.Finding{Code: "ST103", Severity: planner.Warning, Event: "v2.TodoCreated", Message: "12 <rows> stay a hole", Fix: "bump the epoch"})
+		return p
+	}
+	p, other := make("prod"), make("staging")
+	_, secret := w.token(t, control.Token{Role: control.RoleApprover, Person: "ben"})
+	approve := func(digest, text string) (int, string) {
+		t.Helper()
+		body, err := json.Marshal(map[string]string{"reason": "read it", "plan": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _, answer := w.ask(t, http.MethodPost, "/v1/plans/"+digest+"/approve", secret, string(body))
+		return status, answer
+	}
+	for _, bad := range [][2]string{{other.Digest, string(other.JSON())}, {other.Digest, string(p.JSON())}, {p.Digest, "{}"}} {
+		if status, answer := approve(bad[0], bad[1]); status < 400 || status >= 500 {
+			t.Errorf("%d %s", status, answer)
+		}
+	}
+	if body := show(); !strings.Contains(body, "No plan was approved") {
+		t.Error(body)
+	}
+	if status, answer := approve(p.Digest, string(p.JSON())); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	body := show()
+	for _, want := range []string{"Approved by ben", ": read it", "ST103", "v2.TodoCreated", "12 &lt;rows&gt; stay a hole", "bump the epoch", p.Digest} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %q:\n%s", want, body)
+		}
+	}
+	_, _, list := w.ask(t, http.MethodGet, "/v1/plans", viewer, "")
+	if !strings.Contains(list, p.Digest) || !strings.Contains(list, `"actor":"ben"`) {
+		t.Error(list)
 	}
 }
 

@@ -110,6 +110,8 @@ func schemaOf(t reflect.Type) object {
 		return object{"type": "boolean"}
 	case reflect.Int, reflect.Int64:
 		return object{"type": "integer"}
+	case reflect.Float64:
+		return object{"type": "number"}
 	case reflect.Pointer:
 		return object{"anyOf": []any{schemaOf(t.Elem()), object{"type": "null"}}}
 	case reflect.Map:

@@ -75,11 +75,20 @@ func (s *Server) planApprovals(ctx context.Context, in *planIn) (api.Approvals, 
 	return api.Approvals{Approvals: list}, err
 }
 
+// plans are those that were approved last.
+func (s *Server) plans(ctx context.Context, _ *struct{}) (api.Plans, error) {
+	list, err := s.Operate.LatestPlans(ctx, plansListed)
+	return api.Plans{Plans: list}, err
+}
+
+// plansListed is how many plans are listed.
+const plansListed = 10
+
 type approvePlanIn struct {
 	Digest string `path:"digest" json:"-"`
-	api.Why
+	api.ApprovePlan
 }
 
 func (s *Server) approvePlan(ctx context.Context, in *approvePlanIn) (control.Approval, error) {
-	return s.Operate.ApprovePlan(ctx, in.Digest, by(ctx, in.Reason))
+	return s.Operate.ApprovePlan(ctx, in.Digest, in.Plan, by(ctx, in.Reason))
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/rollout"
 	"headgate/rollout/observe"
@@ -14,6 +15,8 @@ import (
 func routes() []route {
 	census := post("/v1/census", "Take over which client was last seen when, and on which release", bring, (*Server).importCensus)
 	census.body = 16 << 20
+	approvePlan := post("/v1/plans/{digest}/approve", "Agree that a plan is carried out", approve, (*Server).approvePlan)
+	approvePlan.body = control.MaxPlanBytes + bodyLimit
 	reports := taking[observe.ReportBatch]("/v1/reports", "Who syncs, from the sync backend's Worker", report, (*Server).reports)
 	telemetry := taking[observe.TelemetryBatch]("/v1/telemetry", "What the app saw, from its helper", tell, (*Server).telemetry)
 	telemetry.pages, telemetry.limited = true, true
@@ -63,7 +66,8 @@ func routes() []route {
 
 		get("/v1/approvals", "Who agreed to which plan, the latest first", read, (*Server).approvals),
 		get("/v1/plans/{digest}/approvals", "Who agreed to a plan", read, (*Server).planApprovals),
-		post("/v1/plans/{digest}/approve", "Agree that a plan is carried out", approve, (*Server).approvePlan),
+		get("/v1/plans", "The plans that were approved last, with their findings", read, (*Server).plans),
+		approvePlan,
 
 		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
 		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
