@@ -83,6 +83,7 @@ func TestChaos(t *testing.T) {
 	writers.Wait()
 	pair.typed(t)
 	proxy.Set(nil)
+	pair.synced(t)
 	w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes")
 	w.headgate(t, 0, "migration", "verify", "--env", "chaos")
 	if out := w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes"); !strings.Contains(out, "0 events committed") {

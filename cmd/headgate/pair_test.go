@@ -26,6 +26,7 @@ func TestPairThroughBackfill(t *testing.T) {
 	pair := w.startPair(t, w.stores[0], 10, 1000)
 	out := w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes")
 	pair.typed(t)
+	pair.synced(t)
 	w.headgate(t, 0, "migration", "up", "--env", "chaos", "--yes") // what was typed meanwhile
 	w.headgate(t, 0, "migration", "verify", "--env", "chaos")
 	if r := w.inspect(t, w.stores[0]); r.duplicates != 0 || r.ours < 500 || r.others != w.written(w.stores[0]) {
@@ -110,6 +111,14 @@ func (p *clientPair) wait(t *testing.T, want string) string {
 func (p *clientPair) typed(t *testing.T) {
 	t.Helper()
 	p.wait(t, "TYPED")
+}
+
+// synced waits until the backend has all that was typed. Nobody else should write at full speed: a client of 0.4.0 gets
+// nothing through then.
+func (p *clientPair) synced(t *testing.T) {
+	t.Helper()
+	fmt.Fprintln(p.stdin, "SYNC")
+	p.wait(t, "SYNCED")
 }
 
 // end lets the clients sync to the end of the log, and compares their states with the one that headgate makes of it.

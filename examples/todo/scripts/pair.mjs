@@ -3,9 +3,9 @@
 //   node scripts/pair.mjs '{"url":"ws://…","token":"todo","storeId":"s","version":"1.3.0","dir":"DIR",
 //                           "events":20,"interval":1000,"head":40}'
 //
-// Prints "OPEN" when both have all events up to head, and "TYPED" when all is typed and the backend has it. A line "END n"
-// on stdin says that the log goes to n: they sync up to there, close, and the result is printed as JSON: per client its
-// heads, what is pending, and its state file.
+// Prints "OPEN" when both have all events up to head, and "TYPED" when all is typed. A line "SYNC" on stdin is answered with
+// "SYNCED" when the backend has all of it. A line "END n" says that the log goes to n: they sync up to there, close, and the
+// result is printed as JSON: per client its heads, what is pending, and its state file.
 //
 // A client of 0.4.0 whose first pull meets somebody's push may get a page that overlaps with what it has; its pull then
 // ends for good, until it is restarted. So nothing should be pushed before "OPEN".
@@ -27,10 +27,13 @@ for (let i = 0; i < events; i++) {
     await pause(interval / clients.length)
   }
 }
-for (const client of clients) await client.settle()
 console.log('TYPED')
 
 for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'SYNC') {
+    for (const client of clients) await client.settle()
+    console.log('SYNCED')
+  }
   const end = Number(/^END (\d+)$/.exec(line)?.[1])
   if (Number.isNaN(end)) continue
   const result = []
