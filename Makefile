@@ -66,9 +66,9 @@ rollout-demo: build deps ## open a new event version to real clients, when they 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
 
-chaos: deps ## kill migrations 200 times over 20 stores, a worker of a fleet of 200, and Postgres 30 times
-	@HEADGATE_SOAK=1 $(GO) test -timeout 2h -count=1 -v -run 'TestChaos|TestFleet|TestPauseAndResume|TestPairThroughBackfill|TestPostgresKilled|TestControlDeleted' ./cmd/headgate >chaos.out 2>&1; status=$$?; \
-	grep -aE '^ +(fleet|pair|control_killed)_test|^(---|ok|FAIL)' chaos.out; grep -aE '^ +chaos_test' chaos.out; exit $$status
+chaos: deps ## kill migrations 200 times over 20 stores, a worker of a fleet of 200, Postgres 30 times, and the server that leads 20 times
+	@HEADGATE_SOAK=1 $(GO) test -timeout 2h -count=1 -v -run 'TestChaos|TestFleet|TestPauseAndResume|TestPairThroughBackfill|TestPostgresKilled|TestControlDeleted|TestLeaderKilled' ./cmd/headgate >chaos.out 2>&1; status=$$?; \
+	grep -aE '^ +(fleet|pair|control_killed|leader)_test|^(---|ok|FAIL)' chaos.out; grep -aE '^ +chaos_test' chaos.out; exit $$status
 
 soak: deps ## run the long forms of the tests: many kills, a million events
 	HEADGATE_SOAK=1 HEADGATE_WEB=1 $(GO) test -timeout 4h ./...

@@ -86,7 +86,10 @@ func (db *DB) record(ctx context.Context, tx *sql.Tx, in Entry) error {
 	_, err = tx.ExecContext(ctx, `INSERT INTO audit (seq, at, env, actor, action, subject, detail, prev, hash)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		e.Seq, millis(e.At), e.Env, e.Actor, e.Action, e.Subject, string(e.Detail), e.Prev, e.Hash)
-	return err
+	if err != nil {
+		return err
+	}
+	return carry(ctx, tx)
 }
 
 // text makes a string that both engines store and return as it is.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"headgate/internal/errs"
@@ -23,9 +24,40 @@ const (
 	ReplyTime = time.Minute
 )
 
+// carried is the status of a request whose actions are recorded, before there is an answer to it.
+const carried = 1
+
+type requestKey struct{}
+
+// A request is one that BeginReply let through.
+type request struct{ env, caller, key string }
+
+// Answering has what is done under the context noted with the key that BeginReply claimed, in the same transaction: whoever
+// sends the request again, after the server died in the middle of it, does nothing twice.
+func Answering(ctx context.Context, env, caller, key string) context.Context {
+	return context.WithValue(ctx, requestKey{}, request{env, caller, key})
+}
+
+// carry notes that a request's action is recorded.
+func carry(ctx context.Context, tx *sql.Tx) error {
+	r, ok := ctx.Value(requestKey{}).(request)
+	if !ok {
+		return nil
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE replies SET status = $4 WHERE env = $1 AND caller = $2 AND key = $3 AND status <= 1`, r.env, r.caller, r.key, carried)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, errs.New(errs.Locked, "the request took too long, and its Idempotency-Key is another one's by now").Hintf("send it again"))
+	}
+	return nil
+}
+
 // BeginReply claims a caller's key for a request, which is named by a hash of all of it. It returns the reply when there
-// is one already, or nil: then the caller of BeginReply does what was asked and calls EndReply. While another one is at it
-// the error is errs.Locked; a key that was used for another request is errs.Invalid.
+// is one already, or nil: then the caller of BeginReply does what was asked, under [Answering], and calls EndReply. While
+// another one is at it the error is errs.Locked; a key that was used for another request is errs.Invalid, and one whose
+// request was carried out by a server that died before it answered is errs.Stale.
 func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) (reply *Reply, err error) {
 	if err := named("Idempotency-Key", key); err != nil {
 		return nil, err
@@ -46,18 +78,21 @@ func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) 
 		case err != nil:
 			return err
 		case n == 1:
-			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND status <> 0 AND created_at <
+			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND status > 1 AND created_at <
 				(SELECT created_at FROM replies WHERE env = $1 AND caller = $2 ORDER BY created_at DESC LIMIT 1 OFFSET $3)`, env, caller, RepliesKept)
 			return err
 		}
 		type row struct {
 			request, body string
 			status        int
+			at            time.Time
 		}
 		got, err := all(ctx, tx, func(rows *sql.Rows) (r row, err error) {
-			err = rows.Scan(&r.request, &r.status, &r.body)
+			var at int64
+			err = rows.Scan(&r.request, &r.status, &r.body, &at)
+			r.at = fromMillis(at)
 			return r, err
-		}, `SELECT request, status, body FROM replies WHERE env = $1 AND caller = $2 AND key = $3`, env, caller, key)
+		}, `SELECT request, status, body, created_at FROM replies WHERE env = $1 AND caller = $2 AND key = $3`, env, caller, key)
 		switch {
 		case err != nil:
 			return err
@@ -65,7 +100,10 @@ func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) 
 			return errs.New(errs.Locked, "the request with this Idempotency-Key has just ended; send it again")
 		case got[0].request != request:
 			return errs.Invalidf("the Idempotency-Key %q was used for another request", key).Hintf("make a new key for each request")
-		case got[0].status == 0:
+		case got[0].status == carried && now.Sub(got[0].at) > ReplyTime:
+			return errs.New(errs.Stale, "the request with this Idempotency-Key was carried out, or a part of it, and the server ended before it could answer").
+				Hintf("look at what became of it; a new key asks for it again").Then("headgate audit --env " + env)
+		case got[0].status <= carried:
 			return errs.New(errs.Locked, "the request with this Idempotency-Key is under way").Hintf("send it again in a moment")
 		}
 		reply = &Reply{Status: got[0].status, Body: []byte(got[0].body)}
@@ -79,10 +117,10 @@ func (db *DB) BeginReply(ctx context.Context, env, caller, key, request string) 
 func (db *DB) EndReply(ctx context.Context, env, caller, key string, reply *Reply) error {
 	return db.tx(ctx, "keep the answer", func(tx *sql.Tx) error {
 		if reply == nil {
-			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND key = $3 AND status = 0`, env, caller, key)
+			_, err := tx.ExecContext(ctx, `DELETE FROM replies WHERE env = $1 AND caller = $2 AND key = $3 AND status <= 1`, env, caller, key)
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE replies SET status = $4, body = $5 WHERE env = $1 AND caller = $2 AND key = $3 AND status = 0`,
+		_, err := tx.ExecContext(ctx, `UPDATE replies SET status = $4, body = $5 WHERE env = $1 AND caller = $2 AND key = $3 AND status <= 1`,
 			env, caller, key, reply.Status, string(reply.Body))
 		return err
 	})

@@ -125,6 +125,32 @@ func replies(t *testing.T, d *database) {
 		}
 		d.clock.Advance(2 * time.Minute)
 	}
+	// What a server did before it died is done once, and one that comes too late does nothing.
+	stop := func(key string) error {
+		return d.Stop(control.Answering(ctx, "prod", "ana", key), "prod", control.By{Actor: "ana", Reason: key})
+	}
+	for _, key := range []string{"died", "failed"} {
+		if r, err := begin(key, "q"); r != nil || err != nil {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		for range 2 { // a request may do several things
+			if err := stop(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = begin(key, "q")
+		wantCode(t, err, errs.Locked)
+	}
+	if err := d.EndReply(ctx, "prod", "ana", "failed", nil); err != nil {
+		t.Fatal(err)
+	}
+	d.clock.Advance(2 * time.Minute)
+	_, err = begin("died", "q")
+	wantCode(t, err, errs.Stale)
+	wantCode(t, stop("failed"), errs.Locked)
+	if r, err := begin("failed", "q"); r != nil || err != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
 	d.clock.Advance(25 * time.Hour)
 	if r, err := begin("k", "other"); r != nil || err != nil {
 		t.Errorf("a day later: %+v, %v", r, err)

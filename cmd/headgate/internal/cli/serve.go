@@ -103,24 +103,21 @@ func (a *app) serve(c *cli.Context) error {
 				return err
 			}
 		}
-		leader := operate.Leader{Environment: rollouts.Environment}
 		if o.TickEvery = every; every > 0 {
+			o.Lead = operate.Leader{Environment: rollouts.Environment}.Lead
 			o.Tick = func(ctx context.Context) error {
-				return leader.Lead(ctx, func(ctx context.Context) error {
-					a.inventories.forget(env.Name)
-					_, opening := rollouts.OpenReset(ctx)
-					moved, err := rollouts.Tick(ctx, false)
-					for _, r := range moved {
-						if len(r.Reasons) > 0 {
-							a.log.Info("moved a rollout", "rollout", r.Rollout, "phase", r.Phase, "step", r.Step, "opened", r.Opened, "reasons", r.Reasons)
-						}
+				a.inventories.forget(env.Name)
+				_, opening := rollouts.OpenReset(ctx)
+				moved, err := rollouts.Tick(ctx, false)
+				for _, r := range moved {
+					if len(r.Reasons) > 0 {
+						a.log.Info("moved a rollout", "rollout", r.Rollout, "phase", r.Phase, "step", r.Step, "opened", r.Opened, "reasons", r.Reasons)
 					}
-					return errors.Join(err, opening)
-				})
+				}
+				return errors.Join(err, opening)
 			}
 		}
 		err = server.Run(c.Context, o)
-		err = errors.Join(err, leader.Resign(context.WithoutCancel(c.Context)))
 		if err == nil {
 			fmt.Fprintln(a.stderr, "stopped")
 		}

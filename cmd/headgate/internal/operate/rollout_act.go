@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 
 	"headgate/internal/control"
 	"headgate/internal/errs"
@@ -75,8 +76,27 @@ func (r Rollouts) RolloutAct(ctx context.Context, name string, ask RolloutAsk, b
 	return v.Act(ctx, ask, by)
 }
 
-// Act is RolloutAct for a rollout that is open.
+// Act is RolloutAct for a rollout that is open. What stands still or goes back is meant whatever the rollout did in
+// between, as the controller does once a tick; what goes on is meant from where the person saw it.
 func (v *Rollout) Act(ctx context.Context, ask RolloutAsk, by control.By) (RolloutResult, error) {
+	for {
+		result, err := v.act(ctx, ask, by)
+		if !errors.Is(err, errFaster) {
+			return result, err
+		}
+		if !Closes(ask.Command) && ask.Command != rollout.Hold {
+			return result, errs.New(errs.Locked, "the rollout has just been changed by somebody else").Hintf("look at it, and try again").Then(v.Command("status"))
+		}
+		if err := v.Reload(ctx); err != nil {
+			return RolloutResult{}, err
+		}
+	}
+}
+
+// errFaster says that the rollout is no longer as it was read.
+var errFaster = errors.New("somebody else was faster")
+
+func (v *Rollout) act(ctx context.Context, ask RolloutAsk, by control.By) (RolloutResult, error) {
 	command, dryRun, closing := ask.Command, ask.DryRun, Closes(ask.Command)
 	if !closing {
 		if err := v.Look(ctx); err != nil {
@@ -104,7 +124,7 @@ func (v *Rollout) Act(ctx context.Context, ask RolloutAsk, by control.By) (Rollo
 			return RolloutResult{}, err
 		}
 		if !moved {
-			return RolloutResult{}, errs.New(errs.Locked, "the rollout has just been changed by somebody else").Hintf("look at it, and try again").Then(v.Command("status"))
+			return RolloutResult{}, errFaster
 		}
 	}
 	if closing {

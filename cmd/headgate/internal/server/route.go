@@ -121,7 +121,7 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, key string, body [
 	ctx := context.WithoutCancel(r.Context()) // what was begun is ended, and kept, when the caller has gone
 	limited, done := context.WithTimeout(ctx, control.ReplyTime*3/4)
 	defer done()
-	out, err := answer(limited)
+	out, err := answer(control.Answering(limited, env, who, key))
 	if err != nil {
 		return errors.Join(err, db.EndReply(ctx, env, who, key, nil))
 	}

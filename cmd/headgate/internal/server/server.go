@@ -40,6 +40,8 @@ type Options struct {
 	Work func(context.Context) error
 	// Webhook tells what happens; nil for nobody.
 	Webhook *webhook.Sender
+	// Lead calls work while this server is the one that ticks, until the context ends; nil where it always is.
+	Lead func(ctx context.Context, work func(context.Context) error) error
 	// Tick is called every TickEvery, never twice at a time; nil for never. An error is logged.
 	Tick      func(context.Context) error
 	TickEvery time.Duration
@@ -141,7 +143,11 @@ func (s *Server) together(ctx context.Context, h *http.Server, l net.Listener) e
 		g.Go(func() error { return s.Webhook.Run(ctx) })
 	}
 	if s.Tick != nil {
-		g.Go(func() error { return s.tick(ctx) })
+		if s.Lead == nil {
+			g.Go(func() error { return s.tick(ctx) })
+		} else {
+			g.Go(func() error { return s.Lead(ctx, s.tick) })
+		}
 	}
 	return g.Wait()
 }
