@@ -129,7 +129,7 @@ func unwords(joined string) []string {
 // A SignalQuery says which signals.
 type SignalQuery struct {
 	Since, Until time.Time // the slots that begin in [Since, Until)
-	Schema       string    // empty for all
+	Schema       string    // with what says none; empty for all
 	Rollout      string    // whose stores are told apart
 	Signs        []rollout.Sign
 }
@@ -144,7 +144,7 @@ func (db *DB) Signals(ctx context.Context, env string, q SignalQuery) ([]rollout
 		err = rows.Scan(&c.Sign, &c.Release, &c.Event, &c.Bucket, &c.cohort, &c.N)
 		return c, err
 	}, `SELECT kind, release, event, bucket, cohort, CAST(sum(n) AS BIGINT) FROM signals
-		WHERE env = $1 AND at >= $2 AND at < $3 AND ($4 = '' OR schema = $4) AND ($5 = '' OR $5 LIKE '%,' || kind || ',%')
+		WHERE env = $1 AND at >= $2 AND at < $3 AND ($4 = '' OR schema = $4 OR schema = 'none') AND ($5 = '' OR $5 LIKE '%,' || kind || ',%')
 		GROUP BY kind, release, event, bucket, cohort ORDER BY kind, release, event, bucket, cohort`,
 		env, millis(q.Since), millis(q.Until), q.Schema, words(q.Signs))
 	out := make([]rollout.SignCount, 0, len(got))
@@ -172,7 +172,7 @@ func (db *DB) SignalSeries(ctx context.Context, env string, q SignalQuery, part 
 		p.At = fromMillis(at)
 		return p, err
 	}, `SELECT at - at % $1 AS part, kind, release, event, CAST(sum(n) AS BIGINT) FROM signals
-		WHERE env = $2 AND at >= $3 AND at < $4 AND ($5 = '' OR schema = $5) AND ($6 = '' OR $6 LIKE '%,' || kind || ',%')
+		WHERE env = $2 AND at >= $3 AND at < $4 AND ($5 = '' OR schema = $5 OR schema = 'none') AND ($6 = '' OR $6 LIKE '%,' || kind || ',%')
 		GROUP BY part, kind, release, event ORDER BY part, kind, release, event`,
 		part.Milliseconds(), env, millis(q.Since), millis(q.Until), q.Schema, words(q.Signs))
 	return out, db.failed(ctx, "read the signals", err)

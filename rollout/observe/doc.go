@@ -5,6 +5,7 @@
 //
 //	POST /v1/reports    from the Worker      Reports
 //	POST /v1/telemetry  from the apps        Telemetry
+//	POST /v1/traces     from OpenTelemetry   Traces
 //
 // It stores nothing, decides nothing about a rollout, and knows no tokens: whoever mounts it has found out who sends, and
 // passes in for which stores.

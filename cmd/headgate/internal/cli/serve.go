@@ -37,7 +37,9 @@ headgate/flags.yaml is read again when it changes; one that is broken leaves the
 
 The server moves the rollouts, as headgate rollout tick does, and opens the stores of a reset; of several on one control
 database, one at a time. The sync
-backend reports to /v1/reports and the app to /v1/telemetry who is out there.
+backend reports to /v1/reports and the app to /v1/telemetry who is out there. OpenTelemetry exporters send LiveStore's spans
+to /v1/traces, as OTLP over HTTP with any token but a viewer's, operator's or approver's; the resource's attributes
+headgate.storeId, headgate.schema and service.version say whose they are. headgate help rollout-file lists what comes of that.
 
 Where headgate.yaml has webhook: for the environment, the server tells that address what happens: headgate help webhook.
 

@@ -43,6 +43,34 @@ func fold(known map[string]bool, name string) string {
 // Release is a release that is known, or Other.
 func (n Names) Release(name string) string { return fold(n.releases, name) }
 
+// OfSpan is what counts of a span of LiveStore's.
+func (n Names) OfSpan(span observe.Span) []control.Sighting {
+	s := control.Sighting{
+		At: span.At, Store: span.Store, Schema: fold(n.schemas, span.Schema), Release: fold(n.releases, span.Release), Sign: rollout.SawTraced, N: 1,
+	}
+	out := []control.Sighting{s}
+	switch span.Kind {
+	case observe.PushSpan:
+		s.Sign, s.Bucket = rollout.SawPushTime, rollout.BucketOf(span.Took)
+		if span.Failed {
+			s.Sign, s.Bucket = rollout.SawPushFailed, 0
+		}
+	case observe.PullSpan:
+		s.Sign, s.Bucket = rollout.SawPullTime, rollout.BucketOf(span.Took)
+		if span.Failed {
+			return out
+		}
+	case observe.MaterializeSpan:
+		s.Sign, s.Bucket, s.Event = rollout.SawApplyTime, rollout.BucketOf(span.Took), fold(n.events, span.Event)
+		if span.Failed {
+			s.Sign, s.Bucket = rollout.SawApplyFailed, 0
+		}
+	default:
+		return out
+	}
+	return append(out, s)
+}
+
 // Sighting is what counts of an observation; ok is false where nothing does.
 func (n Names) Sighting(o observe.Observation) (s control.Sighting, ok bool) {
 	s = control.Sighting{

@@ -66,6 +66,7 @@ func bodies() map[string]string {
 		"/v1/rollouts/{name}/undo":    `{"reason":"wrong priority"}`,
 		"/v1/plans/{digest}/approve":  `{"reason":"read it","plan":""}`,
 		"/v1/telemetry":               `{"version":1,"dropped":2,"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.TodoCreated","count":4}]}`,
+		"/v1/traces":                  `{"resourceSpans":[]}`,
 		"/v1/flags/{key}/evaluate":    `{"storeId":"s1","appVersion":"1.5.0"}`,
 	}
 }

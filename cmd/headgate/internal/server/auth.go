@@ -30,6 +30,7 @@ const (
 	report   permission = "report" // who syncs
 	floor    permission = "floor"
 	tell     permission = "tell" // what the app saw
+	trace    permission = "trace"
 )
 
 // permissions are what a role has.
@@ -38,15 +39,15 @@ func permissions(r control.Role) []permission {
 	case control.RoleViewer:
 		return []permission{read, evaluate, floor}
 	case control.RoleCI:
-		return []permission{read, evaluate, floor, bring}
+		return []permission{read, evaluate, floor, bring, trace}
 	case control.RoleOperator:
 		return []permission{read, evaluate, floor, bring, move}
 	case control.RoleApprover:
 		return []permission{read, evaluate, floor, bring, move, approve}
 	case control.RoleWorker:
-		return []permission{report, floor}
+		return []permission{report, floor, trace}
 	case control.RoleClient:
-		return []permission{evaluate, tell}
+		return []permission{evaluate, tell, trace}
 	}
 	return nil
 }

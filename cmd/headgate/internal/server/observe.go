@@ -28,6 +28,21 @@ func (s *Server) telemetry(w http.ResponseWriter, r *http.Request) {
 	s.receiver().Telemetry().ServeHTTP(w, r)
 }
 
+// traces takes LiveStore's spans as an OpenTelemetry exporter sends them. A token for one store says of which one they are.
+func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
+	stores := caller(r.Context()).Stores
+	s.receiver().Traces(func(spans []observe.Span) {
+		names := s.counter.knownNames()
+		for _, span := range spans {
+			if span.Store == observe.None && len(stores) == 1 {
+				span.Store = stores[0]
+			}
+			s.counter.add(names.OfSpan(span)...)
+		}
+		s.meters.observed.WithLabelValues("span").Add(float64(len(spans)))
+	}).ServeHTTP(w, r)
+}
+
 // An observer keeps and counts.
 type observer struct{ *Server }
 

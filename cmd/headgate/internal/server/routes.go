@@ -32,6 +32,7 @@ func routes() []route {
 
 		reports,
 		telemetry,
+		{method: http.MethodPost, path: "/v1/traces", summary: "LiveStore's spans, from an OpenTelemetry exporter: OTLP/HTTP, protobuf or JSON", needs: trace, pages: true, limited: true, serve: (*Server).traces},
 		get("/v1/floor", "The release below which the sync backend turns clients away, by schema; * for all", floor, (*Server).floors),
 		get("/v1/floor/setting", "That release, who set it and why", read, (*Server).floorSetting),
 		post("/v1/floor", "Set that release, or none", move, (*Server).setFloor),
