@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"headgate/internal/codegen"
+	"headgate/internal/livestore/eventlog"
 	"headgate/internal/testenv"
 	"headgate/rollout/observe"
 )
@@ -138,9 +139,14 @@ func TestHelperOnNode(t *testing.T) {
 	if upgraded.Below != "" || upgraded.Pending != 0 || !slices.Equal(upgraded.Todos, []string{"a", "b", "c"}) {
 		t.Errorf("upgraded, the client saw %+v", upgraded)
 	}
+	// A prerelease is read from the session as it was written.
+	beta := client("1.5.0-beta.1", "d")
+	if release, _ := eventlog.ReleaseOf(beta.SessionID); release != "1.5.0-beta.1" {
+		t.Errorf("the session %s of 1.5.0-beta.1 is read as one of %q", beta.SessionID, release)
+	}
 	// Each event names the release that wrote it.
 	_, log := pull(t, address, "s", tool)
-	for _, want := range []string{`"static.1-2-0"`, `"static.1-3-0"`} {
+	for _, want := range []string{`"static.1-2-0"`, `"static.1-3-0"`, `"static.1-5-0-beta_1"`} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no event of %s in %s", want, log)
 		}

@@ -443,3 +443,149 @@ func TestWorkerTypes(t *testing.T) {
 	}
 	runTool(t, app, nil, filepath.Join("node_modules", ".bin", "tsc"), "-p", config)
 }
+
+// What an export gives fits into an answer, however large the events are: it stops, and the caller asks on.
+func TestWorkerExportsInParts(t *testing.T) {
+	t.Parallel()
+	const secret = "an-admin-token-of-the-test"
+	address, token := testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
+	const events, size = 12, 700_000
+	for i := range events {
+		event := map[string]any{
+			"name": "v1.X", "args": map[string]any{"text": strings.Repeat("x", size)}, "seqNum": i + 1, "parentSeqNum": i, "clientId": "c", "sessionId": "s",
+		}
+		_, body := call(t, address, "s", "SyncHttpRpc.Push", map[string]any{"authToken": token}, map[string]any{"batch": []any{event}, "backendId": map[string]any{"_tag": "None"}})
+		if !strings.Contains(body, `"Success"`) {
+			t.Fatalf("push %d: %s", i, body)
+		}
+	}
+	var parts []int
+	for after := 0; after < events; {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/headgate/admin/export", strings.NewReader(fmt.Sprintf(`{"storeId":"s","after":%d}`, after)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+secret)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		var part struct {
+			Head   int
+			Events []struct{ SeqNum int }
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &part)
+		}
+		if err != nil || part.Head != events || len(part.Events) == 0 || len(text) > 5_000_000 {
+			t.Fatalf("after %d: %v, %d events, head %d, %d bytes", after, err, len(part.Events), part.Head, len(text))
+		}
+		for _, e := range part.Events {
+			if after++; e.SeqNum != after {
+				t.Fatalf("event %d comes as number %d", e.SeqNum, after)
+			}
+		}
+		parts = append(parts, len(part.Events))
+	}
+	if len(parts) != 3 {
+		t.Errorf("the export came in parts of %v", parts)
+	}
+}
+
+// While the first request of an isolate asks for the floor, those beside it wait for the answer, too, and not for long.
+func TestWorkerFloorOfAColdIsolate(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	ask := func(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) (statuses []int, longest time.Duration) {
+		t.Helper()
+		server := httptest.NewServer(http.HandlerFunc(answer))
+		t.Cleanup(server.Close)
+		address, token := testenv.Backend(t, "HEADGATE_URL="+server.URL, "HEADGATE_TOKEN="+workerToken)
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				began := time.Now()
+				status, _ := pull(t, address, "s", map[string]any{"authToken": token, "headgate": says(fmt.Sprint("c", i), "1.0.0")})
+				mu.Lock()
+				defer mu.Unlock()
+				statuses, longest = append(statuses, status), max(longest, time.Since(began))
+			})
+		}
+		all.Wait()
+		return statuses, longest
+	}
+	statuses, _ := ask(t, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+		fmt.Fprint(w, `{"floors":{"main":"1.1.0"}}`)
+	})
+	if slices.ContainsFunc(statuses, func(s int) bool { return s != http.StatusBadRequest }) {
+		t.Errorf("below a floor that is on its way: %v", statuses)
+	}
+	statuses, longest := ask(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	})
+	close(hang)
+	if slices.ContainsFunc(statuses, func(s int) bool { return s != http.StatusOK }) {
+		t.Errorf("while the floor can't be heard: %v", statuses)
+	}
+	t.Logf("with a server that hangs, the longest of 8 took %v", longest)
+}
+
+// A call from one Durable Object to another is reported, and held to the floor, as any sync.
+func TestWorkerBetweenObjects(t *testing.T) {
+	t.Parallel()
+	server := startHeadgate(t)
+	worker := filepath.Join(testenv.Root(t), "internal", "codegen", "testdata", "worker", "rpc.ts")
+	address, _ := testenv.Backend(t, "HEADGATE_URL="+server.URL, "HEADGATE_TOKEN="+workerToken, "HEADGATE_FLOOR_MS=100", "HEADGATE_SAMPLE_MS=100", "WORKER="+worker)
+	rpc := func(store, tag string, payload map[string]any) string {
+		t.Helper()
+		payload["storeId"] = store
+		message, err := json.Marshal(map[string]any{"_tag": "Request", "id": "0", "tag": tag, "payload": payload, "headers": [][]string{{"x-rpc-request-id", "0"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.Post(address+"/?to="+store, "application/json", bytes.NewReader(message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	event := map[string]any{"name": "v1.X", "args": map[string]any{"storeId": "another"}, "seqNum": 1, "parentSeqNum": 0, "clientId": "server", "sessionId": "static.1-5-0-beta_1"}
+	push := map[string]any{"batch": []any{event}, "backendId": map[string]any{"_tag": "None"}}
+	if body := rpc("s", "SyncDoRpc.Push", push); !strings.Contains(body, "Success") {
+		t.Fatalf("a push between objects: %q", body)
+	}
+	// Nothing but that call tells of the store, and the stamp names the prerelease as it is.
+	if o := server.await(t, observe.Push, "server", "1.5.0-beta.1"); o.StoreID != "s" {
+		t.Errorf("reported %+v", o)
+	}
+	none := map[string]any{"_tag": "None"}
+	if body := rpc("s", "SyncDoRpc.Pull", map[string]any{"cursor": none, "payload": map[string]any{"headgate": says("reader", "1.0.0")}}); !strings.Contains(body, "v1.X") {
+		t.Errorf("a pull between objects: %q", body)
+	}
+	server.await(t, observe.Pull, "reader", "1.0.0")
+	server.setFloor(map[string]string{"main": "1.1.0"})
+	for deadline := time.Now().Add(20 * time.Second); ; pause(t) {
+		body := rpc("s", "SyncDoRpc.Pull", map[string]any{"cursor": none, "payload": map[string]any{"headgate": says("reader", "1.0.0")}})
+		if strings.Contains(body, "HEADGATE_BELOW_FLOOR") && !strings.Contains(body, "v1.X") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the floor never came: %q", body)
+		}
+	}
+}

@@ -5,6 +5,7 @@
 //   PORT        default 8787; 0 takes a free one
 //   SYNC_TOKEN  what a client's authToken has to be (default "todo")
 //   DATA_DIR    where the stores lie, one SQLite file each, and what workerd runs (default .data here)
+//   WORKER      another module in place of src/worker.ts
 //   HEADGATE_…  settings of src/headgate.worker.ts, handed on to it
 //
 // Prints "READY http://127.0.0.1:PORT" once it answers. SIGINT and SIGTERM end it.
@@ -17,13 +18,13 @@ import { build } from 'esbuild'
 import workerd from 'workerd'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const { PORT = '8787', SYNC_TOKEN = 'todo', DATA_DIR = join(here, '.data') } = process.env
+const { PORT = '8787', SYNC_TOKEN = 'todo', DATA_DIR = join(here, '.data'), WORKER = join(here, 'src/worker.ts') } = process.env
 const data = resolve(DATA_DIR)
 const stores = join(data, 'stores')
 mkdirSync(stores, { recursive: true })
 
 await build({
-  entryPoints: [join(here, 'src/worker.ts')],
+  entryPoints: [WORKER],
   outfile: join(data, 'worker.mjs'),
   bundle: true,
   format: 'esm',

@@ -131,7 +131,7 @@ const evaluate = (sql: string, encoded: unknown, { event, query }: any): unknown
       seq: event.seqNum.global,
       client: event.clientId,
       session: event.sessionId,
-      release: stampOf(event.sessionId)?.replace(/^(\d+)-(\d+)-(\d+)/, '$1.$2.$3') ?? null,
+      release: stampOf(event.sessionId)?.replace(/^(\d+)-(\d+)-(\d+)/, '$1.$2.$3').replaceAll('_', '.') ?? null,
     },
   })[0]?.value
 
@@ -162,7 +162,7 @@ const matcher = (correction: Correction): Matcher => {
     matches: (encoded, context) => {
       const { seqNum, clientId, sessionId } = context.event
       if (seqNum.global < (from ?? 0) || seqNum.global > (to ?? Infinity) || clients?.includes(clientId) === false) return false
-      if (stamp !== undefined && (clientId.startsWith('hg:') || stampOf(sessionId)?.replace(/[.+]/g, '-') !== stamp)) return false
+      if (stamp !== undefined && (clientId.startsWith('hg:') || stampOf(sessionId)?.replace(/[._+]/g, '-') !== stamp)) return false
       if (where === undefined) return true
       try {
         const truth = evaluate(where, encoded(), context)

@@ -25,8 +25,14 @@ export const identityOf = (storeId: string, given: { readonly clientId?: string 
   return {
     storeId,
     clientId: given.clientId ?? kept(localStorage, 'clientId', hostName),
-    sessionId: `${session}.${HEADGATE_RELEASE.replace(/\+.*$/, '').replaceAll('.', '-')}`,
+    sessionId: `${session}.${stampOfRelease(HEADGATE_RELEASE)}`,
   }
+}
+
+/** 1.5.0-beta.1 as 1-5-0-beta_1: a dot ends the session, and a release has no underscore. */
+const stampOfRelease = (release: string): string => {
+  const [, numbers = release, prerelease = ''] = /^(\d+\.\d+\.\d+)([^+]*)/.exec(release) ?? []
+  return numbers.replaceAll('.', '-') + prerelease.replaceAll('.', '_')
 }
 
 type Keeps = { readonly getItem: (key: string) => string | null; readonly setItem: (key: string, value: string) => void }

@@ -43,8 +43,8 @@ const short = (value: unknown, most: number): string =>
 /** What the sync payload says; for a client without headgate's helper, what its events say. */
 const whoIs = (payload: any, event?: { readonly clientId?: unknown; readonly sessionId?: unknown }): Who => {
   const said = typeof payload === 'object' && payload !== null ? payload.headgate : undefined
-  const stamp = /\.(\d+)-(\d+)-(\d+)(?:-([0-9A-Za-z-]+))?$/.exec(typeof event?.sessionId === 'string' ? event.sessionId : '')
-  const stamped = stamp === null ? 'none' : `${stamp[1]}.${stamp[2]}.${stamp[3]}${stamp[4] === undefined ? '' : `-${stamp[4]}`}`
+  const stamp = /\.(\d+)-(\d+)-(\d+)(?:-([0-9A-Za-z_-]+))?$/.exec(typeof event?.sessionId === 'string' ? event.sessionId : '')
+  const stamped = stamp === null ? 'none' : `${stamp[1]}.${stamp[2]}.${stamp[3]}${stamp[4] === undefined ? '' : `-${stamp[4].replaceAll('_', '.')}`}`
   const release = short(said?.release, 64)
   const clientId = short(said?.clientId, 128)
   return {
@@ -61,7 +61,7 @@ type Kind = 'pull' | 'push' | 'refused'
 type Report = { readonly storeId: string; readonly schema: string; readonly clientId: string; readonly release: string; readonly kind: Kind; readonly count: number; readonly floor?: string }
 type Background = { readonly waitUntil?: (promise: Promise<unknown>) => void } | undefined
 
-const most = { queued: 1000, batch: 100, sampled: 10_000 }
+const most = { queued: 1000, batch: 100, sampled: 10_000, exported: 4_000_000 }
 const flushAfter = 1000
 const sampled = new Map<string, { count: number; at: number }>()
 let queue: Report[] = []
@@ -156,25 +156,37 @@ const ask = async (path: string, request: { readonly method: string; readonly bo
 let known: ReadonlyMap<string, string> | undefined
 let knownSince = Number.NEGATIVE_INFINITY
 let askedAt = Number.NEGATIVE_INFINITY
+let answering = false
 let unanswered = 0
+const floorPatience = 500
 
 const floorIsDue = (): boolean => reports() && Date.now() - askedAt >= Math.min(300_000, millis('HEADGATE_FLOOR_MS', 10_000) * 2 ** unanswered)
 /** Nothing was heard for so long that a sync waits for the answer. */
 const floorIsStale = (): boolean => Date.now() - knownSince >= 60_000
 
+/** The answer that a sync waits for is on its way: whoever comes meanwhile waits for the same one, to the same moment. */
+const floorIsComing = (): boolean => answering && floorIsStale() && Date.now() - askedAt < floorPatience
+
 /** Brings the floor up to date in the background. Only where it is a minute old does a sync wait, half a second at most. */
 const freshFloor = async (background: Background): Promise<void> => {
-  if (!floorIsDue()) return
+  if (!floorIsDue()) {
+    // Not for the promise: it belongs to another request.
+    while (floorIsComing()) await wait(10)
+    return
+  }
   askedAt = Date.now()
+  answering = true
   const heard = ask('/v1/floor', { method: 'GET' }).then(({ ok, text }) => {
     const floors = ok ? floorsOf(text) : undefined
     unanswered = floors === undefined ? Math.min(unanswered + 1, 10) : 0
     if (floors === undefined) return // the last one known goes on
     known = floors
     knownSince = Date.now()
+  }).finally(() => {
+    answering = false
   })
   background?.waitUntil?.(heard)
-  if (floorIsStale()) await Promise.race([heard, wait(500)])
+  if (floorIsStale()) await Promise.race([heard, wait(floorPatience)])
 }
 
 const floorsOf = (text: string): ReadonlyMap<string, string> | undefined => {
@@ -299,10 +311,11 @@ export const makeWorker: typeof sync.makeWorker = (options) => {
 
 type State = {
   readonly storage: {
-    readonly sql: { exec: (sql: string, ...binds: unknown[]) => { toArray: () => any[] } }
+    readonly sql: { exec: (sql: string, ...binds: unknown[]) => Iterable<any> & { toArray: () => any[] } }
     readonly deleteAll: () => Promise<void>
     readonly sync: () => Promise<void>
   }
+  readonly id: unknown
   readonly getWebSockets: () => Socket[]
   readonly waitUntil: (promise: Promise<unknown>) => void
   readonly abort: (reason: string) => void
@@ -340,14 +353,49 @@ const sweep = (state: State, storeId: string): void => {
       // A socket that is closing already.
     }
   }
+  const subscribed = subscriptions.get(state)?.()
+  for (const [key, { payload }] of subscribed ?? []) {
+    const who = whoIs(payload)
+    const reason = refusal(who)
+    observe(state, storeId, who, reason === undefined ? 'pull' : 'refused')
+    if (reason !== undefined) subscribed!.delete(key)
+  }
+}
+
+/** The other Durable Objects that an object sends on to what is pushed: LiveStore keeps them behind a symbol of its own. */
+const subscriptions = new WeakMap<State, () => Map<string, { readonly payload?: unknown }> | undefined>()
+
+const subscriptionsOf = (object: any) => () => {
+  const cache = Object.getOwnPropertySymbols(object).find(({ description }) => description === 'Cache')
+  const found = cache === undefined ? undefined : object[cache]?.rpcSubscriptions
+  return found instanceof Map ? found : undefined
+}
+
+/** Objects that another Durable Object calls, until it is known of which store they are: the call says it in msgpack. */
+type Nameless = { readonly isOf: (storeId: string) => boolean; readonly here: (storeId: string) => void }
+const nameless = new Set<WeakRef<Nameless>>()
+
+const objectOf = (storeId: string): State | undefined => {
+  const state = objects.get(storeId)?.deref()
+  if (state !== undefined) return state
+  for (const ref of nameless) {
+    const object = ref.deref()
+    if (object === undefined) nameless.delete(ref)
+    else if (object.isOf(storeId)) {
+      nameless.delete(ref)
+      object.here(storeId)
+      return objects.get(storeId)?.deref()
+    }
+  }
+  return undefined
 }
 
 type Options = NonNullable<Parameters<typeof sync.makeDurableObject>[0]>
 type Callback = (message: any, context: any) => any
 
 const watched = (kind: 'pull' | 'push', app: Callback | undefined): Callback => (message, context) => {
-  const state = objects.get(context.storeId)?.deref()
-  if (floorIsDue() && floorIsStale()) return freshFloor(state).then(() => admitted(kind, app, message, context, state))
+  const state = objectOf(context.storeId)
+  if (floorIsStale() && (floorIsDue() || floorIsComing())) return freshFloor(state).then(() => admitted(kind, app, message, context, state))
   return admitted(kind, app, message, context, state)
 }
 
@@ -413,6 +461,8 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
     onPush: watched('push', options?.onPush),
   }) as unknown as new (state: any, env: any) => any
   const class_ = class extends Base {
+    readonly #called: () => Nameless
+
     constructor(state: State, env: unknown) {
       super(state, env)
       const { fetch, webSocketMessage } = this
@@ -423,6 +473,16 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
         if (objects.get(storeId)?.deref() === state) return
         if (objects.size > most.sampled) objects.clear() // those that live come back with their next message
         objects.set(storeId, new WeakRef(state))
+      }
+      subscriptions.set(state, subscriptionsOf(this))
+      // LiveStore's objects have their store's id for a name.
+      const spaces = Object.values((env ?? {}) as Record<string, any>).filter((binding) => typeof binding?.idFromName === 'function')
+      const object: Nameless = { here, isOf: (id) => spaces.some((space) => String(space.idFromName(id)) === String(state.id)) }
+      const ref = new WeakRef(object)
+      this.#called = () => {
+        if (storeId !== undefined) here(storeId)
+        else if (nameless.size < most.sampled) nameless.add(ref)
+        return object // which lives as long as this
       }
       this.fetch = (request: { readonly url: string }) => {
         here(new URL(request.url).searchParams.get('storeId'))
@@ -437,6 +497,12 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
       }
     }
 
+    /** LiveStore's transport from one Durable Object to another. */
+    rpc(call: Uint8Array) {
+      this.#called()
+      return super['rpc'](call)
+    }
+
     headgateInfo(storeId: string) {
       return infoOf(this['ctx'], storeId)
     }
@@ -444,10 +510,14 @@ export const makeDurableObject: typeof sync.makeDurableObject = (options?: Optio
     headgateExport(storeId: string, after: number, limit: number) {
       const info = infoOf(this['ctx'], storeId)
       if (!info.exists || options?.storage?._tag === 'd1') return { ...info, events: [] }
-      const events = (this['ctx'] as State).storage.sql
-        .exec(`SELECT * FROM "${eventTable(storeId)}" WHERE seqNum > ? ORDER BY seqNum LIMIT ?`, after, limit)
-        .toArray()
-        .map(({ args, ...event }) => ({ ...event, args: args === null ? null : JSON.parse(args) }))
+      const { sql } = (this['ctx'] as State).storage
+      const events: unknown[] = []
+      let length = 0
+      for (const { args, ...event } of sql.exec(`SELECT * FROM "${eventTable(storeId)}" WHERE seqNum > ? ORDER BY seqNum LIMIT ?`, after, limit)) {
+        length += String(args).length
+        if (events.length > 0 && length > most.exported) break
+        events.push({ ...event, args: args === null ? null : JSON.parse(args) })
+      }
       return { ...info, events }
     }
 

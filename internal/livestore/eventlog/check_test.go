@@ -105,7 +105,7 @@ func TestCheckStopsWithItsConsumer(t *testing.T) {
 
 func TestReleaseOf(t *testing.T) {
 	for session, want := range map[string]string{
-		"static.1-3-0": "1.3.0", "a.b.10-0-12": "10.0.12", "s.1-0-0-rc-1": "1.0.0-rc-1", ".1-0-0": "1.0.0",
+		"static.1-3-0": "1.3.0", "a.b.10-0-12": "10.0.12", "s.1-0-0-rc-1": "1.0.0-rc-1", "s.1-5-0-beta_1": "1.5.0-beta.1", "s.1-5-0-rc-x_2_y": "1.5.0-rc-x.2.y", ".1-0-0": "1.0.0",
 		"static": "", "static.1-3": "", "static.1-3-x": "", "1-3-0": "", "s.": "", "s.--": "", "s.1-0-0-": "", "": "",
 	} {
 		got, ok := eventlog.ReleaseOf(session)

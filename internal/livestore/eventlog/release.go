@@ -3,8 +3,9 @@ package eventlog
 import "strings"
 
 // ReleaseOf returns the release that headgate's generated helper stamped into a session id, written
-// `<session>.<release>` with dashes for the release's dots: "static.1-3-0" was written by 1.3.0. Of a
-// prerelease the dashes after the patch number stay: "static.1-3-0-rc-1" gives "1.3.0-rc-1".
+// `<session>.<release>` with dashes for the dots of its numbers and underscores for those of a prerelease:
+// "static.1-3-0" was written by 1.3.0, "static.1-3-0-rc_1" by 1.3.0-rc.1. Helpers once wrote dashes there, too, which
+// can't be told from a prerelease's own: "static.1-3-0-rc-1" gives "1.3.0-rc-1".
 func ReleaseOf(sessionID string) (release string, ok bool) {
 	_, stamp, found := cutLast(sessionID, ".")
 	if !found {
@@ -24,7 +25,7 @@ func ReleaseOf(sessionID string) (release string, ok bool) {
 		if parts[3] == "" {
 			return "", false
 		}
-		release += "-" + parts[3]
+		release += "-" + strings.ReplaceAll(parts[3], "_", ".")
 	}
 	return release, true
 }
