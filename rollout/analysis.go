@@ -191,6 +191,7 @@ type AnalysisRun struct {
 	Last     any    `json:"last,omitempty"`     // the last value
 	Baseline any    `json:"baseline,omitempty"` // beside it, see Measurement
 	Made     string `json:"made,omitempty"`
+	Error    string `json:"error,omitempty"` // of the last one
 
 	LastAt  time.Time `json:"lastAt,omitzero"`
 	Begin   time.Time `json:"begin"`
@@ -210,7 +211,7 @@ func (t Template) Observe(r AnalysisRun, m Measurement) AnalysisRun {
 		return r
 	}
 	outcome, why := t.Judge(m)
-	r.Baseline, r.Made = m.Baseline, m.Made
+	r.Baseline, r.Made, r.Error = m.Baseline, m.Made, m.Err
 	r.Query, r.Last, r.LastAt, r.NextDue = m.Query, m.Value, m.At, m.At.Add(max(t.Interval, time.Second))
 	if outcome == Errored {
 		r.Errors++

@@ -119,7 +119,7 @@ func (a *app) writeRolloutStatus(w io.Writer, s operate.RolloutStatus) error {
 		}
 		fmt.Fprintf(w, "\n    query: %s\n", r.Query)
 		if !r.LastAt.IsZero() {
-			fmt.Fprintf(w, "    last: %s at %s%s\n", measured(r.Last), r.LastAt.UTC().Format(time.RFC3339), madeOf(r))
+			fmt.Fprintf(w, "    last: %s at %s%s\n", measured(r), r.LastAt.UTC().Format(time.RFC3339), madeOf(r))
 		}
 	}
 	fmt.Fprintf(w, "  what happens next: %s\n", nextText(s.Next))
@@ -143,8 +143,15 @@ func (a *app) writeRolloutStatus(w io.Writer, s operate.RolloutStatus) error {
 	return nil
 }
 
-// measured is a value that was measured, for people.
-func measured(v any) string {
+// measured is what was measured last, for people.
+func measured(r rollout.AnalysisRun) string {
+	if r.Error != "" {
+		return "error: " + r.Error
+	}
+	return valueText(r.Last)
+}
+
+func valueText(v any) string {
 	if v == nil {
 		return "no data"
 	}
@@ -160,5 +167,5 @@ func madeOf(r rollout.AnalysisRun) string {
 	if r.Made == "" {
 		return ""
 	}
-	return fmt.Sprintf("; baseline %s (%s)", measured(r.Baseline), r.Made)
+	return fmt.Sprintf("; baseline %s (%s)", valueText(r.Baseline), r.Made)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // watching has the rollout of v2.Start watch its stores by a template.
-func watching(o *Options, weight, template string) {
+func watching(o *Options, weight, template string, address ...func() string) {
 	read := o.Operate.Read
 	o.Operate.Read = func(name string) (*rollout.Definition, []*schema.Release, error) {
 		d, releases, err := read(name)
@@ -23,6 +23,9 @@ func watching(o *Options, weight, template string) {
 			return d, releases, err
 		}
 		text := "events: {Start: {from: v1, to: v2}}\nsteps: [{weight: " + weight + ", pause: 1d, analysis: [unknown]}]\nanalysis: {unknown: {" + template + "}}\n"
+		for _, a := range address {
+			text = strings.ReplaceAll(text, "ADDRESS", a())
+		}
 		d, err = rollout.ParseDefinition([]byte(text), "/app/headgate/rollouts/start.yaml")
 		if err == nil {
 			d.Schema = "main"
