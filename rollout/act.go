@@ -164,6 +164,15 @@ func (t *ticker) promote(r Request) error {
 		if err := t.ready(r, ""); err != nil {
 			return err
 		}
+		if c, answer := t.def.Steps[t.state.Step].Confirm, t.facts.Confirmation; c != nil && !r.Force && (answer == nil || !answer.OK) {
+			e := errs.New(errs.Stale, "%s has not confirmed the step", c.Host()).Hintf("or --force --reason TEXT, which the audit keeps")
+			if answer != nil {
+				e.Msg = "not confirmed: " + answer.Why
+			}
+			return e
+		} else if answer != nil {
+			t.out.Reasons = append(t.out.Reasons, answer.Why)
+		}
 		if t.state.Step+1 == len(t.def.Steps) {
 			t.enter(PointOfNoReturn, t.state.Step)
 			t.next("someone promotes it to all stores", time.Time{})

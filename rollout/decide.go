@@ -77,7 +77,7 @@ func (t *ticker) enter(p Phase, step int) {
 }
 
 func (s *State) enter(d *Definition, p Phase, step int, now time.Time) {
-	s.Phase, s.Step, s.Since, s.Analysis, s.Paused = p, step, now, nil, nil
+	s.Phase, s.Step, s.Since, s.Analysis, s.Paused, s.Confirm = p, step, now, nil, nil, nil
 	if p != Ramp {
 		return
 	}
@@ -221,6 +221,12 @@ func (t *ticker) ramp() {
 	if !t.baked() {
 		t.open(t.state.Step)
 		t.waitForStep()
+		return
+	}
+	if t.def.Steps[t.state.Step].Confirm != nil && (t.facts.Confirmation == nil || !t.facts.Confirmation.OK) {
+		t.open(t.state.Step) // what is held is the next step
+	}
+	if !t.confirmed() {
 		return
 	}
 	if t.state.Step+1 == len(t.def.Steps) {

@@ -71,6 +71,7 @@ type Step struct {
 	Pause    time.Duration // how long the step bakes
 	Manual   bool          // it bakes until someone promotes
 	Analysis []string      // names of templates that must succeed
+	Confirm  *Confirm      // who must say that it may be left; nil for nobody
 	Line     int
 }
 

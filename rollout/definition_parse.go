@@ -122,6 +122,7 @@ func (d decoder) steps(n *yaml.Node, p string, def *Definition) error {
 		pause.required = true
 		err := d.mapping(n, p, map[string]field{
 			"weight": weight, "pause": pause,
+			"confirm": {read: func(n *yaml.Node, p string) (err error) { s.Confirm, err = d.confirm(n, p); return err }},
 			"analysis": {read: func(n *yaml.Node, p string) error {
 				return d.list(n, p, func(n *yaml.Node, p string) error {
 					name, err := d.text(n, p)

@@ -222,6 +222,7 @@ func (sim Simulation) step(now time.Time, d *Definition, s State, f Facts) (Deci
 		// Success itself is not simulated: the outcome of each measurement is.
 		f.Measurements = append(f.Measurements, Measurement{Template: t.Name, At: now, passes: true})
 	}
+	f.Confirmation = &Confirmation{OK: true, Why: "simulated: it is confirmed", At: now}
 	if s.Phase == Draft {
 		return Act(now, d, s, f, Request{Command: Start, By: "simulation"})
 	}

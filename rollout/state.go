@@ -58,6 +58,8 @@ type State struct {
 	Paused   *Pause        `json:"paused,omitempty"`
 	Approved []Approval    `json:"approved,omitempty"`
 	Analysis []AnalysisRun `json:"analysis,omitempty"` // of the step
+
+	Confirm *Confirmation `json:"confirm,omitempty"` // why the step was last not confirmed
 }
 
 // A Pause says why a rollout stands still. What is open stays open.
@@ -105,6 +107,7 @@ type Facts struct {
 	Stopped string      // why nothing may advance in the environment; empty when it may
 
 	Measurements []Measurement // since the last tick
+	Confirmation *Confirmation // of who must confirm the step, when it was asked just now
 	OldSeen      time.Time     // when an event of the old version was last committed, where that is known
 	Unread       int           // logs that could not be read for that
 }

@@ -108,6 +108,11 @@ func (v *Rollout) act(ctx context.Context, ask RolloutAsk, by control.By) (Rollo
 			return RolloutResult{}, err
 		}
 	}
+	if s := v.Row.State; command == rollout.Promote && s.Phase == rollout.Ramp && s.Step < len(v.Definition.Steps) && !ask.Force {
+		if c := v.Definition.Steps[s.Step].Confirm; c != nil {
+			v.Facts.Confirmation = v.confirm(ctx, c, dryRun)
+		}
+	}
 	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: ask.Force})
 	if err != nil {
 		return RolloutResult{}, v.refused(err)

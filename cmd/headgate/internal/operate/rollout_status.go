@@ -32,7 +32,8 @@ type RolloutStatus struct {
 	Blocking    []BlockingClient      `json:"blocking"` // the latest first, at most blockingShown
 	Clamped     int                   `json:"clamped,omitempty"`
 	Committed   CommittedCount        `json:"committed"`
-	Closed      *Acknowledged         `json:"closed,omitempty"` // after an abort or an undo: who knows
+	Confirm     *rollout.Confirmation `json:"confirm,omitempty"` // why the step was last not confirmed
+	Closed      *Acknowledged         `json:"closed,omitempty"`  // after an abort or an undo: who knows
 	Analysis    []rollout.AnalysisRun `json:"analysis,omitempty"`
 	Next        rollout.Next          `json:"next"`
 	NextActions []string              `json:"next_actions"`
@@ -63,7 +64,7 @@ func (r Rollouts) RolloutStatus(ctx context.Context, name string, logs bool) (Ro
 		Rollout: v.Definition.Name, Environment: v.Name, Events: v.Definition.New(), Phase: state.Phase, Steps: len(v.Definition.Steps), Weight: state.Weight(v.Definition).String(),
 		Since: state.Since, Attempt: state.Attempt, Revision: state.Revision, Floor: cmp.Or(state.Floor, v.Facts.Floor), Horizon: config.FormatDuration(v.Definition.Horizon),
 		Paused: state.Paused, Stopped: v.Facts.Stopped, Approved: state.Approved, Stores: v.Facts.Count(), Blocking: v.blocking(),
-		Analysis: state.Analysis, Next: rollout.Decide(v.Now(), v.Definition, state, v.Facts).Next, NextActions: v.NextActions(state),
+		Analysis: state.Analysis, Confirm: state.Confirm, Next: rollout.Decide(v.Now(), v.Definition, state, v.Facts).Next, NextActions: v.NextActions(state),
 	}
 	if state.Phase == rollout.Ramp {
 		out.Step = state.Step + 1

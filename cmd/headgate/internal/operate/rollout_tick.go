@@ -70,6 +70,9 @@ func (v *Rollout) Tick(ctx context.Context, dryRun bool) (RolloutResult, error) 
 		if move == 0 && !dryRun && v.Facts.Stopped == "" {
 			v.measure(ctx)
 		}
+		if c := rollout.ConfirmDue(v.Now(), v.Definition, v.Row.State, v.Facts); c != nil && !dryRun {
+			v.Facts.Confirmation = v.confirm(ctx, c, false)
+		}
 		d := rollout.Decide(v.Now(), v.Definition, v.Row.State, v.Facts)
 		reasons, opened = append(reasons, d.Reasons...), opened+len(d.Open)
 		if d.Changed && !dryRun {

@@ -1,0 +1,102 @@
+package operate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"headgate/rollout"
+)
+
+// A ConfirmQuestion is what is posted to who confirms a step. 200 lets the rollout go on; any other answer holds it, and the
+// first line of its text is shown.
+type ConfirmQuestion struct {
+	Rollout     string   `json:"rollout"`
+	Environment string   `json:"environment"`
+	Events      []string `json:"events"`
+	Attempt     int      `json:"attempt"`
+	Step        int      `json:"step"` // that is to be left, 1 for the first
+	Steps       int      `json:"steps"`
+	Weight      string   `json:"weight"`
+	Next        string   `json:"next"` // the weight of the next step, or the point of no return
+	DryRun      bool     `json:"dryRun,omitempty"`
+}
+
+// confirm asks whether the step may be left. Whatever goes wrong is a refusal.
+func (v *Rollout) confirm(ctx context.Context, c *rollout.Confirm, dryRun bool) *rollout.Confirmation {
+	why, err := v.askConfirm(ctx, c, dryRun)
+	answer := &rollout.Confirmation{OK: err == nil, Why: c.Host() + " " + why, At: v.Now()}
+	if err != nil {
+		answer.Why = c.Host() + " " + err.Error()
+	}
+	return answer
+}
+
+func (v *Rollout) askConfirm(ctx context.Context, c *rollout.Confirm, dryRun bool) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	state := v.Row.State
+	q := ConfirmQuestion{
+		Rollout: v.Definition.Name, Environment: v.Name, Events: v.Definition.New(), Attempt: state.Attempt, Step: state.Step + 1, Steps: len(v.Definition.Steps),
+		Weight: state.Weight(v.Definition).String(), Next: string(rollout.PointOfNoReturn), DryRun: dryRun,
+	}
+	if q.Step < q.Steps {
+		q.Next = v.Definition.Steps[q.Step].Weight.String()
+	}
+	body, err := json.Marshal(q)
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
+	if err != nil {
+		return "", errors.New("can't be asked: its address is none")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "headgate")
+	for name, variable := range c.Headers {
+		value := v.Getenv(variable)
+		if value == "" {
+			return "", fmt.Errorf("was not asked: the environment variable %s is empty", variable)
+		}
+		req.Header.Set(name, value)
+	}
+	client := http.Client{
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // what signs in goes to no other address
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return "", fmt.Errorf("did not answer within %s", c.Timeout)
+		}
+		v.Log.Warn("who confirms a step can't be asked", "rollout", v.Definition.Name, "error", err)
+		return "", errors.New("does not answer")
+	}
+	defer res.Body.Close() //nolint:errcheck // it was read as far as it is of use
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+	said := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.TrimSpace(strings.ToValidUTF8(firstLine(string(text)), "")))
+	answered := fmt.Sprintf("answers %d", res.StatusCode)
+	if said != "" {
+		answered += ": " + said
+	}
+	if res.StatusCode != http.StatusOK {
+		return "", errors.New(answered)
+	}
+	return "confirmed it", nil
+}
