@@ -27,7 +27,9 @@ type Evaluation struct {
 }
 
 // Evaluate decides which version the caller emits. It gives what flagd makes of the exported flag.
-func (f *Flag) Evaluate(c Caller) Evaluation {
+func (f *Flag) Evaluate(c Caller) Evaluation { return f.evaluate(c, f.rules()) }
+
+func (f *Flag) evaluate(c Caller, rules []rule) Evaluation {
 	switch {
 	case f.Disabled:
 		return Evaluation{Value: "", Reason: openfeature.DisabledReason, Why: "the flag is disabled: the app uses the default in its own code"}
@@ -37,7 +39,6 @@ func (f *Flag) Evaluate(c Caller) Evaluation {
 	fallback := func(why string, args ...any) Evaluation {
 		return give(&f.Variants[f.Default], openfeature.DefaultReason, fmt.Sprintf(why, args...))
 	}
-	rules := f.rules()
 	i := slices.IndexFunc(rules, func(r rule) bool { return r.newest.Admits(c.AppVersion) })
 	switch {
 	case c.Store == "":
@@ -57,7 +58,7 @@ func (f *Flag) Evaluate(c Caller) Evaluation {
 // pick returns what a store gets of a rule.
 func (r rule) pick(key string, store livestore.StoreID) Evaluation {
 	for _, l := range r.stores {
-		if slices.Contains(l.stores, store) {
+		if l.has(store) {
 			return give(l.variant, openfeature.TargetingMatchReason, "the store is listed")
 		}
 	}

@@ -22,8 +22,8 @@ const (
 // What can't be placed gets the default variant and no error: a context without a store, a version that is missing or
 // can't be read. A storeId that is not a string is INVALID_CONTEXT, which gives the caller its own default.
 type Provider struct {
-	read func(context.Context) (*File, error)
-	file atomic.Pointer[File]
+	read  func(context.Context) (*File, error)
+	flags atomic.Pointer[map[string]*prepared] // nil before there are any
 
 	events chan openfeature.Event
 }
@@ -43,7 +43,7 @@ func NewProvider(read func(context.Context) (*File, error)) *Provider {
 // Publish puts other flags into force, from one evaluation to the next, and tells OpenFeature's handlers that the
 // configuration changed. While several changes wait to be told they are told as one.
 func (p *Provider) Publish(f *File) {
-	p.file.Store(f)
+	p.put(f)
 	select {
 	case p.events <- openfeature.Event{
 		ProviderName: p.Metadata().Name, EventType: openfeature.ProviderConfigChange,
@@ -68,13 +68,18 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	if err != nil {
 		return &openfeature.ProviderInitError{ErrorCode: openfeature.ProviderFatalCode, Message: err.Error()}
 	}
-	p.file.Store(f)
+	p.put(f)
 	return nil
+}
+
+func (p *Provider) put(f *File) {
+	flags := prepare(f)
+	p.flags.Store(&flags)
 }
 
 // ShutdownWithContext forgets the flags.
 func (p *Provider) ShutdownWithContext(context.Context) error {
-	p.file.Store(nil)
+	p.flags.Store(nil)
 	return nil
 }
 
@@ -84,7 +89,7 @@ func (p *Provider) Init(c openfeature.EvaluationContext) error {
 }
 
 // Shutdown is ShutdownWithContext for an SDK that has no context.
-func (p *Provider) Shutdown() { p.file.Store(nil) }
+func (p *Provider) Shutdown() { p.flags.Store(nil) }
 
 // StringEvaluation answers for an event family's flag, with the name of the event to emit, and for a plain one of texts.
 func (p *Provider) StringEvaluation(_ context.Context, flag, defaultValue string, flat openfeature.FlattenedContext) openfeature.StringResolutionDetail {
@@ -117,7 +122,7 @@ func (p *Provider) IntEvaluation(_ context.Context, flag string, defaultValue in
 func (p *Provider) ObjectEvaluation(_ context.Context, flag string, defaultValue any, _ openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
 	f, refusal := p.find(flag)
 	if f != nil {
-		refusal = mismatch(f, "an object")
+		refusal = mismatch(f.Flag, "an object")
 	}
 	return openfeature.InterfaceResolutionDetail{Value: defaultValue, ProviderResolutionDetail: refusal}
 }
@@ -129,7 +134,7 @@ func answerAs[T any](p *Provider, key string, fallback T, flat openfeature.Flatt
 		return fallback, refusal
 	}
 	if _, is := f.Variants[0].Answer().(T); !is {
-		return fallback, mismatch(f, kindOf(fallback))
+		return fallback, mismatch(f.Flag, kindOf(fallback))
 	}
 	var c Caller
 	switch id := flat[StoreIDAttribute].(type) {
@@ -144,9 +149,9 @@ func answerAs[T any](p *Provider, key string, fallback T, flat openfeature.Flatt
 	if v := flat[AppVersionAttribute]; v != nil {
 		c.AppVersion = fmt.Sprint(v) // a version like 2 may come as a number; flagd reads it too
 	}
-	e := f.Evaluate(c)
+	e := f.evaluate(c, f.rules)
 	detail := openfeature.ProviderResolutionDetail{Reason: e.Reason, Variant: e.Variant, FlagMetadata: openfeature.FlagMetadata{}}
-	for k, v := range f.metadata() {
+	for k, v := range f.metadata {
 		detail.FlagMetadata[k] = v
 	}
 	if value, is := e.Value.(T); is && e.Variant != "" {
@@ -160,12 +165,12 @@ func mismatch(f *Flag, asked string) openfeature.ProviderResolutionDetail {
 }
 
 // find returns the flag, or why there is none.
-func (p *Provider) find(key string) (*Flag, openfeature.ProviderResolutionDetail) {
-	file := p.file.Load()
-	if file == nil {
+func (p *Provider) find(key string) (*prepared, openfeature.ProviderResolutionDetail) {
+	flags := p.flags.Load()
+	if flags == nil {
 		return nil, failed(openfeature.NewProviderNotReadyResolutionError("the flags are not read yet"))
 	}
-	f, ok := file.Flag(key)
+	f, ok := (*flags)[key]
 	if !ok {
 		return nil, failed(openfeature.NewFlagNotFoundResolutionError(fmt.Sprintf("there is no flag %q", key)))
 	}

@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"slices"
+
 	"github.com/twmb/murmur3"
 
 	"headgate/internal/livestore"
@@ -18,6 +20,41 @@ type rule struct {
 type listed struct {
 	variant *Variant
 	stores  []livestore.StoreID
+	set     map[livestore.StoreID]struct{} // the same stores, where the rules are asked often
+}
+
+func (l listed) has(store livestore.StoreID) bool {
+	if l.set != nil {
+		_, has := l.set[store]
+		return has
+	}
+	return slices.Contains(l.stores, store)
+}
+
+// A prepared flag has what is the same for every caller worked out once: a rollout's lists every store that is open.
+type prepared struct {
+	*Flag
+	rules    []rule
+	metadata map[string]string
+}
+
+// prepare prepares the flags of a file, by key.
+func prepare(f *File) map[string]*prepared {
+	out := make(map[string]*prepared, len(f.Flags))
+	for i := range f.Flags {
+		p := &prepared{Flag: &f.Flags[i], rules: f.Flags[i].rules(), metadata: f.Flags[i].metadata()}
+		for _, r := range p.rules {
+			for k := range r.stores {
+				l := &r.stores[k]
+				l.set = make(map[livestore.StoreID]struct{}, len(l.stores))
+				for _, s := range l.stores {
+					l.set[s] = struct{}{}
+				}
+			}
+		}
+		out[p.Key] = p
+	}
+	return out
 }
 
 // A share is a variant with its part of the buckets.
@@ -60,7 +97,7 @@ func (f *Flag) ruleFor(newest int) rule {
 	r.shares = []share{{variant: r.newest}}
 	for i := newest - 1; i >= 0; i-- {
 		v := &f.Variants[i]
-		r.stores = append(r.stores, listed{v, v.Stores})
+		r.stores = append(r.stores, listed{variant: v, stores: v.Stores})
 		r.shares = append(r.shares, share{variant: v})
 		percents = append(percents, v.Percent)
 	}

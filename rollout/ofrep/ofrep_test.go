@@ -150,8 +150,12 @@ func TestStream(t *testing.T) {
 	event(t, back, "r2")
 	_, current := s.listen(t, "?since=r1", "r2")
 	opened(t, current, "r2")
+	_, forged := s.listen(t, "?since=x%0A%0Adata:+forged", "")
+	opened(t, forged, "unknown")
+	event(t, forged, "r2")
 	s.flags.set("r3")
 	event(t, current, "r3")
+	event(t, forged, "r3")
 
 	s.Drain()
 	for name, l := range map[string]<-chan string{"first": lines, "late": late, "back": back, "current": current} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -64,30 +65,34 @@ func (h *Handler) listen(r *http.Request, l *listener, seen string) error {
 	if seen == "" {
 		seen = revision.ID
 	}
+	if strings.ContainsFunc(seen, func(c rune) bool { return c < '!' || c > '~' }) {
+		seen = "unknown" // it is sent back, and must not become a line of its own
+	}
 	if err := l.send("retry: %d\nid: %s\n\n", retryStream, seen); err != nil {
 		return err
 	}
+	tell := func() error {
+		revision, changed = h.Flags.Revision()
+		event, err := json.Marshal(refetch{Type: "refetchEvaluation", ETag: revision.ID, LastModified: revision.At.UTC().Format(time.RFC3339)})
+		if err != nil {
+			return err
+		}
+		return l.send("id: %s\ndata: %s\n\n", revision.ID, event)
+	}
 	beat := time.NewTicker(h.Heartbeat)
 	defer beat.Stop()
-	for {
-		if revision.ID != seen {
-			// Waiting a moment, each listener another one, also makes one event of several changes.
-			if !h.wait(r) {
-				return l.send(": the server is stopping\n\n")
-			}
-			revision, changed = h.Flags.Revision()
-			event, err := json.Marshal(refetch{Type: "refetchEvaluation", ETag: revision.ID, LastModified: revision.At.UTC().Format(time.RFC3339)})
-			if err != nil {
+	// Flags that changed and changed back are told, too: the listener may have asked in between.
+	for other := revision.ID != seen; ; {
+		if other {
+			h.wait(r) // a moment, each listener another one; that also makes one event of several changes
+			if err := tell(); err != nil {
 				return err
 			}
-			if err := l.send("id: %s\ndata: %s\n\n", revision.ID, event); err != nil {
-				return err
-			}
-			seen = revision.ID
+			other = false
 		}
 		select {
 		case <-changed:
-			revision, changed = h.Flags.Revision()
+			other = true
 		case <-beat.C:
 			if !h.Access.Listening(r.Context()) {
 				return errors.New("the caller may not listen any more")
@@ -98,6 +103,13 @@ func (h *Handler) listen(r *http.Request, l *listener, seen string) error {
 		case <-r.Context().Done():
 			return nil
 		case <-h.drained:
+			select {
+			case <-changed: // it comes back only after a while
+				if err := tell(); err != nil {
+					return err
+				}
+			default:
+			}
 			return l.send(": the server is stopping\n\n")
 		}
 	}
@@ -110,20 +122,18 @@ type refetch struct {
 	LastModified string `json:"lastModified"`
 }
 
-// wait waits for the jitter, and reports whether to go on.
-func (h *Handler) wait(r *http.Request) bool {
+// wait waits for the jitter, but for nobody who leaves.
+func (h *Handler) wait(r *http.Request) {
 	if h.Jitter == nil {
-		return true
+		return
 	}
 	t := time.NewTimer(h.Jitter())
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-r.Context().Done():
 	case <-h.drained:
 	}
-	return false
 }
 
 // A listener is the other end of a stream.
