@@ -77,8 +77,19 @@ type ChecklistInput struct {
 	RolloutFiles int
 	// RollbackDrill says when and where a rollback was rehearsed; empty when never.
 	RollbackDrill string
+	// Telemetry is what the environment's server was told in the last 24 hours; nil where that can't be seen.
+	Telemetry *Telemetry
 	// RebuildLimit is the time from which a rebuild is too long; 0: 60 seconds.
 	RebuildLimit time.Duration
+}
+
+// Telemetry says what was heard of an environment in the last 24 hours.
+type Telemetry struct {
+	Environment string
+	Traced      time.Time // when a span of LiveStore's last arrived; zero for not in that time
+	Connections bool      // the sync backend reported readers
+	Latency     bool      // spans of pushes or pulls arrived
+	Apps        bool      // the apps' helper reported: it tells of unknown events and materializers that threw
 }
 
 // An ItemResult is one line of the checklist.
@@ -247,6 +258,43 @@ func byFindings(worst Severity, codes []string, needs ...Code) func(in *Checklis
 // byPerson is decided by attestation until a probe exists.
 func byPerson(would string) func(*ChecklistInput) (ItemVerdict, []string) {
 	return func(*ChecklistInput) (ItemVerdict, []string) { return Open, []string{would} }
+}
+
+// traced decides O3.
+func traced(in *ChecklistInput) (ItemVerdict, []string) {
+	switch t := in.Telemetry; {
+	case t == nil:
+		return Open, []string{"decided by the spans that headgate serve was sent, with --env; until then by attestation"}
+	case t.Traced.IsZero():
+		return Open, []string{"no span of LiveStore's arrived in " + t.Environment + " in the last 24 h: have an OpenTelemetry exporter send them to headgate serve, /v1/traces; or attest it"}
+	default:
+		return Passed, []string{"a span of LiveStore's arrived in " + t.Environment + " within the last 24 h, " + t.Traced.UTC().Format(time.RFC3339)}
+	}
+}
+
+// watched decides O4.
+func watched(in *ChecklistInput) (ItemVerdict, []string) {
+	t := in.Telemetry
+	if t == nil {
+		return Open, []string{"decided by what headgate serve was told, with --env; until then by attestation"}
+	}
+	var missing []string
+	for _, of := range []struct {
+		heard     bool
+		what, how string
+	}{
+		{t.Latency, "latency", "LiveStore's spans, /v1/traces"},
+		{t.Connections, "active connections", "headgate.worker.ts reports them"},
+		{t.Apps, "unknown events and materializer errors", "headgate.generated.ts reports them"},
+	} {
+		if !of.heard {
+			missing = append(missing, "nothing was heard in "+t.Environment+" in the last 24 h of "+of.what+": "+of.how)
+		}
+	}
+	if len(missing) > 0 {
+		return Open, missing
+	}
+	return Passed, []string{"all of it was heard in " + t.Environment + " in the last 24 h"}
 }
 
 func byFact(have func(*ChecklistInput) bool, yes, no string) func(*ChecklistInput) (ItemVerdict, []string) {

@@ -2,7 +2,6 @@ package planner
 
 // checklistItems is the production checklist, in its order.
 func checklistItems() []item {
-	const telemetry = "decided by telemetry once there is any; until then by attestation"
 	const probe = "decided by a probe of the backend once there is one; until then by attestation"
 	return []item{
 		{"E1", "Events", "every event name carries a version prefix", byFindings(Warning, []string{"EV109"})},
@@ -42,8 +41,8 @@ func checklistItems() []item {
 
 		{"O1", "Monitoring", "backend logs collected", byPerson("decided by attestation, from the Worker's configuration")},
 		{"O2", "Monitoring", "alerts on error rate, connections, push/pull latency", byPerson("decided by attestation")},
-		{"O3", "Monitoring", "OpenTelemetry traces arrive from client and worker", byPerson(telemetry)},
-		{"O4", "Monitoring", "sync latency p50/p95/p99, active connections, unknown-event rate, materializer error rate are watched", byPerson(telemetry)},
+		{"O3", "Monitoring", "OpenTelemetry traces arrive from client and worker", traced},
+		{"O4", "Monitoring", "sync latency p50/p95/p99, active connections, unknown-event rate, materializer error rate are watched", watched},
 
 		{"X1", "Security", "sensitive payloads encrypted by schema transform; keys outside the bundle", personalData},
 		{"X2", "Security", "end-to-end encryption considered where the backend must not read", byPerson("decided by attestation")},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
@@ -49,6 +50,13 @@ func TestChecklistVerdicts(t *testing.T) {
 			"M1": planner.Passed, "M2": planner.Passed, "M3": planner.Passed, "M4": planner.Passed, "S1": planner.Passed, "T1": planner.Passed, "T2": planner.Passed,
 			"V1": planner.Passed, "V2": planner.Passed, "V3": planner.Passed,
 		}},
+		"nobody asked a server": {checklistInput("1.2.1"), map[string]planner.ItemVerdict{"O3": planner.Open, "O4": planner.Open}},
+		"nothing was heard": {checklistInput("1.2.1", func(in *planner.ChecklistInput) {
+			in.Telemetry = &planner.Telemetry{Environment: "prod", Connections: true, Latency: true}
+		}), map[string]planner.ItemVerdict{"O3": planner.Open, "O4": planner.Open}},
+		"all was heard": {checklistInput("1.2.1", func(in *planner.ChecklistInput) {
+			in.Telemetry = &planner.Telemetry{Environment: "prod", Traced: time.Now(), Connections: true, Latency: true, Apps: true}
+		}), map[string]planner.ItemVerdict{"O3": planner.Passed, "O4": planner.Passed}},
 		"run with findings": {checklistInput("1.2.1", ran, func(in *planner.ChecklistInput) {
 			in.Facts.Runs = []planner.MaterializerRun{{Release: "1.2.1", Event: "v1.TodoCreated", Differs: "todos.id"}}
 			in.Facts.MixedReplays = []planner.MixedReplay{{Release: "1.2.1", Family: "TodoCreated", Difference: "todos.priority"}}

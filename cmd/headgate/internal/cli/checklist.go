@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/errs"
 	"headgate/planner"
 )
@@ -66,7 +68,7 @@ func (a *app) checklist(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		list, err := a.checklistOf(cmp, in, planner.Check(in))
+		list, err := a.checklistOf(c.Context, cmp, in, planner.Check(in))
 		if err != nil {
 			return err
 		}
@@ -95,7 +97,7 @@ func (a *app) checklist(c *cli.Context) error {
 }
 
 // checklistOf decides the checklist of a comparison whose facts were gathered.
-func (a *app) checklistOf(c comparison, in planner.Input, report planner.Report) (planner.Checklist, error) {
+func (a *app) checklistOf(ctx context.Context, c comparison, in planner.Input, report planner.Report) (planner.Checklist, error) {
 	attestations, err := loadAttestations(c.cfg)
 	if err != nil {
 		return planner.Checklist{}, err
@@ -110,8 +112,51 @@ func (a *app) checklistOf(c comparison, in planner.Input, report planner.Report)
 	}
 	return planner.NewChecklist(planner.ChecklistInput{
 		To: in.To, From: in.From, History: in.History, Report: report, Facts: in.Facts, Attestations: attestations, Now: in.Now,
-		HelperPresent: helper, RollbackDrill: drill,
+		HelperPresent: helper, RollbackDrill: drill, Telemetry: a.telemetryOf(ctx, c.env),
 	}), nil
+}
+
+// telemetryOf is what was heard of an environment in the last 24 hours. Where that can't be asked, nothing is known.
+func (a *app) telemetryOf(ctx context.Context, env *config.Environment) *planner.Telemetry {
+	if env == nil {
+		return nil
+	}
+	const within = 24 * time.Hour
+	report, err := a.signalsOf(ctx, *env, within)
+	if err != nil || report == nil {
+		if err != nil {
+			a.log.Warn("what was heard of the environment can't be asked", "environment", env.Name, "error", err)
+		}
+		return nil
+	}
+	since := a.now().Add(-within)
+	t := &planner.Telemetry{Environment: env.Name, Connections: report.Reported.After(since), Apps: report.Told.After(since)}
+	if report.Traced.After(since) {
+		t.Traced = report.Traced
+	}
+	for _, s := range report.Signals {
+		t.Latency = t.Latency || s.Value != nil && (strings.HasPrefix(string(s.Signal), "push-latency") || strings.HasPrefix(string(s.Signal), "pull-latency"))
+	}
+	return t
+}
+
+// signalsOf are an environment's signals, from its server or its control database; nil where there is none yet.
+func (a *app) signalsOf(ctx context.Context, env config.Environment, within time.Duration) (report *operate.SignalReport, err error) {
+	if address := a.serverOf(env); address != "" {
+		client, err := a.client(address, env.Name)
+		if err != nil {
+			return nil, err
+		}
+		r, err := client.Signals(ctx, within)
+		return &r, err
+	}
+	db, err := a.existingControl(ctx, env)
+	if db == nil || err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	r, err := a.operate(env, db).Signals(ctx, within)
+	return &r, err
 }
 
 // checklistFile is where people vouch, relative to headgate.yaml.

@@ -135,7 +135,7 @@ func (a *app) gateSchema(c *cli.Context, cfg *config.Config, s config.Schema) ([
 		findings.Why += ": " + strings.Join(list, "; ")
 		findings.next = "headgate check --schema " + s.Name + " --env " + cmp.env.Name
 	}
-	list, err := a.checklistOf(cmp, in, report)
+	list, err := a.checklistOf(c.Context, cmp, in, report)
 	if err != nil {
 		return nil, err
 	}

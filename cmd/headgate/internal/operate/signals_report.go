@@ -17,6 +17,7 @@ type SignalReport struct {
 	Signals     []SignalValue  `json:"signals"`
 	Unknown     []UnknownEvent `json:"unknown"`           // the most first
 	Traced      time.Time      `json:"traced,omitzero"`   // when a span of LiveStore's last arrived
+	Told        time.Time      `json:"told,omitzero"`     // when an app's helper last reported
 	Reported    time.Time      `json:"reported,omitzero"` // when the sync backend last reported a reader
 }
 
@@ -55,6 +56,15 @@ func (e Environment) Signals(ctx context.Context, within time.Duration) (SignalR
 	slices.SortStableFunc(r.Unknown, func(a, b UnknownEvent) int { return cmp.Compare(b.Count, a.Count) })
 	if r.Traced, err = e.DB.SignalSeen(ctx, e.Name, rollout.SawTraced); err != nil {
 		return r, err
+	}
+	for _, sign := range []rollout.Sign{rollout.SawOpened, rollout.SawOpenFailed, rollout.SawUnknown, rollout.SawThrew} {
+		at, err := e.DB.SignalSeen(ctx, e.Name, sign)
+		if err != nil {
+			return r, err
+		}
+		if at.After(r.Told) {
+			r.Told = at
+		}
 	}
 	r.Reported, err = e.DB.SignalSeen(ctx, e.Name, rollout.SawRead)
 	return r, err
