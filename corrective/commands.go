@@ -71,7 +71,7 @@ func StoreCommands(p *planner.Plan, s planner.Step, id livestore.StoreID, c Circ
 	if s.Kind == planner.CopyLog {
 		return append(out, join("log", "import", file("-corrected"), "--store", string(id)+CopySuffix, "--reason", c.Reason).and(env))
 	}
-	return append(out, join("store", "reset", string(id), "--export", file("-last"), "--import", file("-corrected"), "--accept-loss", "--reason", c.Reason).and(env))
+	return append(out, join("store", "reset", string(id), "--export", file("-last"), "--import", file("-corrected"), "--plan", c.PlanFile, "--accept-loss", "--reason", c.Reason).and(env))
 }
 
 func join(words ...string) Command { return words }

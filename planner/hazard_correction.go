@@ -21,7 +21,7 @@ func (h *hazards) corrections(from *schema.Release) {
 	for _, m := range to.Materializers {
 		var added []string
 		for _, name := range m.Corrections {
-			if !corrects(from, m.Event, name) {
+			if !correctsAlike(from, to, m.Event, name) {
 				added = append(added, name)
 			} else if n, _ := h.inLogs(m.Event); n == 0 && len(h.in.Facts.Logs) > 0 {
 				h.add(Finding{
@@ -43,6 +43,23 @@ func (h *hazards) corrections(from *schema.Release) {
 func corrects(r *schema.Release, event, correction string) bool {
 	m := materializerOf(r, event)
 	return m != nil && slices.Contains(m.Corrections, correction)
+}
+
+// correctsAlike reports whether two releases have the same correction: what it picks and makes counts, where both say that.
+func correctsAlike(a, b *schema.Release, event, correction string) bool {
+	if !corrects(a, event, correction) || !corrects(b, event, correction) {
+		return false
+	}
+	was, is := correctionDigest(a, event, correction), correctionDigest(b, event, correction)
+	return was == "" || is == "" || was == is
+}
+
+func correctionDigest(r *schema.Release, event, correction string) string {
+	m := materializerOf(r, event)
+	if i := slices.Index(m.Corrections, correction); i < len(m.CorrectionDigests) {
+		return m.CorrectionDigests[i]
+	}
+	return ""
 }
 
 func (h *hazards) removedCorrection(from *schema.Release, event, name string) {

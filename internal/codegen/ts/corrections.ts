@@ -83,6 +83,7 @@ export const withCorrections = <T extends { readonly [event: string]: unknown }>
     }
     out[name] = Object.assign(correct(name, own[name] ?? (() => []), mine.map(matcher), new Map(others.map(([event, ...rest]) => [event, rest])) as Others), {
       headgateCorrections: mine.map((c) => c.name),
+      headgateCorrectionTexts: mine.map((c) => JSON.stringify(c)), // two releases may correct otherwise under the same name
     })
   }
   return out as unknown as T

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,8 +122,9 @@ type described struct {
 	Events                       []schema.Event        `json:"events"`
 	Tables                       []schema.Table        `json:"tables"`
 	Materializers                []struct {
-		Event       string   `json:"event"`
-		Corrections []string `json:"corrections"`
+		Event           string   `json:"event"`
+		Corrections     []string `json:"corrections"`
+		CorrectionTexts []string `json:"correctionTexts"`
 	} `json:"materializers"`
 	// Observed are the materializers with what running them showed.
 	Observed []schema.Materializer `json:"observed"`
@@ -200,12 +203,19 @@ func Describe(ctx context.Context, l script.Launcher, s *Script, src Source) (*s
 		e.Family, e.FamilyVersion = SplitName(e.Name)
 		e.Source = c.event(*e)
 	}
-	corrections := map[string][]string{}
+	corrections, digests := map[string][]string{}, map[string][]string{}
 	for _, m := range d.Materializers {
 		corrections[m.Event] = m.Corrections
+		if len(m.CorrectionTexts) != len(m.Corrections) {
+			continue
+		}
+		for _, text := range m.CorrectionTexts {
+			sum := sha256.Sum256([]byte(text))
+			digests[m.Event] = append(digests[m.Event], "sha256-"+hex.EncodeToString(sum[:]))
+		}
 	}
 	for _, m := range d.Observed {
-		m.Corrections = corrections[m.Event]
+		m.Corrections, m.CorrectionDigests = corrections[m.Event], digests[m.Event]
 		def := schema.Event{Name: m.Event}
 		if e, ok := r.Event(m.Event); ok {
 			def = *e

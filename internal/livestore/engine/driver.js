@@ -273,10 +273,9 @@ const columnDefault = (c) => {
 const isSystem = (name) => name.startsWith('__livestore_')
 
 // The generated file says on a materializer which corrections are around it.
-const correctionsOf = (f) => {
-  const names = f.headgateCorrections
-  return Array.isArray(names) && names.every((n) => typeof n === 'string') ? names : undefined
-}
+const textsOf = (list) => (Array.isArray(list) && list.every((n) => typeof n === 'string') ? list : undefined)
+const correctionsOf = (f) => textsOf(f.headgateCorrections)
+const correctionTextsOf = (f) => textsOf(f.headgateCorrectionTexts)
 
 const describeTable = (def) => {
   const ast = def.sqliteDef.ast
@@ -352,7 +351,7 @@ const describe = () => {
     })),
     tables: [...sqlite.tables.values()].filter((t) => !isSystem(t.sqliteDef.name)).map(describeTable),
     materializers: [...schema.state.materializers.entries()].map(([event, f]) => ({
-      event, source: Function.prototype.toString.call(f), corrections: correctionsOf(f),
+      event, source: Function.prototype.toString.call(f), corrections: correctionsOf(f), correctionTexts: correctionTextsOf(f),
     })),
     queries: describeQueries(),
   }

@@ -150,6 +150,8 @@ type Materializer struct {
 	Error string `json:"error,omitempty"`
 	// Corrections are the names of those that the generated file put around it.
 	Corrections []string `json:"corrections,omitempty"`
+	// CorrectionDigests are of what each of them picks and makes, in the same order; none from a generated file that did not say.
+	CorrectionDigests []string `json:"correctionDigests,omitempty"`
 }
 
 // An Operation is a statement that a materializer issued.

@@ -275,14 +275,24 @@ func (v *verifier) problems() ([]string, error) {
 
 // sameCorrections reports whether two releases are corrected alike.
 func sameCorrections(a, b *schema.Release) bool {
-	names := func(r *schema.Release) (out []string) {
+	// Where one of the two does not say what its corrections make, their names must do.
+	said := func(r *schema.Release) bool {
+		return !slices.ContainsFunc(r.Materializers, func(m schema.Materializer) bool { return len(m.CorrectionDigests) != len(m.Corrections) })
+	}
+	contents := said(a) && said(b)
+	list := func(r *schema.Release) (out []string) {
 		for _, m := range r.Materializers {
-			out = append(out, m.Corrections...)
+			for i, name := range m.Corrections {
+				if contents {
+					name += " " + m.CorrectionDigests[i]
+				}
+				out = append(out, name)
+			}
 		}
 		slices.Sort(out)
 		return slices.Compact(out)
 	}
-	return slices.Equal(names(a), names(b))
+	return slices.Equal(list(a), list(b))
 }
 
 // all proves every store, jobs at a time. A store that fails does not end the others.

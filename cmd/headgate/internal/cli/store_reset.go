@@ -6,16 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/corrective"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
+	"headgate/planner"
 )
 
 func (a *app) storeResetCommand() *cli.Command {
@@ -34,6 +37,9 @@ it still is the one that was exported; and the dump that --import names is impor
 of headgate log import. An export is never written over. Whatever interrupts it, the same command goes on from there:
 FILE.reset.json beside the export says what was begun.
 
+Where headgate.yaml demands approvals for the environment, a reset needs a plan that has it and that others approved (4):
+--plan names it. headgate rollback plan --remedy backend-reset makes one, and headgate rollback run carries it out.
+
 It takes headgate's worker with its admin route (headgate generate --worker; HEADGATE_ADMIN_TOKEN there). Its secret is in the
 variable that admin: in headgate.yaml names, HEADGATE_ADMIN_TOKEN by default, and in no argument. What was done, and why, is
 in headgate audit. Events in D1 are not the worker's to delete.`,
@@ -44,6 +50,7 @@ in headgate audit. Events in D1 are not the worker's to delete.`,
 			&cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
 			&cli.BoolFlag{Name: "accept-loss", Usage: "do it, and lose what is named without this flag"},
 			&cli.StringFlag{Name: "head", Usage: "only if the store ends at `N`, where its loss was looked at: e120"},
+			&cli.StringFlag{Name: "plan", Usage: "the approved plan.json in `FILE` that the reset is a step of"},
 			&cli.StringFlag{Name: "release", Usage: "what is imported must be such that `RELEASE` decodes it"},
 		},
 		Action: a.storeReset,
@@ -70,6 +77,11 @@ func (a *app) storeReset(c *cli.Context) error {
 		s, err := a.store(c.Context, a.loaded, env, id)
 		if err != nil {
 			return err
+		}
+		if accept {
+			if err := a.approvedReset(c, env, s); err != nil {
+				return err
+			}
 		}
 		route, err := a.adminRoute(env, s)
 		if err != nil {
@@ -123,6 +135,29 @@ func (a *app) storeReset(c *cli.Context) error {
 			return nil
 		})
 	})
+}
+
+// approvedReset refuses a reset that nobody else approved, where the environment asks for that.
+func (a *app) approvedReset(c *cli.Context, env config.Environment, s config.Store) error {
+	file := c.String("plan")
+	if file == "" {
+		if env.Approvals == 0 {
+			return nil
+		}
+		return errs.New(errs.Stale, "environment %q asks for %s of what writes data, and a reset without a plan has none", env.Name, count(env.Approvals, "approval")).
+			At("%s", a.loaded.Where(env.Line)).Hintf("have it planned in an incident, and the plan approved; --plan names its plan.json").
+			Then("headgate rollback plan --remedy " + string(corrective.BackendReset) + " --env " + env.Name)
+	}
+	p, err := a.readPlan(file)
+	if err != nil {
+		return err
+	}
+	resets := slices.ContainsFunc(p.Intent.Steps, func(step planner.Step) bool { return step.Kind == planner.ResetBackend })
+	if p.Intent.Environment != env.Name || !resets || !slices.Contains(p.Intent.Stores, s.ID) {
+		return errs.Invalidf("the plan is not of a reset of store %s in environment %q", s.ID, env.Name).At("%s", file).
+			Then("headgate plan show " + file)
+	}
+	return a.approved(c.Context, env, p, file)
 }
 
 // wouldReset says what a reset loses, and that nobody agreed to that.

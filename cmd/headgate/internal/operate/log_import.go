@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"headgate/internal/control"
@@ -148,8 +149,13 @@ func (i LogImport) pour(ctx context.Context) (r ImportReport, err error) {
 		return r, err
 	}
 	r.BackendID = head.BackendID
-	if err := i.known(ctx, i.Store, head); err != nil || !recorded {
+	if err := i.known(ctx, i.Store, head); err != nil {
 		return r, err
+	}
+	if !recorded { // an earlier run pushed all; whether it lived to say so the audit knows
+		if recorded, err = i.unended(ctx); err != nil || !recorded {
+			return r, err
+		}
 	}
 	entry.Action, entry.Detail = "log.import.done", map[string]any{"digest": r.Digest, "events": r.Events, "pushed": r.Pushed, "backendId": r.BackendID}
 	return r, i.DB.Record(ctx, entry)
@@ -162,4 +168,19 @@ func (e Environment) known(ctx context.Context, store livestore.StoreID, head ev
 		return nil
 	}
 	return err
+}
+
+// unended reports whether the audit's last word on imports into the store is that one of this dump began.
+func (i LogImport) unended(ctx context.Context) (bool, error) {
+	last, err := i.DB.AuditOf(ctx, i.Name, control.AuditQuery{Subject: string(i.Store), Action: "log.import", Latest: true, Limit: 1})
+	if err != nil || len(last) == 0 || last[0].Action != "log.import" {
+		return false, err
+	}
+	var detail struct {
+		Digest string `json:"digest"`
+	}
+	if err := json.Unmarshal(last[0].Detail, &detail); err != nil {
+		return false, errs.New(errs.Internal, "the audit's entry %d can't be read", last[0].Seq).Because(err).Then("headgate audit verify")
+	}
+	return detail.Digest == i.Dump.Found.Digest, nil
 }
