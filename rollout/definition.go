@@ -40,15 +40,23 @@ type Definition struct {
 // A Family is an event that gets a new version.
 type Family struct {
 	Name     string // "TodoCreated"
-	From, To string // "v1", "v2"
+	From, To string // "v1", "v2"; From is Off for an event that has no older version
 	Line     int
 }
+
+// Off stands for no event: what a store's clients are told of a new event, which has no older version, before it opens.
+const Off = "off"
 
 // Key is the family's flag.
 func (f Family) Key() string { return KeyPrefix + f.Name }
 
 // Old and New are the events' names.
-func (f Family) Old() string { return f.From + "." + f.Name }
+func (f Family) Old() string {
+	if f.From == Off {
+		return Off
+	}
+	return f.From + "." + f.Name
+}
 
 // New is the name of the event that the rollout opens.
 func (f Family) New() string { return f.To + "." + f.Name }

@@ -48,11 +48,13 @@ func DraftDefinition(family, to, schemaName string, releases []*schema.Release) 
 				Then("headgate release add VERSION")
 		}
 	}
-	if at == 0 {
-		return "", "", errs.Invalidf("v%d is the oldest version of %s", versions[0], family).Hintf("a rollout goes from a version to a newer one")
+	next := fmt.Sprint("v", versions[at])
+	old, f := Off, Family{Name: family, From: Off, To: next}
+	if at > 0 {
+		old = fmt.Sprint("v", versions[at-1])
+	} else if !slices.ContainsFunc(ordered, func(r *schema.Release) bool { return emits(r, f.New()) != "" }) {
+		return "", "", errs.Invalidf("v%d is the oldest version of %s", versions[0], family).Hintf("a rollout goes from a version to a newer one, or opens an event that an older release lacks")
 	}
-	old, next := fmt.Sprint("v", versions[at-1]), fmt.Sprint("v", versions[at])
-	f := Family{Name: family, From: old, To: next}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Opens %s to the fleet, each store when its readers are there. `headgate help rollout-file` explains it.\n", f.New())
 	if schemaName != "" {

@@ -78,11 +78,11 @@ func (d decoder) families(n *yaml.Node, p string, def *Definition) error {
 		version := func(into *string) field {
 			out := d.value(func(s string) error {
 				*into = s
-				if !versionPattern().MatchString(s) {
+				if !versionPattern().MatchString(s) && !(into == &f.From && s == Off) {
 					return fmt.Errorf("%q is not a version of an event", s)
 				}
 				return nil
-			}, "write the part before the dot: v2 for v2."+f.Name)
+			}, "write the part before the dot: v2 for v2."+f.Name+"; from: off where there is no older version")
 			out.required = true
 			return out
 		}

@@ -31,6 +31,9 @@ func Lint(f *Flag, releases []*schema.Release) []Problem {
 	releases = slices.SortedFunc(slices.Values(releases), func(a, b *schema.Release) int { return schema.CompareVersions(a.Version, b.Version) })
 	var out []Problem
 	for _, v := range f.Variants {
+		if v.Event == Off {
+			continue
+		}
 		if msg, hint := lintVariant(v, releases); msg != "" {
 			out = append(out, Problem{Code: RO103, Flag: f.Key, Variant: v.Name, Line: v.Line, Open: !f.Disabled && v.Open(), Msg: msg, Hint: hint})
 		}

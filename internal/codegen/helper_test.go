@@ -65,6 +65,7 @@ type helperSaw struct {
 	Took                              float64 // milliseconds for 1000 reports
 	Standing, Away                    struct{ Waiting, Dropped int }
 	Emits, Todos                      []string
+	MayEmit                           []bool
 	Told                              struct{ Floor string }
 }
 
@@ -113,6 +114,9 @@ func TestHelperOnNode(t *testing.T) {
 		t.Errorf("the client saw %+v", first)
 	}
 	wantContext := map[string]string{"targetingKey": "s", "storeId": "s", "clientId": "ann", "appVersion": "1.2.0"}
+	if want := []bool{false, true, true, false, false, false}; !slices.Equal(first.MayEmit, want) {
+		t.Errorf("mayEmit %v, want %v", first.MayEmit, want)
+	}
 	wantEmits := []string{"v1.TodoCreated", "v2.TodoCreated", "v2.TodoCreated", "v1.TodoCreated", "v1.TodoCreated"}
 	if !maps.Equal(first.Context, wantContext) || !slices.Equal(first.Emits, wantEmits) || first.Told.Floor != "1.1.0" || !strings.Contains(first.Thrown, "the app has a bug") {
 		t.Errorf("the client saw %+v", first)

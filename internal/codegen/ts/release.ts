@@ -69,6 +69,19 @@ export const emitVersion = (schema: EmitSchema, family: string, flagValue: strin
   return versions.filter((name) => number(name) <= wanted).at(-1) ?? oldest
 }
 
+/**
+ * Whether a new event, one that has no older version to fall back to, may be emitted: the flag names a version of the family,
+ * and this build defines and materializes one that is not newer. Where the flag says `off`, or can't be had, it may not.
+ */
+export const mayEmit = (schema: EmitSchema, family: string, flagValue: string): boolean => {
+  const [, version, name] = /^v(\d+)\.(.+)$/.exec(flagValue) ?? []
+  if (name !== family) return false
+  return [...schema.eventsDefsMap.keys()].some((known) => {
+    const [, own, of] = /^v(\d+)\.(.+)$/.exec(known) ?? []
+    return of === family && Number(own) <= Number(version) && schema.state.materializers.has(known)
+  })
+}
+
 type EmitSchema = {
   readonly eventsDefsMap: { readonly keys: () => Iterable<string> }
   readonly state: { readonly materializers: { readonly has: (name: string) => boolean } }

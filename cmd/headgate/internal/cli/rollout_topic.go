@@ -8,6 +8,7 @@ drafts one, ` + "`headgate rollout check NAME`" + ` holds it against the recorde
     schema: main                  # the store kind, where the app has several
     events:                       # one family, or several that open together, in the same stores
       TodoCreated: {from: v1, to: v2}
+      # TodoShared: {from: off, to: v1}   # a new event, without an older version: the flag says off until it opens
     floor: 1.5.0                  # builds from it on may emit v2; default: the first release from which on all define
                                   # and materialize it
     horizon: 90d                  # a client away for longer does not count; default: fleet.horizon of headgate.yaml, 90d

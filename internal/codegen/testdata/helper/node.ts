@@ -7,7 +7,7 @@ import { LogLevel } from 'effect'
 import { fetch, WebSocket } from 'undici'
 import { events } from './livestore/events.ts'
 import {
-  belowFloor, emitVersion, flagContext, HEADGATE_RELEASE, identityOf, makeReporter, syncIdentity, watchFloor, withHeadgate,
+  belowFloor, emitVersion, flagContext, HEADGATE_RELEASE, identityOf, makeReporter, mayEmit, syncIdentity, watchFloor, withHeadgate,
 } from './livestore/headgate.generated.ts'
 import { materializers } from './livestore/materializers.ts'
 import { tables } from './livestore/tables.ts'
@@ -69,6 +69,7 @@ end()
 console.log(JSON.stringify({
   release: HEADGATE_RELEASE, sessionId, context: flagContext(identity), below, pending, thrown, took, standing: reporter.standing(), away: away.standing(),
   emits: ['v1.TodoCreated', 'v2.TodoCreated', 'v9.TodoCreated', 'garbage', 'v2.Other'].map((flag) => emitVersion(schema, 'TodoCreated', flag)),
+  mayEmit: ['off', 'v1.TodoCreated', 'v9.TodoCreated', 'v0.TodoCreated', 'v1.TodoShared', ''].map((flag) => mayEmit(schema, 'TodoCreated', flag)),
   told: belowFloor(new Error('x', { cause: 1 })) ?? belowFloor('Error: HEADGATE_BELOW_FLOOR: release 1.0.0 is below the floor 1.1.0: please update'),
   todos: store.query(tables.todos.select('id').orderBy('id', 'asc')),
 }))

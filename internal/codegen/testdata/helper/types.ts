@@ -2,7 +2,7 @@
 import { makePersistedAdapter } from '@livestore/adapter-web'
 import { createStorePromise, Events, makeSchema, Schema, State } from '@livestore/livestore'
 import {
-  belowFloor, cacheKeyGenerator, emitVersion, flagContext, HEADGATE_RELEASE, headgateWebAdapterOptions, identityOf, makeReporter,
+  belowFloor, cacheKeyGenerator, emitVersion, flagContext, mayEmit, HEADGATE_RELEASE, headgateWebAdapterOptions, identityOf, makeReporter,
   syncIdentity, watchFloor, withHeadgate,
 } from './headgate.generated.ts'
 
@@ -28,6 +28,7 @@ export const store = reporter.opening(
   }),
 ).then((opened) => opened.commit(events.added({ id: HEADGATE_RELEASE })))
 
+export const shared: boolean = mayEmit(schema, 'Added', 'off')
 export const wanted: string = emitVersion(schema, 'Added', 'v2.Added')
 export const below: { readonly floor: string } | undefined = belowFloor(new Error())
 export const end: () => void = watchFloor({ url: 'wss://x', syncPayload, identity, onChange: (now) => now?.floor })
