@@ -189,10 +189,10 @@ func TestOnWebHelper(t *testing.T) {
 		ClientID, SessionID string
 		Rows, Events        []string
 	}
-	if err := json.Unmarshal(out, &saw); err != nil || len(saw) != 5 {
+	if err := json.Unmarshal(out, &saw); err != nil || len(saw) != 7 {
 		t.Fatalf("drive.mjs printed %q: %v", out, err)
 	}
-	first, reloaded, upgraded, beside, both := saw[0], saw[1], saw[2], saw[3], saw[4]
+	first, reloaded, upgraded, beside, both, alone, back := saw[0], saw[1], saw[2], saw[3], saw[4], saw[5], saw[6]
 	session, stamped := strings.CutSuffix(first.SessionID, ".1-2-0")
 	if !stamped || reloaded.SessionID != first.SessionID || upgraded.SessionID != session+".1-3-0" {
 		t.Errorf("the tab's sessions are %s, reloaded %s, upgraded %s", first.SessionID, reloaded.SessionID, upgraded.SessionID)
@@ -206,6 +206,16 @@ func TestOnWebHelper(t *testing.T) {
 	}
 	if want := []string{"a", "b", "c", "d"}; !slices.Equal(both.Rows, want) {
 		t.Errorf("the rows are %q, want %q", both.Rows, want)
+	}
+	// The tab that leads goes to about:blank and comes back: the other one takes over, and both keep their sessions.
+	if alone.SessionID != beside.SessionID || back.SessionID != upgraded.SessionID || back.ClientID != first.ClientID {
+		t.Errorf("alone the second tab is %s, and the first comes back as %s of %s", alone.SessionID, back.SessionID, back.ClientID)
+	}
+	if want := append(slices.Clone(both.Events), c+beside.SessionID, c+upgraded.SessionID); !slices.Equal(back.Events, want) {
+		t.Errorf("in the end the log's events are of %q, want %q", back.Events, want)
+	}
+	if want := []string{"a", "b", "c", "d", "e", "f"}; !slices.Equal(back.Rows, want) {
+		t.Errorf("in the end the rows are %q, want %q", back.Rows, want)
 	}
 }
 
