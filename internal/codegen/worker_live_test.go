@@ -142,9 +142,19 @@ func TestWorkerReports(t *testing.T) {
 	if status, body := pull(t, address, "s", map[string]any{"authToken": "guess", "headgate": says("mallory", "9.0.0")}); status != http.StatusBadRequest {
 		t.Errorf("a wrong token: %d %s", status, body)
 	}
+	// A push that the app's own code turns away is counted, and is none.
+	event := map[string]any{"name": "v1.TodoDeleted", "args": map[string]any{"id": "none", "deletedAt": "2027-01-01T00:00:00.000Z"}, "seqNum": 5, "parentSeqNum": 4, "clientId": "eve", "sessionId": "static"}
+	if _, body := call(t, address, "s", "SyncHttpRpc.Push", map[string]any{"authToken": token, "headgate": says("eve", "1.1.0")},
+		map[string]any{"payload": map[string]any{"authToken": "guess", "headgate": says("eve", "1.1.0")}, "batch": []any{event}, "backendId": map[string]any{"_tag": "None"}}); !strings.Contains(body, "Failure") {
+		t.Errorf("a push with a wrong token: %s", body)
+	}
+	server.await(t, observe.Rejected, "eve", "1.1.0")
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	for _, o := range server.seen {
+		if o.ClientID == "eve" && o.Kind != observe.Rejected {
+			t.Errorf("reported %+v", o)
+		}
 		if o.ClientID == "tool" || o.ClientID == "mallory" {
 			t.Errorf("reported %+v", o)
 		}
@@ -174,7 +184,10 @@ func call(t *testing.T, address, store, tag string, payload, more map[string]any
 		t.Fatal(err)
 	}
 	query := url.Values{"storeId": {store}, "transport": {"http"}, "payload": {url.PathEscape(string(said))}}
-	more["storeId"], more["payload"] = store, payload
+	more["storeId"] = store
+	if _, other := more["payload"]; !other {
+		more["payload"] = payload
+	}
 	message, err := json.Marshal(map[string]any{"_tag": "Request", "id": "0", "tag": tag, "payload": more, "headers": []string{}})
 	if err != nil {
 		t.Fatal(err)

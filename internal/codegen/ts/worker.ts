@@ -57,7 +57,7 @@ const whoIs = (payload: any, event?: { readonly clientId?: unknown; readonly ses
 
 // ---- reports
 
-type Kind = 'pull' | 'push' | 'refused'
+type Kind = 'pull' | 'push' | 'rejected' | 'refused'
 type Report = { readonly storeId: string; readonly schema: string; readonly clientId: string; readonly release: string; readonly kind: Kind; readonly count: number; readonly floor?: string }
 type Background = { readonly waitUntil?: (promise: Promise<unknown>) => void } | undefined
 
@@ -409,6 +409,7 @@ const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any
     return Promise.reject(new Error(reason))
   }
   if (kind === 'push' && !who.tool && state !== undefined && heldUntil(state) > Date.now()) {
+    observe(state, storeId, who, 'rejected')
     return Promise.reject(new Error(`${held}: the store is being repaired, try again`))
   }
   const seen = () => {
@@ -416,12 +417,22 @@ const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any
     observe(state, storeId, who, kind)
     if (state !== undefined) void freshFloor(state)
   }
-  const result = app?.(message, context) // what the app refuses is not reported
+  // What the app refuses is no pull and no push.
+  const turnedAway = (cause: unknown): never => {
+    if (kind === 'push') observe(state, storeId, who, 'rejected')
+    throw cause
+  }
+  let result: any
+  try {
+    result = app?.(message, context)
+  } catch (cause) {
+    turnedAway(cause)
+  }
   if (result instanceof Promise) {
     return result.then((value) => {
       seen()
       return value
-    })
+    }, turnedAway)
   }
   seen()
   return result

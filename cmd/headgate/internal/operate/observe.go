@@ -42,6 +42,8 @@ func (e Environment) Observe(ctx context.Context, batch []observe.Observation) e
 			}
 		case o.Kind == observe.Flag:
 			c.Source = rollout.FromFlag
+		case o.Kind == observe.Rejected: // the app did not believe who it is; only counted
+			continue
 		case o.Kind == observe.MustUpdate: // it says nothing that the sync backend has not reported
 			continue
 		default:
@@ -80,7 +82,7 @@ func (e Environment) seenFlags(ctx context.Context, batch []observe.Observation)
 
 // fromSync reports whether only the sync backend says such a thing.
 func fromSync(k observe.Kind) bool {
-	return k == observe.Pull || k == observe.Push || k == observe.Rejected || k == observe.Refused
+	return k == observe.Pull || k == observe.Push || k == observe.Refused
 }
 
 // Floors are the releases that clients have to reach, by schema: * for all. Empty where no floor is set.

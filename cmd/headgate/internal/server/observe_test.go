@@ -2,11 +2,14 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
+	"headgate/rollout"
 )
 
 // TestObservations: what the sync backend reports is the authority, what apps say only adds to it, and each token speaks
@@ -68,6 +71,18 @@ func TestObservations(t *testing.T) {
 	report("refused", "1.1.0")
 	if got := floorOf(); got != "1.1.0" {
 		t.Errorf("%q", got)
+	}
+	// A push that the app's code turned away is counted; who sent it was not believed.
+	send("/v1/reports", reporter, `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"eve","release":"1.1.0","kind":"rejected","count":3}]}`, 202)
+	if err := w.counter.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.Operate.Signals(t.Context(), time.Hour)
+	if i := slices.IndexFunc(r.Signals, func(s operate.SignalValue) bool { return s.Signal == rollout.PushRejectionRate }); err != nil || r.Signals[i].Value != 1.0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if f, err := db.StoreFleet(t.Context(), "prod", "s1", time.Time{}); err != nil || slices.ContainsFunc(f.Seen["s1"], func(o rollout.Observation) bool { return o.Client == "eve" }) {
+		t.Errorf("%+v, %v", f.Seen, err)
 	}
 	_, _, metrics := w.ask(t, http.MethodGet, "/metrics", viewer, "")
 	for _, want := range []string{`headgate_observations_total{kind="unknown_event"} 4`, `headgate_observations_total{kind="refused"} 2`, `headgate_observations_lost_total{sender="app"} 2`} {
