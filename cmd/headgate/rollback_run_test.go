@@ -1,0 +1,158 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"headgate/internal/testenv"
+)
+
+// An incidentWorld is the example with one release, its store on the real backend with the generated worker, and ann and ben.
+type incidentWorld struct {
+	*world
+	shell
+	dirs map[string]string
+}
+
+func newIncidentWorld(t *testing.T) *incidentWorld {
+	t.Helper()
+	const secret = "an-admin-token-of-the-test"
+	w := &incidentWorld{world: &world{t: t, app: testenv.CopyExample(t, "todo")}, dirs: map[string]string{}}
+	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
+	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
+		"    approvals: 1\n    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme"+copied+"}]\n")
+	w.shell = shell{dir: w.app, env: []string{"PROD_ADMIN_TOKEN=" + secret, "HEADGATE_ACTOR=ana"}, secret: secret}
+	for _, version := range []string{"1.0.0", "1.1.0"} {
+		checkout := exec.CommandContext(t.Context(), "node", "scripts/checkout.mjs", version)
+		checkout.Dir = w.app
+		if out, err := checkout.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		w.shell.run(t, 0, "release", "add", version)
+	}
+	return w
+}
+
+// copied is what a copy of a store has behind its name.
+const copied = "-2"
+
+func (w *incidentWorld) client(name, store string, online bool) *testenv.Member {
+	w.t.Helper()
+	if w.dirs[name] == "" {
+		w.dirs[name] = w.t.TempDir()
+	}
+	o := map[string]any{"version": "1.0.0", "dir": w.dirs[name], "storeId": store, "clientId": name, "token": w.token, "onBackendIdMismatch": "reset"}
+	if online {
+		o["url"] = w.url
+	}
+	m, _ := testenv.OpenMember(w.t, o)
+	return m
+}
+
+// planned opens an incident about the text "bad", plans a remedy that loses data, and has somebody else approve it.
+func (w *incidentWorld) planned(remedy string) (plan string) {
+	t := w.t
+	t.Helper()
+	w.shell.run(t, 0, "rollback", "--env", "prod", "--event", "v1.TodoCreated", "--where", "args ->> 'text' = 'bad'", "--store", "acme", "--reason", "bad texts")
+	w.shell.run(t, 0, "rollback", "assess", "--env", "prod")
+	w.shell.run(t, 0, "rollback", "plan", "--env", "prod", "--remedy", remedy, "--accept-loss", "--reason", "a test")
+	w.write("headgate/corrections/main.yaml", "version: 1\nschema: main\ncorrections:\n"+
+		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, set: {text: good}}\n")
+	found, err := filepath.Glob(filepath.Join(w.app, "headgate/incidents/*/plan.json"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%v %v", found, err)
+	}
+	plan, err = filepath.Rel(w.app, found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, said := w.shell.run(t, 4, "rollback", "run", "--env", "prod", "--yes")
+	wantText(t, said, "the plan has 0 of the 1 approval that environment \"prod\" asks for", "headgate plan approve "+plan+" --env prod")
+	bob := w.shell
+	bob.env = append(slices.Clone(bob.env), "HEADGATE_ACTOR=bob")
+	bob.run(t, 0, "plan", "approve", plan, "--env", "prod")
+	return plan
+}
+
+// TestRollbackRunBackendReset has `rollback run` reset a backend for real, and kills it twice, before the reset and in the
+// midst of it. ann is connected all the while, zoe has never been online and loses nothing.
+func TestRollbackRunBackendReset(t *testing.T) {
+	t.Parallel()
+	w := newIncidentWorld(t)
+	ann := w.client("ann", "acme", true)
+	for _, todo := range []string{`["a","good"]`, `["b","bad"]`, `["c","good"]`} {
+		ann.Do(`{"commit":` + todo + `}`)
+	}
+	ann.Do(`{"head":3}`)
+	zoe := w.client("zoe", "acme", false)
+	zoe.Do(`{"commit":["z","from zoe"]}`)
+	zoe.End()
+	plan := w.planned("backend-reset")
+	id := filepath.Base(filepath.Dir(plan))
+	work := filepath.Join(w.app, ".headgate", "rollback", id)
+
+	// Past the plan nobody resets it.
+	_, said := w.shell.run(t, 4, "store", "reset", "acme", "--env", "prod", "--export", "x.json", "--accept-loss", "--reason", "quick")
+	wantText(t, said, "a reset without a plan has none")
+
+	run := []string{"rollback", "run", "--env", "prod", "--yes"}
+	killed(t, w.shell, filepath.Join(work, "acme-corrected.json"), run)
+	out, _ := w.shell.run(t, 0, "rollback", "status", "--env", "prod")
+	wantText(t, out, "run")
+	killed(t, w.shell, filepath.Join(work, "acme-last.json.reset.json"), run)
+	out, _ = w.shell.run(t, 0, run...)
+	wantText(t, out, "store acme is reset: it ended at e3", "1 event of 3 of the log that what is imported does not have: 1 v1.TodoCreated",
+		"1 event of what is imported the log does not have: 1 v1.TodoCreated")
+	if state := ann.Do(`{"ended":true}`); state.Ended != "backend-id-mismatch" {
+		t.Errorf("ann: %+v", state)
+	}
+	ann.End()
+	ann = w.client("ann", "acme", true)
+	if state := ann.Do(`{"head":3}`); !slices.Equal(state.Todos, []string{"a", "b", "c"}) || state.Pending != 0 {
+		t.Errorf("ann ends with %+v", state)
+	}
+	zoe = w.client("zoe", "acme", true)
+	if state := zoe.Do(`{"head":4}`); !slices.Equal(state.Todos, []string{"a", "b", "c", "z"}) || state.Pending != 0 {
+		t.Errorf("zoe ends with %+v", state)
+	}
+	out, _ = w.shell.run(t, 0, "log", "tail", "--env", "prod", "--store", "acme", "--reveal")
+	if strings.Contains(out, `"bad"`) {
+		t.Errorf("the bad text is there:\n%s", out)
+	}
+	out, _ = w.shell.run(t, 0, "audit", "--env", "prod")
+	wantText(t, out, "store.reset.done", "log.import.done", "incident.step")
+	_, _ = w.shell.run(t, 0, run...) // it is done
+}
+
+// TestRollbackRunCopy has `rollback run` copy a log, corrected, to another store, killed in between; the store itself stays.
+func TestRollbackRunCopy(t *testing.T) {
+	t.Parallel()
+	w := newIncidentWorld(t)
+	ann := w.client("ann", "acme", true)
+	for _, todo := range []string{`["a","good"]`, `["b","bad"]`} {
+		ann.Do(`{"commit":` + todo + `}`)
+	}
+	ann.Do(`{"head":2}`)
+	plan := w.planned("copy-log")
+	work := filepath.Join(w.app, ".headgate", "rollback", filepath.Base(filepath.Dir(plan)))
+	run := []string{"rollback", "run", "--env", "prod", "--yes"}
+	killed(t, w.shell, filepath.Join(work, "acme.json"), run)
+	out, _ := w.shell.run(t, 0, append(run, "--step", "copy-log")...)
+	wantText(t, out, "imported 2 events into store acme"+copied)
+	if state := ann.Do(`{}`); !slices.Equal(state.Todos, []string{"a", "b"}) || state.Ended != "" {
+		t.Errorf("ann: %+v", state)
+	}
+	moved := w.client("moved", "acme"+copied, true)
+	if state := moved.Do(`{"head":2}`); !slices.Equal(state.Todos, []string{"a", "b"}) {
+		t.Errorf("who moved sees %+v", state)
+	}
+	if _, err := os.Stat(filepath.Join(work, "acme-corrected.json")); err != nil {
+		t.Error(err)
+	}
+}
