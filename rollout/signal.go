@@ -3,7 +3,6 @@ package rollout
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 )
@@ -181,6 +180,3 @@ func ReadSignal(s Signal, counts []SignCount, window time.Duration) SignalReadin
 	baseline, of := s.Value(others, window)
 	return SignalReading{Value: value, Baseline: baseline, Made: made + "; in other stores: " + of}
 }
-
-// known reports whether there is such a signal.
-func (s Signal) known() bool { return slices.Contains(Signals(), s) }

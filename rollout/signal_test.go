@@ -67,8 +67,10 @@ func TestQuantiles(t *testing.T) {
 
 func TestSignalAgainstTheOthers(t *testing.T) {
 	counts := []rollout.SignCount{
-		{Sign: rollout.SawRead, Open: true, N: 10}, {Sign: rollout.SawUnknown, Open: true, N: 5},
-		{Sign: rollout.SawRead, N: 100}, {Sign: rollout.SawUnknown, N: 1},
+		{Sign: rollout.SawRead, Open: true, N: 10},
+		{Sign: rollout.SawUnknown, Open: true, N: 5},
+		{Sign: rollout.SawRead, N: 100},
+		{Sign: rollout.SawUnknown, N: 1},
 	}
 	r := rollout.ReadSignal(rollout.UnknownEventRate, counts, time.Minute)
 	if r.Value != 0.5 || r.Baseline != 0.01 || !strings.Contains(r.Made, "5 unknown events in 10 reader minutes; in other stores: 1 unknown") {
@@ -85,8 +87,12 @@ func TestSignalAgainstTheOthers(t *testing.T) {
 		value, baseline any
 		want            rollout.Outcome
 	}{
-		{strict, 0.5, 0.01, rollout.Failed}, {strict, 0.5, 0.3, rollout.Successful}, {strict, 0.5, nil, rollout.Empty}, {strict, nil, 0.3, rollout.Empty},
-		{lenient, 0.5, nil, rollout.Failed}, {lenient, 0.0, nil, rollout.Successful},
+		{strict, 0.5, 0.01, rollout.Failed},
+		{strict, 0.5, 0.3, rollout.Successful},
+		{strict, 0.5, nil, rollout.Empty},
+		{strict, nil, 0.3, rollout.Empty},
+		{lenient, 0.5, nil, rollout.Failed},
+		{lenient, 0.0, nil, rollout.Successful},
 	} {
 		if got, why := c.template.Judge(rollout.Measurement{Value: c.value, Baseline: c.baseline}); got != c.want {
 			t.Errorf("%v against %v: %s (%s), want %s", c.value, c.baseline, got, why, c.want)

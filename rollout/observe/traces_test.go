@@ -3,7 +3,6 @@ package observe_test
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -131,7 +130,7 @@ func FuzzTraces(f *testing.F) {
 		}
 		for _, s := range spans {
 			if s.Kind == "" || s.Store == "" || s.Release == "" || s.Schema == "" || len(s.Store) > observe.MaxStoreID || len(s.Release) > observe.MaxName || s.Took < 0 || s.Took > 24*time.Hour || !s.At.Equal(received) {
-				t.Error(fmt.Sprintf("%+v", s))
+				t.Errorf("%+v", s)
 			}
 		}
 	})

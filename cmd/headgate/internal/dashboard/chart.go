@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
-	"headgate/internal/livestore/schema"
 	"headgate/rollout"
 )
 
@@ -160,7 +160,7 @@ func tracksOf(parts int, releases map[string]bool) []track {
 	for r := range releases {
 		names = append(names, r)
 	}
-	slices.SortFunc(names, func(a, b string) int { return schema.CompareVersions(b, a) })
+	operate.NewestFirst(names)
 	var out []track
 	for _, n := range names {
 		out = append(out, track{n, make([]any, parts)})

@@ -65,7 +65,7 @@ func (v *Rollout) prometheus(ctx context.Context, p rollout.Prometheus) (any, er
 	if err != nil {
 		return nil, fmt.Errorf("ask Prometheus: %w", err)
 	}
-	defer res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // it was read
 	body, err := io.ReadAll(io.LimitReader(res.Body, prometheusBytes+1))
 	switch {
 	case err != nil:

@@ -43,6 +43,11 @@ func fold(known map[string]bool, name string) string {
 // Release is a release that is known, or Other.
 func (n Names) Release(name string) string { return fold(n.releases, name) }
 
+// NewestFirst orders releases; what is none comes last.
+func NewestFirst(releases []string) {
+	slices.SortFunc(releases, func(a, b string) int { return schema.CompareVersions(b, a) })
+}
+
 // OfSpan is what counts of a span of LiveStore's.
 func (n Names) OfSpan(span observe.Span) []control.Sighting {
 	s := control.Sighting{
