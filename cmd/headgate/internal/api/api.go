@@ -132,11 +132,6 @@ type Stores struct {
 	Next   string  `json:"next,omitempty"` // the cursor of the next page
 }
 
-// Leases are who works on what.
-type Leases struct {
-	Leases []control.Lease `json:"leases"`
-}
-
 // A Census brings clients.
 type Census struct {
 	Source  string         `json:"source"`         // where it is from, for the audit
@@ -200,4 +195,20 @@ type Plans struct {
 type Approvals struct {
 	Approvals []control.Approval `json:"approvals"`
 	Next      string             `json:"next,omitempty"` // the cursor of the next page
+}
+
+// A CreateToken asks for a token.
+type CreateToken struct {
+	Role      control.Role `json:"role"`
+	Person    string       `json:"person,omitempty"` // whose it is; required for an operator and an approver
+	App       string       `json:"app,omitempty"`    // the server's, where it is left away
+	Stores    []string     `json:"stores,omitempty"` // of a client's token; none for all
+	ExpiresAt time.Time    `json:"expiresAt"`
+	Reason    string       `json:"reason,omitempty"` // for the audit
+}
+
+// A BreakLock takes a lock away from its owner.
+type BreakLock struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"` // for the audit
 }

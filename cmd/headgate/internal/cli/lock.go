@@ -7,7 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/control"
 )
 
@@ -40,18 +39,18 @@ type lockRow struct {
 }
 
 func (a *app) lockList(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		held, err := db.Leases(c.Context, env.Name)
+	return a.withOperations(c, func(ops operations) error {
+		held, err := ops.Locks(c.Context)
 		if err != nil {
 			return err
 		}
 		locks := []lockRow{}
-		for _, l := range held {
+		for _, l := range held.Leases {
 			locks = append(locks, lockRow{l, !l.ExpiresAt.After(a.now())})
 		}
-		return a.render(map[string]any{"environment": env.Name, "locks": locks}, func(w io.Writer) error {
+		return a.render(map[string]any{"environment": held.Environment, "locks": locks}, func(w io.Writer) error {
 			if len(locks) == 0 {
-				_, err := fmt.Fprintf(w, "nobody holds a lock in %s\n", env.Name)
+				_, err := fmt.Fprintf(w, "nobody holds a lock in %s\n", held.Environment)
 				return err
 			}
 			rows := [][]string{{"LOCK", "OWNER", "RUN", "SINCE", "HEARTBEAT", "EXPIRES", ""}}
@@ -91,13 +90,13 @@ func (a *app) lockBreak(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		was, err := db.Break(c.Context, env.Name, c.Args().First(), a.by(reason))
+	return a.withOperations(c, func(ops operations) error {
+		was, err := ops.BreakLock(c.Context, c.Args().First(), a.by(reason))
 		if err != nil {
 			return err
 		}
-		next := "headgate lock list --env " + env.Name
-		result := map[string]any{"environment": env.Name, "broken": was, "next_actions": []string{next}}
+		next := a.here("headgate lock list --env " + was.Env)
+		result := map[string]any{"environment": was.Env, "broken": was, "next_actions": []string{next}}
 		return a.render(result, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "broke the lock %s, which %s held since %s\n\nnext: %s\n", was.Name, was.Owner, was.AcquiredAt.Format(time.RFC3339), next)
 			return err

@@ -27,6 +27,7 @@ type operations interface {
 	brakeOperations
 	resetOperations
 	recordOperations
+	tokenOperations
 }
 
 type rolloutOperations interface {
@@ -70,6 +71,14 @@ type recordOperations interface {
 	PlanApprovals(ctx context.Context, digest string) ([]control.Approval, error)
 }
 
+type tokenOperations interface {
+	Tokens(ctx context.Context) (operate.TokenList, error)
+	CreateToken(ctx context.Context, want control.Token, by control.By) (operate.NewToken, error)
+	RevokeToken(ctx context.Context, id string, by control.By) (control.Token, error)
+	Locks(ctx context.Context) (operate.LockList, error)
+	BreakLock(ctx context.Context, name string, by control.By) (control.Lease, error)
+}
+
 // noServer is the --server that means the control database itself.
 const noServer = "none"
 
@@ -79,7 +88,7 @@ func remoteForms() []string {
 		"rollout list", "rollout status", "rollout check", "rollout start", "rollout pause", "rollout resume", "rollout promote", "rollout approve",
 		"rollout abort", "rollout undo", "rollout history", "floor show", "floor set", "stop", "status", "audit", "audit verify", "migration status",
 		"migration pause", "migration resume", "migration cancel", "census", "census import", "flags eval", "plan approve", "plan show",
-		"reset status", "reset fire", "reset cancel",
+		"reset status", "reset fire", "reset cancel", "token create", "token list", "token revoke", "lock list", "lock break",
 	}
 }
 
@@ -173,6 +182,14 @@ func (a *app) through(command, address string) string {
 		return command + "   # where the control database is"
 	}
 	return command
+}
+
+// here is a command as it is typed here: with the server that was typed.
+func (a *app) here(command string) string {
+	if !a.serverTyped || a.server == noServer {
+		return command
+	}
+	return a.through(command, a.server)
 }
 
 // hasRemoteForm reports whether a command line, without its headgate, is of a command that works through a server.

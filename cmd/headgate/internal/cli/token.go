@@ -32,6 +32,9 @@ func (a *app) tokenCommand() *cli.Command {
 A token is a person's: who acts with it in the audit, and who is counted where approvals are. Two tokens of one person are one
 approver. So --for says whose an operator's or an approver's token is; it is never taken from who happens to make it.
 
+Through a server an operator makes tokens that can do no more than their own. One that acts is for the same person then, and
+valid for no longer: one for somebody else is made where the control database is.
+
 The control database keeps a hash of it. Who makes and revokes tokens stands in the audit.`,
 		Subcommands: []*cli.Command{a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand()},
 	}
@@ -75,24 +78,18 @@ func (a *app) tokenCreate(c *cli.Context) error {
 		return errs.Invalidf("--for is missing: an %s is a person", role).
 			Hintf("approvals count persons: --for NAME, the same name in all of a person's tokens, and in HEADGATE_ACTOR")
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		want := control.Token{
-			Env: env.Name, Role: role, Person: c.String("for"), App: c.String("app"), Stores: c.StringSlice("store"), ExpiresAt: a.now().Add(life),
-		}
-		if want.App == "" {
+	return a.withOperations(c, func(ops operations) error {
+		want := control.Token{Role: role, Person: c.String("for"), App: c.String("app"), Stores: c.StringSlice("store"), ExpiresAt: a.now().Add(life)}
+		if want.App == "" && a.loaded != nil {
 			want.App = a.loaded.App
 		}
-		t, secret, err := db.CreateToken(c.Context, want, a.by(c.String("reason")))
+		made, err := ops.CreateToken(c.Context, want, a.by(c.String("reason")))
 		if err != nil {
 			return err
 		}
-		result := struct {
-			control.Token
-			Secret string `json:"token"` // this once
-		}{t, secret}
-		return a.render(result, func(w io.Writer) error {
+		return a.render(made, func(w io.Writer) error {
 			fmt.Fprintln(a.stderr, "the token is printed this once; keep it where secrets are kept")
-			_, err := fmt.Fprintf(w, "%s\n\n  %s of %s on %s, for %s, %s, expires %s\n", secret, t.Role, t.App, env.Name, t.Person, t.ID, t.ExpiresAt.Format(time.RFC3339))
+			_, err := fmt.Fprintf(w, "%s\n\n  %s of %s on %s, for %s, %s, expires %s\n", made.Secret, made.Role, made.App, made.Env, made.Person, made.ID, made.ExpiresAt.Format(time.RFC3339))
 			return err
 		})
 	})
@@ -108,32 +105,16 @@ func (a *app) tokenListCommand() *cli.Command {
 	}
 }
 
-// A tokenRow is a token as `token list` shows it.
-type tokenRow struct {
-	control.Token
-	State string `json:"state"` // valid, expired or revoked
-}
-
 func (a *app) tokenList(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		found, err := db.Tokens(c.Context, env.Name)
+	return a.withOperations(c, func(ops operations) error {
+		list, err := ops.Tokens(c.Context)
 		if err != nil {
 			return err
 		}
-		tokens := []tokenRow{}
-		for _, t := range found {
-			state := "valid"
-			switch {
-			case !t.RevokedAt.IsZero():
-				state = "revoked"
-			case t.Check(a.now()) != nil:
-				state = "expired"
-			}
-			tokens = append(tokens, tokenRow{t, state})
-		}
-		return a.render(map[string]any{"environment": env.Name, "tokens": tokens}, func(w io.Writer) error {
+		tokens := list.Tokens
+		return a.render(list, func(w io.Writer) error {
 			if len(tokens) == 0 {
-				_, err := fmt.Fprintf(w, "%s has no tokens\n\nnext: headgate token create --role operator --for NAME --env %s\n", env.Name, env.Name)
+				_, err := fmt.Fprintf(w, "%s has no tokens\n\nnext: %s\n", list.Environment, a.here("headgate token create --role operator --for NAME --env "+list.Environment))
 				return err
 			}
 			rows := [][]string{{"ID", "ROLE", "FOR", "APP", "STORES", "STATE", "EXPIRES", "MADE BY"}}
@@ -165,8 +146,8 @@ func (a *app) tokenRevokeCommand() *cli.Command {
 }
 
 func (a *app) tokenRevoke(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		t, err := db.RevokeToken(c.Context, env.Name, c.Args().First(), a.by(c.String("reason")))
+	return a.withOperations(c, func(ops operations) error {
+		t, err := ops.RevokeToken(c.Context, c.Args().First(), a.by(c.String("reason")))
 		if err != nil {
 			return err
 		}

@@ -46,11 +46,6 @@ func (s *Server) stores(ctx context.Context, in *storesIn) (api.Stores, error) {
 	return out, nil
 }
 
-func (s *Server) leases(ctx context.Context, _ *nothing) (api.Leases, error) {
-	held, err := s.Operate.DB.Leases(ctx, s.Operate.Name)
-	return api.Leases{Leases: append([]control.Lease{}, held...)}, err
-}
-
 func (s *Server) runs(ctx context.Context, in *page) (api.Runs, error) {
 	out := api.Runs{Runs: []control.Run{}}
 	limit, err := limitOf(in.Limit)

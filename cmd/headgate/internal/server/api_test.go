@@ -47,6 +47,8 @@ func (w *world) seed(t testing.TB) {
 // bodies are what typed POST routes are sent.
 func bodies() map[string]string {
 	return map[string]string{
+		"/v1/tokens": `{"role":"viewer","app":"todo","expiresAt":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `","reason":"x"}`, "/v1/tokens/{token}/revoke": `{"reason":"x"}`,
+		"/v1/leases/break":            `{"name":"gone","reason":"x"}`,
 		"/v1/runs/pause":              `{"migration":"00001_dates","reason":"lunch"}`,
 		"/v1/runs/resume":             `{}`,
 		"/v1/runs/cancel":             `{"reason":"wrong migration"}`,
@@ -113,6 +115,10 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s: %v\n%s", what, err, body)
 		}
 	}
+	if _, err := w.Operate.DB.Acquire(t.Context(), control.Lease{Env: "prod", Name: "gone", Owner: "test/2/2"}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	viewer, _ := w.token(t, control.Token{Role: control.RoleViewer})
 	tested := 0
 	for _, rt := range routes() {
 		if rt.in == nil {
@@ -143,7 +149,7 @@ func TestOpenAPI(t *testing.T) {
 			valid(schema(append(at, "responses", "default", "content", "application/json", "schema")...), rt.pattern()+" fails with", answer)
 			continue
 		}
-		status, header, answer := w.ask(t, rt.method, rt.target(), secret, body)
+		status, header, answer := w.ask(t, rt.method, strings.Replace(rt.target(), "{token}", viewer.ID, 1), secret, body)
 		if status != 200 || header.Get("X-Request-Id") == "" {
 			t.Errorf("%s: %d %s", rt.pattern(), status, answer)
 		}

@@ -17,6 +17,8 @@ func routes() []route {
 	census.body = 16 << 20
 	approvePlan := post("/v1/plans/{digest}/approve", "Agree that a plan is carried out", approve, (*Server).approvePlan)
 	approvePlan.body = control.MaxPlanBytes + bodyLimit
+	create := post("/v1/tokens", "Make a token that can do no more than the caller's; its secret is in the answer, this once", move, (*Server).createToken)
+	create.secret = true
 	reports := taking[observe.ReportBatch]("/v1/reports", "Who syncs, from the sync backend's Worker", report, (*Server).reports)
 	telemetry := taking[observe.TelemetryBatch]("/v1/telemetry", "What the app saw, from its helper", tell, (*Server).telemetry)
 	telemetry.pages, telemetry.limited = true, true
@@ -52,6 +54,10 @@ func routes() []route {
 		get("/v1/status", "What runs, what blocks, and the next command", read, (*Server).status),
 		get("/v1/stores", "The stores of the inventory, by id", read, (*Server).stores),
 		get("/v1/leases", "Who works on which store at the moment", read, (*Server).leases),
+		post("/v1/leases/break", "Take a lock away from an owner that is gone for good", move, (*Server).breakLock),
+		get("/v1/tokens", "The tokens, the latest first, without their secrets", move, (*Server).tokens),
+		create,
+		post("/v1/tokens/{token}/revoke", "End a token's life", move, (*Server).revokeToken),
 		get("/v1/migrations", "The last run of each migration", read, (*Server).lastRuns),
 		get("/v1/runs", "Runs of migrations, the latest first", read, (*Server).runs),
 		get("/v1/runs/{id}", "How far a run is", read, (*Server).run),
