@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -203,5 +204,20 @@ func TestProviderPublish(t *testing.T) {
 	}
 	if d := <-told; d.ProviderName != "headgate" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// BenchmarkProviderManyStores asks for one store's version, from memory, where a rollout has 10,000 stores open.
+func BenchmarkProviderManyStores(b *testing.B) {
+	var stores strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&stores, "store-%05d, ", i)
+	}
+	c := client(b, "flags:\n  event.TodoCreated:\n    variants:\n      v1: v1.TodoCreated\n      v2: {event: v2.TodoCreated, floor: 1.5.0, stores: ["+stores.String()+"]}\n")
+	about := attributes(map[string]any{"storeId": "store-07777", "appVersion": "1.5.0"})
+	for b.Loop() {
+		if got, err := c.StringValue(b.Context(), "event.TodoCreated", "", about); got != "v2.TodoCreated" || err != nil {
+			b.Fatal(got, err)
+		}
 	}
 }

@@ -374,7 +374,10 @@ func (db *DB) StoreFleet(ctx context.Context, env string, store livestore.StoreI
 
 func (db *DB) fleet(ctx context.Context, where, env string, since time.Time, store ...any) (Fleet, error) {
 	f := Fleet{Seen: map[livestore.StoreID][]rollout.Observation{}, watch: map[livestore.StoreID]rollout.Watch{}}
-	// The plus keeps SQLite from the index on last_seen, which is the wrong one: the key has a store's clients together.
+	seen := `last_seen`
+	if !db.Postgres() { // the plus keeps it from the index on last_seen, which is the wrong one: the key has a store's clients together
+		seen = `+last_seen`
+	}
 	_, err := all(ctx, db.sql, func(rows *sql.Rows) (none struct{}, err error) {
 		var id livestore.StoreID
 		var o rollout.Observation
@@ -383,7 +386,7 @@ func (db *DB) fleet(ctx context.Context, where, env string, since time.Time, sto
 		o.LastSeen = fromMillis(seen)
 		f.Seen[id] = append(f.Seen[id], o)
 		return none, err
-	}, `SELECT store, client, source, release, last_seen, refused FROM clients WHERE `+where+` AND +last_seen >= $2`,
+	}, `SELECT store, client, source, release, last_seen, refused FROM clients WHERE `+where+` AND `+seen+` >= $2`,
 		slices.Concat([]any{env, millis(since)}, store)...)
 	if err == nil {
 		_, err = all(ctx, db.sql, func(rows *sql.Rows) (none struct{}, err error) {

@@ -34,6 +34,7 @@ type Rollouts struct {
 	Getenv    func(name string) string             // what signs in to Prometheus
 
 	CountTime time.Duration // how long a status may read the stores' logs; 0 for as long as it takes
+	Together  int           // rollouts that a tick looks at side by side; 0 for one after the other
 	Ticking   bool          // something ticks: nobody has to type it
 }
 

@@ -110,7 +110,11 @@ func (v *Rollout) act(ctx context.Context, ask RolloutAsk, by control.By) (Rollo
 	}
 	if s := v.Row.State; command == rollout.Promote && s.Phase == rollout.Ramp && s.Step < len(v.Definition.Steps) && !ask.Force {
 		if c := v.Definition.Steps[s.Step].Confirm; c != nil {
-			v.Facts.Confirmation = v.confirm(ctx, c, dryRun)
+			answer := v.confirm(ctx, c, dryRun)
+			if err := v.Look(ctx); err != nil { // that took its time: who is out there now?
+				return RolloutResult{}, err
+			}
+			v.Facts.Confirmation = answer
 		}
 	}
 	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: ask.Force})

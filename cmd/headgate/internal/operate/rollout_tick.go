@@ -10,13 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/rollout"
 )
 
 // Tick looks once at the rollouts that are named, or at all that are under way, and does what is due. One that fails
-// holds no other: the errors come joined, beside the results of the others.
+// holds no other, and neither does one whose analysis takes its time, where several are looked at side by side: the errors come
+// joined, beside the results of the others.
 func (r Rollouts) Tick(ctx context.Context, dryRun bool, names ...string) ([]RolloutResult, error) {
 	all := len(names) == 0
 	if all {
@@ -25,22 +28,42 @@ func (r Rollouts) Tick(ctx context.Context, dryRun bool, names ...string) ([]Rol
 			return nil, err
 		}
 	}
-	out := []RolloutResult{}
-	var failed error
-	for _, name := range names {
-		v, err := r.Open(ctx, name, false)
-		if err == nil && (!all || v.Row.State.Phase.Active()) {
-			var result RolloutResult
-			if result, err = v.Tick(ctx, dryRun); err == nil {
-				out = append(out, result)
-			}
-		}
-		if ctx.Err() != nil {
-			return out, context.Cause(ctx)
-		}
-		failed = errors.Join(failed, err)
+	results, failed := make([]*RolloutResult, len(names)), make([]error, len(names))
+	var g errgroup.Group
+	g.SetLimit(max(1, r.Together))
+	for i, name := range names {
+		g.Go(func() error {
+			results[i], failed[i] = r.tick(ctx, dryRun, name, all)
+			return nil
+		})
 	}
-	return out, failed
+	_ = g.Wait() // the errors are kept
+	out := []RolloutResult{}
+	for _, result := range results {
+		if result != nil {
+			out = append(out, *result)
+		}
+	}
+	if ctx.Err() != nil {
+		return out, context.Cause(ctx)
+	}
+	return out, errors.Join(failed...)
+}
+
+// tick looks at one rollout; nil where it is not under way, and only those are asked for.
+func (r Rollouts) tick(ctx context.Context, dryRun bool, name string, active bool) (*RolloutResult, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	v, err := r.Open(ctx, name, false)
+	if err != nil || active && !v.Row.State.Phase.Active() {
+		return nil, err
+	}
+	result, err := v.Tick(ctx, dryRun)
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
 }
 
 // maxMoves bounds a tick: a rollout that only waits goes through its phases at once, each move once.
@@ -72,6 +95,12 @@ func (v *Rollout) Tick(ctx context.Context, dryRun bool) (RolloutResult, error) 
 		}
 		if c := rollout.ConfirmDue(v.Now(), v.Definition, v.Row.State, v.Facts); c != nil && !dryRun {
 			v.Facts.Confirmation = v.confirm(ctx, c, false)
+		}
+		if asked := v.Facts; len(asked.Measurements) > 0 || asked.Confirmation != nil { // that took its time: who is out there now?
+			if err := v.Look(ctx); err != nil {
+				return RolloutResult{}, err
+			}
+			v.Facts.Measurements, v.Facts.Confirmation, v.Facts.Unread = asked.Measurements, asked.Confirmation, unread
 		}
 		d := rollout.Decide(v.Now(), v.Definition, v.Row.State, v.Facts)
 		reasons, opened = append(reasons, d.Reasons...), opened+len(d.Open)
