@@ -591,14 +591,63 @@ func TestWorkerBetweenObjects(t *testing.T) {
 		t.Errorf("a pull between objects: %q", body)
 	}
 	server.await(t, observe.Pull, "reader", "1.0.0")
+
+	// Who subscribes gets what is pushed, until the floor passes by.
+	get := func(query string) string {
+		t.Helper()
+		res, err := http.Get(address + "/?" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	subscribe := func(object, release string) string {
+		t.Helper()
+		caller := map[string]any{"bindingName": "TODO_SYNC", "durableObjectId": get("id=" + object)}
+		return rpc("s", "SyncDoRpc.Pull", map[string]any{
+			"cursor": none, "payload": map[string]any{"headgate": says(object, release)}, "rpcContext": map[string]any{"callerContext": caller},
+		})
+	}
+	write := func(seq int) {
+		t.Helper()
+		event["seqNum"], event["parentSeqNum"] = seq, seq-1
+		push["payload"] = map[string]any{"headgate": says("server", "1.5.0-beta.1")}
+		if body := rpc("s", "SyncDoRpc.Push", push); !strings.Contains(body, "Success") {
+			t.Fatalf("push %d: %q", seq, body)
+		}
+	}
+	got := func(object string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); get("got="+object) != "1"; pause(t) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s got %s of 1", object, get("got="+object))
+			}
+		}
+	}
+	subscribe("old", "1.0.0")
+	write(2)
+	got("old")
 	server.setFloor(map[string]string{"main": "1.1.0"})
 	for deadline := time.Now().Add(20 * time.Second); ; pause(t) {
-		body := rpc("s", "SyncDoRpc.Pull", map[string]any{"cursor": none, "payload": map[string]any{"headgate": says("reader", "1.0.0")}})
+		body := subscribe("old", "1.0.0") // LiveStore remembers it before it asks whether it may
 		if strings.Contains(body, "HEADGATE_BELOW_FLOOR") && !strings.Contains(body, "v1.X") {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the floor never came: %q", body)
 		}
+	}
+	server.await(t, observe.Refused, "old", "1.0.0")
+	write(3)
+	subscribe("new", "1.1.0")
+	write(4)
+	got("new")
+	if n := get("got=old"); n != "1" {
+		t.Errorf("below the floor a subscriber was sent %s pushes, want 1", n)
 	}
 }

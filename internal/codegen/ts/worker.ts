@@ -405,6 +405,7 @@ const admitted = (kind: 'pull' | 'push', app: Callback | undefined, message: any
   const who = whoIs(context.payload ?? message.payload, message.batch?.[0])
   const reason = refusal(who)
   if (reason !== undefined) {
+    observe(state, storeId, who, 'refused')
     if (kind === 'push' && state !== undefined) setTimeout(() => sweep(state, storeId), 50) // after the answer
     return Promise.reject(new Error(reason))
   }
