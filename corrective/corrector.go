@@ -147,6 +147,16 @@ func (c *Corrector) Apply(ctx context.Context, e livestore.Event) ([]livestore.E
 	return instead, r.Name, nil
 }
 
+// Make returns the events that the correction of that name makes of e, whether or not it matches e.
+func (c *Corrector) Make(ctx context.Context, name string, e livestore.Event) ([]livestore.Event, error) {
+	for i := range c.rules {
+		if c.rules[i].Name == name {
+			return c.rules[i].make(ctx, e)
+		}
+	}
+	return nil, errs.NotFoundf("there is no correction named %s", name)
+}
+
 // Log is a log with the corrections applied to it. Events that replace one all carry its
 // number.
 func (c *Corrector) Log(r eventlog.Reader) eventlog.Reader { return corrected{r, c} }

@@ -15,6 +15,8 @@ type Corrections struct {
 	Tolerated []string `yaml:"tolerated,omitempty"`
 	// Adopted are events that the app does not define itself.
 	Adopted []string `yaml:"adopted,omitempty"`
+	// Test is what headgate.corrections.test.ts is rendered from, nil where the app has none.
+	Test *CorrectionsTest `yaml:"test,omitempty" json:"-"`
 }
 
 // A Correction is a copy of one in headgate/corrections/. Either Pins, or the conditions after it, pick the events.

@@ -225,3 +225,20 @@ func (w Workspace) CheckStrategy(name string) error {
 	}
 	return nil
 }
+
+// dependsOn reports whether a package.json of dir or above names pkg.
+func dependsOn(dir, pkg string) bool {
+	for d := dir; ; d = filepath.Dir(d) {
+		var file struct {
+			Dependencies    map[string]string `json:"dependencies"`
+			DevDependencies map[string]string `json:"devDependencies"`
+		}
+		if data, err := os.ReadFile(filepath.Join(d, "package.json")); err == nil && json.Unmarshal(data, &file) == nil &&
+			(file.Dependencies[pkg] != "" || file.DevDependencies[pkg] != "") {
+			return true
+		}
+		if d == filepath.Dir(d) {
+			return false
+		}
+	}
+}

@@ -81,8 +81,9 @@ export const withCorrections = <T extends { readonly [event: string]: unknown }>
         throw new Error(`headgate: a correction replaces ${name} by ${event}, which the app does not define and materialize. It needs the events: withHeadgate({ tables, materializers }, events)`)
       }
     }
-    out[name] = Object.assign(correct(name, own[name] ?? (() => []), mine.map(matcher), new Map(others.map(([event, ...rest]) => [event, rest])) as Others), {
+    out[name] = Object.assign(correct(name, own[name] ?? (() => []), mine.map(matcher), of(others)), {
       headgateCorrections: mine.map((c) => c.name),
+      headgateTest: { own: own[name] ?? (() => []), about: (which: string, args: unknown, context: any) => correct(name, own[name] ?? (() => []), meant(mine, which, args, context), of(others)) },
       headgateCorrectionTexts: mine.map((c) => JSON.stringify(c)), // two releases may correct otherwise under the same name
     })
   }
@@ -90,6 +91,16 @@ export const withCorrections = <T extends { readonly [event: string]: unknown }>
 }
 
 type Others = ReadonlyMap<string, readonly [def: SchemaEvent, run: Materialize]>
+const of = (others: ReadonlyArray<readonly [event: string, def: SchemaEvent | undefined, run: Materialize | undefined]>): Others =>
+  new Map(others.map(([event, def, run]) => [event, [def!, run!] as const]))
+
+/** For headgate.corrections.test.ts, whose events are made up: the correction, as if it listed this one. */
+const meant = (mine: ReadonlyArray<Correction>, which: string, args: unknown, { event, eventDef }: any): ReadonlyArray<Matcher> =>
+  mine.filter((c) => c.name === which).map((c) => {
+    const encoded = args instanceof Unreadable ? args.encoded : Schema.encodeUnknownSync(eventDef.schema)(args)
+    return matcher({ ...c, pins: `${event.seqNum.global}.${event.seqNum.client}:${digest(event, encoded)}` })
+  })
+
 type Matcher = { readonly correction: Correction; readonly matches: (encoded: () => unknown, context: any) => boolean }
 
 const correct = (name: string, run: Materialize, mine: ReadonlyArray<Matcher>, others: Others): Materialize => (args, context) => {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -78,6 +79,7 @@ type generated struct {
 	Changed          []string        `json:"changed_migrations,omitempty"` // whose files are not what was generated before
 	Marker           *codegen.Marker `json:"marker,omitempty"`
 	StoreReset       bool            `json:"store_reset,omitempty"`
+	Test             bool            `json:"test,omitempty"`    // of the corrections
 	Rebuild          string          `json:"rebuild,omitempty"` // what a marker's table that is new costs
 }
 
@@ -124,6 +126,14 @@ func (a *app) generate(c *cli.Context) error {
 			return err
 		}
 		files, report = append(files, f), append(report, g)
+		test, ok, err := w.TestFile(m, s.Name)
+		if err != nil {
+			return err
+		}
+		if ok {
+			file := path.Join(path.Dir(g.File), codegen.TestFileName)
+			files, report = append(files, test), append(report, generated{Schema: s.Name, File: file, Epoch: g.Epoch, Status: test.Status, Test: true})
+		}
 	}
 	g, f, err := a.renderWorker(c, w, m)
 	if err != nil {
@@ -239,7 +249,7 @@ func (a *app) writeGenerated(w io.Writer, report []generated, check, dryRun bool
 			says = ", release " + g.Release
 		}
 		fmt.Fprintf(w, "%s: %s, epoch %d%s\n", g.File, verb, g.Epoch, says)
-		if g.Status == codegen.Missing && !check {
+		if g.Status == codegen.Missing && !check && !g.Test {
 			fmt.Fprintf(w, "  in the schema's module:\n    %s\n    state: State.SQLite.makeState(withHeadgate({ tables, materializers }))\n", g.Import)
 		}
 		for _, n := range g.Notes {

@@ -40,6 +40,7 @@ type met struct {
 	events int64
 	stores int
 	pins   map[string]struct{} // of a pinned one
+	shape  string              // the arguments of one, masked
 }
 
 // all reads the logs of stores, several at a time. The first that can't be read ends it: corrections of some stores only
@@ -163,6 +164,9 @@ func (f *found) take(batch []livestore.Event, names []string, ids []probe.Identi
 		if !seen[names[i]] {
 			seen[names[i]] = true
 			m.stores++
+			if shape := masked(e.Args); m.shape == "" || shape < m.shape { // the same one however the stores come
+				m.shape = shape
+			}
 		}
 		m.pins[fmt.Sprintf("%d.%d:%s", e.Seq.Global, e.Seq.Client, ids[i].Digest)] = struct{}{}
 		switch {

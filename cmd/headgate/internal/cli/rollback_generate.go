@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func (a *app) rollbackGenerateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "generate",
 		Usage:     "write the corrections of bad events into the app's code",
-		UsageText: "headgate rollback generate --env prod\nheadgate rollback generate --env prod --dry-run --format json",
+		UsageText: "headgate rollback generate --env prod\nheadgate rollback generate --env prod --no-test\nheadgate rollback generate --env prod --dry-run --format json",
 		Description: `Reads headgate/corrections/SCHEMA.yaml (headgate help corrections-file), looks for the events that each correction matches in
 every store's log, and writes headgate.generated.ts: withHeadgate then goes around the app's materializers, and makes of those
 events what the corrections say. It raises the epoch, unless a new one waits to be released already: without it no client that
@@ -34,11 +35,18 @@ An event that the app's schema does not decode gets a schema that takes it, and 
 the app's events must be wrapped, too, and the command says where. Nothing is written where a correction matches nothing, two
 match the same event, or a store can't be read.
 
+It also writes headgate.corrections.test.ts beside it, a test for vitest: each correction does what it declares to an event made up
+to the shape of the bad ones, and leaves those alone that differ in number, writer or content. No value of a log is in it. It is
+written where a package.json of the app names vitest, or with --test; headgate generate then keeps it up to date. Keep it as long as
+the corrections.
+
 What was found once stays: events that are listed in the app's code are added to, never dropped.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			&cli.StringFlag{Name: "schema", Usage: "the store kind `SCHEMA`, where the app has several"},
 			&cli.StringSliceFlag{Name: "store", Usage: "look into the store `STORE` only; may be given several times"},
+			&cli.BoolFlag{Name: "test", Usage: "write headgate.corrections.test.ts though no package.json of the app names vitest"},
+			&cli.BoolFlag{Name: "no-test", Usage: "write no test, and let headgate generate forget it"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be written, write nothing"},
 			&cli.BoolFlag{Name: "force", Usage: "write over a generated file that was changed by hand"},
 			&cli.IntFlag{Name: "jobs", Usage: "read `N` logs at a time; as many as there are processors by default"},
@@ -49,19 +57,20 @@ What was found once stays: events that are listed in the app's code are added to
 
 // A correctionsReport is what `rollback generate` reports.
 type correctionsReport struct {
-	Environment string             `json:"environment"`
-	Schema      string             `json:"schema"`
-	Corrections string             `json:"corrections"` // the reviewed file
-	File        string             `json:"file"`        // the generated one
-	Stores      int                `json:"stores"`
-	List        []correctionReport `json:"list"`
-	Tolerated   []string           `json:"tolerated"` // events whose arguments did not decode
-	Adopted     []string           `json:"adopted"`   // events that the app does not know
-	EpochBefore int                `json:"epochBefore"`
-	Epoch       int                `json:"epoch"`
-	Edits       []string           `json:"edits"` // what the app's own code must say
-	Written     bool               `json:"written"`
-	NextActions []string           `json:"next_actions"`
+	Environment string                `json:"environment"`
+	Schema      string                `json:"schema"`
+	Corrections string                `json:"corrections"` // the reviewed file
+	File        string                `json:"file"`        // the generated one
+	Stores      int                   `json:"stores"`
+	List        []correctionReport    `json:"list"`
+	Tolerated   []string              `json:"tolerated"` // events whose arguments did not decode
+	Adopted     []string              `json:"adopted"`   // events that the app does not know
+	EpochBefore int                   `json:"epochBefore"`
+	Epoch       int                   `json:"epoch"`
+	Edits       []string              `json:"edits"` // what the app's own code must say
+	Written     bool                  `json:"written"`
+	Test        correctionsTestReport `json:"test"`
+	NextActions []string              `json:"next_actions"`
 }
 
 // A correctionReport is what one correction met.
@@ -139,7 +148,7 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := a.writeCorrections(c, cfg, s, list, found)
+	report, err := a.writeCorrections(c, cfg, s, tree, list, found)
 	if err != nil {
 		return err
 	}
@@ -154,7 +163,7 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 }
 
 // writeCorrections brings what was found into the manifest and renders the generated file.
-func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Schema, list corrective.Corrections, f *found) (correctionsReport, error) {
+func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Schema, tree build, list corrective.Corrections, f *found) (correctionsReport, error) {
 	none := correctionsReport{}
 	w := codegen.Workspace{Dir: cfg.Dir, Releases: cfg.Releases}
 	if err := w.CheckStrategy(s.Name); err != nil {
@@ -185,6 +194,18 @@ func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Sche
 		return none, err
 	}
 	changed := !sameJSON(resolved, section.Corrections)
+	if r.Test.Skipped, err = wantsTest(c, s, section.Corrections.Test != nil); err != nil {
+		return none, err
+	}
+	r.Test.Tested, r.Test.Without = []string{}, []string{}
+	if r.Test.Skipped == "" {
+		if resolved.Test, r.Test.Without, err = a.correctionsTest(c.Context, cfg, s, tree, list, f); err != nil {
+			return none, err
+		}
+		for _, one := range resolved.Test.Cases {
+			r.Test.Tested = append(r.Test.Tested, one.Name)
+		}
+	}
 	section.Corrections = resolved
 	m.Schemas[s.Name] = section
 	if changed {
@@ -197,8 +218,19 @@ func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Sche
 	if err != nil {
 		return none, err
 	}
+	files := []codegen.File{file}
+	if test, ok, err := w.TestFile(m, s.Name); err != nil {
+		return none, err
+	} else if ok {
+		if err := test.CheckOverwrite(); err != nil && !c.Bool("force") {
+			errs.As(err).Then(a.line + " --force")
+			return none, err
+		}
+		files = append(files, test)
+		r.Test.File, r.Test.Written = path.Join(path.Dir(section.File), codegen.TestFileName), r.Written
+	}
 	if r.Written {
-		if err := w.Save(m, []codegen.File{file}); err != nil {
+		if err := w.Save(m, files); err != nil {
 			return none, err
 		}
 	}
@@ -328,6 +360,15 @@ func (a *app) writeCorrectionsText(w io.Writer, r correctionsReport) error {
 	}
 	for _, n := range r.Adopted {
 		fmt.Fprintf(w, "\nThe app does not know %s: the release gets a definition of it.", n)
+	}
+	switch {
+	case r.Test.File != "":
+		fmt.Fprintf(w, "\n%s %s, for vitest: %d of %d corrections are tested.", verb, r.Test.File, len(r.Test.Tested), len(r.List))
+		for _, n := range r.Test.Without {
+			fmt.Fprintf(w, "\nNo event could be made up for %s: it has no test.", n)
+		}
+	case r.Test.Skipped != "":
+		fmt.Fprintf(w, "\nNo test of the corrections is written: %s.", r.Test.Skipped)
 	}
 	fmt.Fprintf(w, "\nThe epoch is %d (it was %d): every client that gets this code rebuilds its state from its own log, once.\n", r.Epoch, r.EpochBefore)
 	fmt.Fprintln(w, "\nThe schema's module must say:")
