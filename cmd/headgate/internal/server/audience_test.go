@@ -20,16 +20,21 @@ import (
 func (w *world) settle(t *testing.T, revision int) {
 	t.Helper()
 	w.flags.ring()
-	for range 500 {
+	end := time.After(10 * time.Second)
+	for {
+		_, changed := w.flags.Revision()
 		for _, f := range w.flags.current().Flags {
 			if f.Key == "event.Abort" && f.Revision == revision {
 				w.flags.audience.flush(t.Context())
 				return
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-changed:
+		case <-end:
+			t.Fatalf("revision %d is not in force: %+v", revision, w.flags.current().Flags)
+		}
 	}
-	t.Fatalf("revision %d is not in force: %+v", revision, w.flags.current().Flags)
 }
 
 // TestWhoAcknowledged: an emitter knows of an abort when it was given the flags again, or reports that it has them.
@@ -123,7 +128,7 @@ func TestWhoAcknowledged(t *testing.T) {
 // TestAudienceIsBounded: what can't be kept waits or is dropped and counted, and no question for flags is held up.
 func TestAudienceIsBounded(t *testing.T) {
 	broken := errors.New("the inventory is away")
-	var inventory error = broken
+	inventory := broken
 	w := newWorld(t, func(o *Options) {
 		stores := o.Operate.Inventory
 		o.Operate.Inventory = func(ctx context.Context) ([]config.Store, error) {

@@ -64,12 +64,13 @@ func TestServerTellsItsWebhook(t *testing.T) {
 	if e := next(); e.Type != "rollout.pause" {
 		t.Errorf("%+v", e)
 	}
-	for range 500 {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); <-look.C {
 		_, _, body := w.ask(t, http.MethodGet, "/v1/status", secret, "")
 		if strings.Contains(body, `"error":"it answers 503 Service Unavailable"`) && strings.Contains(body, `"waiting":1`) {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	_, _, metrics := w.ask(t, http.MethodGet, "/metrics", secret, "")
 	for _, want := range []string{`headgate_webhook_events{state="waiting"} 1`, `headgate_webhook_attempts_total{result="delivered"} 1`, `headgate_webhook_attempts_total{result="failed"} 1`} {

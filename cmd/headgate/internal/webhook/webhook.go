@@ -137,7 +137,7 @@ func (s *Sender) Look(ctx context.Context) error {
 		if err != nil || !found {
 			return err
 		}
-		failed, after := s.tell(ctx, d)
+		after, failed := s.tell(ctx, d)
 		if ctx.Err() != nil {
 			return nil // it is due again when the claim has ended
 		}
@@ -182,17 +182,17 @@ func (*goneError) Error() string { return "it answers 410 Gone" }
 
 // tell is one attempt. It returns why it failed, without the address, which may hold a secret, and how long the receiver asks
 // to be left alone.
-func (s *Sender) tell(ctx context.Context, d control.Delivery) (failed error, after time.Duration) {
+func (s *Sender) tell(ctx context.Context, d control.Delivery) (after time.Duration, failed error) {
 	e := d.Entry
 	body, err := json.Marshal(Event{e.Action, e.At, Data{s.App, e.Env, e.Seq, e.Actor, e.Subject, e.Detail}})
 	if err != nil {
-		return err, 0
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(body))
 	if err != nil {
-		return errors.New("its address can't be used"), 0
+		return 0, errors.New("its address can't be used")
 	}
 	id, at := "hg_"+e.Hash[:min(32, len(e.Hash))], s.Now()
 	for name, value := range map[string]string{
@@ -209,18 +209,18 @@ func (s *Sender) tell(ctx context.Context, d control.Delivery) (failed error, af
 		err = u.Err
 	}
 	if err != nil {
-		return fmt.Errorf("it does not answer: %w", err), 0
+		return 0, fmt.Errorf("it does not answer: %w", err)
 	}
 	defer res.Body.Close()                                      //nolint:errcheck // whatever it says is of no use
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16)) // so that the connection can be used again
 	switch {
 	case res.StatusCode/100 == 2:
-		return nil, 0
+		return 0, nil
 	case res.StatusCode == http.StatusGone:
-		return &goneError{}, 0
+		return 0, &goneError{}
 	}
 	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
 		after = min(time.Duration(min(n, int(mostPause/time.Second)))*time.Second, mostPause)
 	}
-	return fmt.Errorf("it answers %d %s", res.StatusCode, http.StatusText(res.StatusCode)), after
+	return after, fmt.Errorf("it answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))
 }
