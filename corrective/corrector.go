@@ -1,12 +1,14 @@
 package corrective
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"headgate/internal/errs"
@@ -189,21 +191,31 @@ func (c corrected) Events(ctx context.Context, after livestore.ClientSeq) iter.S
 }
 
 func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, error) {
-	var err error
-	switch {
-	case r.Skip:
+	if r.Skip {
 		return nil, nil
-	case r.set != nil:
-		var args map[string]json.RawMessage
+	}
+	var args map[string]json.RawMessage
+	if r.set != nil {
 		if err := json.Unmarshal(e.Args, &args); err != nil || args == nil {
 			return nil, errs.Invalidf("the arguments of event %s are no object: no field of theirs can be set", e.Seq).Hintf("use rewrite")
 		}
 		for field, value := range r.set {
 			args[field] = value
 		}
-		if e.Args, err = json.Marshal(args); err != nil {
+		text, err := json.Marshal(args)
+		if err != nil {
 			return nil, fmt.Errorf("write the arguments of event %s: %w", e.Seq, err)
 		}
+		e.Args = text
+	}
+	// A client keeps null in the place of such a number, and sees the number itself only until it has read its log again.
+	if n := pastDoubles(e.Args); n != "" {
+		return nil, errs.Invalidf("JavaScript takes %s for Infinity, and keeps null in its place: what is made of event %s is not the same on every client", n, e.Seq).
+			Hintf("skip the event, or set the field that has the number")
+	}
+	var err error
+	switch {
+	case r.set != nil:
 		return []livestore.Event{e}, nil
 	case r.rewrite != nil:
 		e.Args, err = r.rewrite.Object(ctx, e)
@@ -219,4 +231,23 @@ func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, 
 		out = append(out, other)
 	}
 	return out, nil
+}
+
+// pastDoubles is the first number of a JSON text that no double holds; empty for none.
+func pastDoubles(text json.RawMessage) string {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return "" // the end; whether it is JSON is asked elsewhere
+		}
+		n, ok := token.(json.Number)
+		if !ok {
+			continue
+		}
+		if _, err := n.Float64(); errors.Is(err, strconv.ErrRange) {
+			return n.String()
+		}
+	}
 }

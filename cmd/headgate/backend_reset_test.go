@@ -157,6 +157,15 @@ func TestBackendReset(t *testing.T) {
 // killed runs headgate and kills it when the file is there.
 func killed(t *testing.T, s shell, file string, args []string) {
 	t.Helper()
+	killedWhen(t, s, args, func() bool {
+		_, err := os.Stat(file)
+		return err == nil
+	})
+}
+
+// killedWhen runs headgate and kills it when something holds.
+func killedWhen(t *testing.T, s shell, args []string, holds func() bool) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "headgate", args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(cmd.Environ(), s.env...)
@@ -168,10 +177,7 @@ func killed(t *testing.T, s shell, file string, args []string) {
 		_ = cmd.Wait() // it is killed
 		close(ended)
 	}()
-	for {
-		if _, err := os.Stat(file); err == nil {
-			break
-		}
+	for !holds() {
 		select {
 		case <-ended:
 			t.Fatal("it ended before it was killed")

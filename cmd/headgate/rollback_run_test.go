@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,5 +155,43 @@ func TestRollbackRunCopy(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(work, "acme-corrected.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRollbackRunFloor has `rollback run` keep a bad build out for real, killed in the midst of it: what the bad build's client
+// has not sent stays with it, and arrives when it upgrades.
+func TestRollbackRunFloor(t *testing.T) {
+	t.Parallel()
+	w := newConnected(t)
+	old := w.client(t, "old", "1.0.0")
+	old.Do(`{"commit":["1","before"]}`)
+	fresh := w.client(t, "fresh", "1.1.0")
+	fresh.Do(`{"head":1}`)
+	w.headgate(t, 0, "rollback", "--env", "prod", "--release", "1.0.0", "--since", "e1", "--reason", "a bad build")
+	w.headgate(t, 0, "rollback", "assess", "--env", "prod", "--no-state")
+	w.headgate(t, 0, "rollback", "plan", "--env", "prod", "--no-state", "--remedy", "floor")
+	run := []string{"rollback", "run", "--env", "prod", "--yes"}
+	killedWhen(t, shell{dir: w.app}, run, func() bool {
+		found, err := filepath.Glob(filepath.Join(w.app, "headgate/incidents/*/incident.yaml"))
+		if err != nil || len(found) != 1 {
+			t.Fatal(err, found)
+		}
+		text, err := os.ReadFile(found[0])
+		return err == nil && strings.Contains(string(text), "begun")
+	})
+	wantText(t, w.headgate(t, 0, run...), "the floor of prod is now 1.0.1", "done 1-raise-floor")
+	sent := 1
+	w.until(t, "the old client is turned away", func() bool {
+		sent++
+		fresh.Do(`{"commit":["x` + strconv.Itoa(sent) + `","above the floor"]}`)
+		return !old.Do("{}").Connected
+	})
+	if s := old.Do(`{"commit":["kept","while refused"]}`); s.Pending != 1 {
+		t.Errorf("what it does stays with it: %+v", s)
+	}
+	old.End()
+	old = w.client(t, "old", "1.1.0")
+	if s := old.Do(`{"head":` + strconv.Itoa(sent+1) + `}`); s.Pending != 0 || !slices.Contains(s.Todos, "kept") {
+		t.Errorf("upgraded it ends with %+v", s)
 	}
 }

@@ -136,6 +136,10 @@ func (a *app) rollbackAssess(c *cli.Context) error {
 		return err
 	}
 	report, err := s.all(c)
+	if e := errs.As(err); e != nil && e.Code == errs.Invalid && in != nil && in.Selection.Release != "" {
+		// The incident's selection is too wide, and an incident keeps its selection.
+		e.Next = []string{in.command(`rollback close --reason "another selection"`), in.command("rollback --release " + in.Selection.Release + " --since 6h")}
+	}
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (f finding) store(ctx context.Context, st config.Store, corrector *correcti
 		if _, ok := slices.BinarySearch(events, e.Name); !ok {
 			continue
 		}
-		name, err := corrector.Match(ctx, e)
+		_, name, err := corrector.Apply(ctx, e) // what can't be made is said before any code is written
 		if err != nil {
 			return err
 		}
