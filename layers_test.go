@@ -25,7 +25,7 @@ func layers() map[string][]string {
 		"headgate":                        {}, // this test
 		"cmd/headgate":                    {"cmd/headgate/internal/cli"},
 		"cmd/headgate/internal/cli":       {"cmd/headgate/internal/...", "corrective", "corrective/...", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
-		"cmd/headgate/internal/operate":   {"cmd/headgate/internal/config", "cmd/headgate/internal/suggest", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/livestore/eventlog/dumplog", "internal/livestore/eventlog/transfer", "internal/errs", "internal/atomicfile"},
+		"cmd/headgate/internal/operate":   {"cmd/headgate/internal/config", "cmd/headgate/internal/suggest", "planner", "rollout", "rollout/observe", "internal/control", "internal/jobs", "internal/livestore", "internal/livestore/schema", "internal/livestore/eventlog", "internal/livestore/eventlog/dumplog", "internal/livestore/eventlog/transfer", "internal/errs", "internal/atomicfile"},
 		"cmd/headgate/internal/api":       {"cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
 		"cmd/headgate/internal/remote":    {"cmd/headgate/internal/api", "cmd/headgate/internal/operate", "rollout", "internal/control", "internal/errs"},
 		"cmd/headgate/internal/server":    {"cmd/headgate/internal/api", "cmd/headgate/internal/dashboard", "cmd/headgate/internal/config", "cmd/headgate/internal/operate", "cmd/headgate/internal/webhook", "corrective", "migrations", "rollout", "rollout/...", "planner", "internal/..."},
