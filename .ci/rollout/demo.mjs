@@ -258,7 +258,7 @@ const story = async () => {
 
   say('headgate has watched the stores for 35 days. fay, in the store home, was last seen on 1.0.0 almost 30 days ago')
   const day = 86_400_000
-  const agesOut = 15_000
+  const agesOut = 20_000
   const seen = (ago) => new Date(Date.now() - ago).toISOString()
   writeFileSync(join(app, 'seen.csv'), `storeId,clientId,release,lastSeen\nhome,hal,1.1.0,${seen(35 * day)}\nhome,fay,1.0.0,${seen(30 * day - agesOut)}\n`)
   await show('census', 'import', 'seen.csv', '--source', 'sync', '--env', 'prod')
