@@ -14,11 +14,22 @@ const schema = app[__EXPORT__]
  */
 const cases = __CASES__
 
+/** What a materializer asks of the state: a made-up row, whose every column is a text; none after the twentieth, for one that asks on. */
+const stateOf = (answers) => {
+  let asked = 0
+  return (q) => {
+    const found = typeof q?.query === 'string' ? Object.entries(answers).filter(([sql]) => q.query.includes(sql)) : []
+    if (found.length > 0) return found.map(([, value]) => ({ value }))
+    if ((asked += 1) > 20) return []
+    const row = (of) => new Proxy(of, { get: (target, key) => (typeof key === 'symbol' || key in target ? Reflect.get(target, key) : 'x') })
+    return row([row({})])
+  }
+}
+
 const contextOf = ({ event, args, seq, client, session }, answers) => ({
   currentFacts: new Map(),
   eventDef: schema.eventsDefsMap.get(event),
-  // The state is empty: no row answers a materializer.
-  query: (q) => (typeof q?.query === 'string' ? Object.entries(answers).filter(([sql]) => q.query.includes(sql)).map(([, value]) => ({ value })) : []),
+  query: stateOf(answers),
   event: { name: event, args, seqNum: { global: seq, client: 0, rebaseGeneration: 0 }, parentSeqNum: { global: seq - 1, client: 0, rebaseGeneration: 0 }, clientId: client, sessionId: session },
 })
 
@@ -49,10 +60,11 @@ for (const { name, event, listed, makes, answers, unreadable, others, ...writer 
       expect(materializer(event)?.headgateCorrections ?? [], 'withHeadgate goes around the materializers').toContain(name)
     })
 
-    test(makes.length === 0 ? 'skips the event' : 'makes of the event what it declares', () => {
-      const wanted = makes.flatMap((made) => outcome(own(made.event), { ...bad, ...made }, answers))
+    test(makes.length === 0 ? 'skips the event' : 'makes of the event what it declares', ({ skip }) => {
+      const wanted = makes.map((made) => outcome(own(made.event), { ...bad, ...made }, answers))
+      if (wanted.some((one) => typeof one === 'string')) return skip(`the app's materializer needs another state: ${wanted}`)
       const args = decode(event, bad.args)
-      expect(outcome(materializer(event), bad, answers, meant(args, contextOf({ ...bad, args }, answers)))).toEqual(wanted)
+      expect(outcome(materializer(event), bad, answers, meant(args, contextOf({ ...bad, args }, answers)))).toEqual(wanted.flat())
     })
 
     for (const { other, ...changed } of others) {
