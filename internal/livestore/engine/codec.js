@@ -18,6 +18,21 @@ export const sameValue = (a, b) => {
   return keys.length === others.length && keys.every((k, i) => k === others[i] && sameValue(a[k], b[k]))
 }
 
+/** QuickJS never frees a WeakMap's value that refers to its key, as V8 does. Effect remembers the parsers of each schema so,
+ * and LiveStore makes schemas anew for each event of a client document, an app may, too: a long log would fill the memory.
+ * So the maps of Effect keep what they have in the keys themselves. */
+export const freeParsers = (globalValue) => {
+  for (const name of ['decode', 'encode']) {
+    const map = globalValue(Symbol.for(`effect/ParseResult/${name}MemoMap`), () => new WeakMap())
+    const slot = Symbol(name)
+    map.get = (ast) => (ast[slot]?.ast === ast ? ast[slot].parser : undefined) // a copy of an AST has its original's
+    map.set = (ast, parser) => {
+      Object.defineProperty(ast, slot, { value: { ast, parser }, configurable: true, writable: true })
+      return map
+    }
+  }
+}
+
 const hasOwn = Object.prototype.hasOwnProperty
 const DateId = Symbol.for('effect/SchemaId/DateFromSelf')
 

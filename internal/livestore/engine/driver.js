@@ -3,13 +3,13 @@
 import { done as afterEvaluation } from 'headgate:before'
 import * as app from 'headgate:app'
 import * as queryModules from 'headgate:queries'
-import { makeCodec } from 'headgate:codec'
+import { freeParsers, makeCodec } from 'headgate:codec'
 import { makeLowering } from 'headgate:lower'
 import * as common from 'headgate:common'
 import { getExecStatementsFromMaterializer, isQueryBuilder, liveStoreStorageFormatVersion, liveStoreVersion, migrateTable } from 'headgate:common'
 import { isLiveStoreSchema, makeSchema, SqliteAst, State } from 'headgate:common/schema'
 import { Schema as LiveStoreSchema } from 'headgate:utils/effect'
-import { Effect, JSONSchema, Option, ParseResult, Schema, SchemaAST } from 'headgate:effect'
+import { Effect, GlobalValue, JSONSchema, Option, ParseResult, Schema, SchemaAST } from 'headgate:effect'
 
 const duplicateEvents = afterEvaluation()
 
@@ -494,6 +494,7 @@ const redact = (text, args) => {
   return text
 }
 
+freeParsers(GlobalValue.globalValue)
 const codec = makeCodec({ Schema, SchemaAST, Option })
 
 const resolve = (name) => {

@@ -159,6 +159,22 @@ func TestMemoryIsFlat(t *testing.T) {
 	}
 }
 
+// LiveStore makes schemas anew for each event of a client document. What Effect remembers of them is freed.
+func TestMemoryOfClientDocuments(t *testing.T) {
+	tg := target(t, testenv.Example(t, "todo"), "history/1.1.0/livestore/schema.ts")
+	var entries []entry
+	for i := range 15000 {
+		entries = append(entries, entry{name: "uiSet", args: fmt.Sprintf(`{"id":"ann","value":{"list":"list %d","selected":null,"showCompleted":true}}`, i)})
+	}
+	l := launcher(t)
+	l.Limits.Memory = 64 << 20
+	o := options(outFile(t))
+	res, err := replay.Replay(t.Context(), l, tg, openLog(t, "file:"+writeLog(t, entries, 0)), o)
+	if err != nil || res.Poison != nil || res.Events != 15000 || len(res.Skipped) > 0 {
+		t.Errorf("%d events, skipped %v, %v, %v", res.Events, res.Skipped, res.Poison, err)
+	}
+}
+
 // writePlainLog writes a log of n plain inserts, and keeps none of them in memory.
 func writePlainLog(t *testing.T, n int) string {
 	t.Helper()

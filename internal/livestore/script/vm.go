@@ -41,6 +41,7 @@ type VM struct {
 	limits   Limits
 	guard    func(d time.Duration, what string) (done func())
 	compiled map[[sha256.Size]byte][]byte // see Compiled
+	calls    int                          // and loads, so far
 }
 
 // A FailureKind says how app code failed.
@@ -157,8 +158,14 @@ func (v *VM) Load(name, code string) error {
 // QuickJS by itself would search whenever the heap has grown by half, which costs a fifth of the time.
 const gcHeadroom = 96 << 20
 
+// relaxEvery is how many calls share a putting off: a heap that is larger than the headroom is not searched at each call.
+const relaxEvery = 16
+
 // relax puts the next search off. QuickJS sets its own threshold after each one.
 func (v *VM) relax() {
+	if v.calls++; v.calls%relaxEvery != 1 {
+		return
+	}
 	if room := v.limits.Memory / 4; room > 0 {
 		v.vm.SetGCThreshold(uintptr(min(room, gcHeadroom)))
 	}
