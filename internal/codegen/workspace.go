@@ -145,6 +145,21 @@ func (w Workspace) File(m *Manifest, name string) (File, error) {
 	return compare(File{Schema: name, Path: filepath.Join(w.Dir, filepath.FromSlash(m.Schemas[name].File)), Want: want})
 }
 
+// Files are the generated file of a schema, and the test of its corrections where it has one.
+func (w Workspace) Files(m *Manifest, name string) ([]File, error) {
+	f, err := w.File(m, name)
+	if err != nil {
+		return nil, err
+	}
+	files := []File{f}
+	if test, ok, err := w.TestFile(m, name); err != nil {
+		return nil, err
+	} else if ok {
+		files = append(files, test)
+	}
+	return files, nil
+}
+
 // compare reads what stands in the place of f.
 func compare(f File) (File, error) {
 	have, err := os.ReadFile(f.Path)

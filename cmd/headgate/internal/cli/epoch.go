@@ -81,20 +81,22 @@ func (a *app) epochBump(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := w.File(m, s.Name)
+	before, err := w.Files(m, s.Name)
 	if err != nil {
 		return err
 	}
-	if err := before.CheckOverwrite(); err != nil && !c.Bool("force") {
-		errs.As(err).Then("headgate epoch bump --schema " + s.Name + " --force")
-		return err
+	for _, f := range before {
+		if err := f.CheckOverwrite(); err != nil && !c.Bool("force") {
+			errs.As(err).Then("headgate epoch bump --schema " + s.Name + " --force")
+			return err
+		}
 	}
 	from := m.Schemas[s.Name].Epoch
 	to, err := m.Bump(s.Name, known, reason)
 	if err != nil {
 		return err
 	}
-	file, err := w.File(m, s.Name)
+	files, err := w.Files(m, s.Name)
 	if err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (a *app) epochBump(c *cli.Context) error {
 		File: m.Schemas[s.Name].File, Looked: known.Looked, Written: !c.Bool("dry-run"), NextActions: []string{"headgate plan"},
 	}
 	if result.Written {
-		if err := w.Save(m, []codegen.File{file}); err != nil {
+		if err := w.Save(m, files); err != nil {
 			return err
 		}
 	}
