@@ -179,7 +179,7 @@ func TestRollbackRunFloor(t *testing.T) {
 		text, err := os.ReadFile(found[0])
 		return err == nil && strings.Contains(string(text), "begun")
 	})
-	wantText(t, w.headgate(t, 0, run...), "the floor of prod is now 1.0.1", "done 1-raise-floor")
+	wantText(t, w.headgate(t, 0, run...), "the floor of prod is now 1.1.0", "done 1-raise-floor")
 	sent := 1
 	w.until(t, "the old client is turned away", func() bool {
 		sent++

@@ -70,7 +70,7 @@ func (i *incident) planned(c *cli.Context, s *assessor, facts corrective.Facts, 
 	for _, d := range r.Damages {
 		layout.Stores = append(layout.Stores, d.Store)
 	}
-	if layout.Version, err = s.nextVersion(); err != nil {
+	if layout.Version, err = s.nextVersion(m.Kind, facts.Bad.Version); err != nil {
 		return err
 	}
 	in := planner.RollbackInput{
@@ -280,8 +280,15 @@ func affected(s *assessor, r *rollbackReport) corrective.Affected {
 	return a
 }
 
-// nextVersion is a version that the corrective release may have.
-func (s *assessor) nextVersion() (string, error) {
+// nextVersion is the version that a remedy is about: for a floor the first one after the bad one that is recorded, else one
+// that the corrective release may have.
+func (s *assessor) nextVersion(kind corrective.RemedyKind, bad string) (string, error) {
 	versions, err := releaseDir(s.cfg).Versions(s.schema.Name)
-	return following(versions), err
+	if err != nil {
+		return "", err
+	}
+	if i := slices.Index(versions, bad); kind == corrective.Floor && i >= 0 && i+1 < len(versions) {
+		return versions[i+1], nil // it is there already, and is not to be kept out
+	}
+	return following(versions), nil
 }
