@@ -260,7 +260,8 @@ What is made of the events is exactly one of
         args: json_object('id', args ->> 'id', 'list', 'inbox', 'position', 0)
 
 SQL is SQLite's, over one event: name, args (JSON text), seq, client, session and release; a pinned match's where also sees
-pending and at. Expressions that run on clients must give the same everywhere: no clock, no chance.
+pending and at. Expressions that run on clients must give the same everywhere: no clock, no chance. A
+correction that leaves or makes a number past JavaScript's doubles (1e999, its Infinity) is refused: clients keep null there.
 
 Without a release, a match is pinned: the generated code lists the events that the logs hold when it is generated, by number,
 writer and a digest of the arguments, so that nothing else is ever taken for one of them. A match that names a release goes by

@@ -85,6 +85,8 @@ func TestApplyFails(t *testing.T) {
 		"an expression's error": {"rewrite: json_set(args, args ->> 'a', 1)", `{"a":"b"}`, "fails on event e7"},
 		"a number past doubles": {"rewrite: json_set(args, '$.b', 1)", `{"a":[{"n":-1e999}]}`, "JavaScript takes -1e999 for Infinity"},
 		"such a one is kept":    {"set: {b: 1}", `{"a":1e309}`, "JavaScript takes 1e309 for Infinity"},
+		"one is made":           {"rewrite: json_set(args, '$.b', 1e999)", `{"a":1}`, "for Infinity"},
+		"one is made instead":   {"replace: [{event: v1.B, args: \"json_object('b', 1e999)\"}]", `{"a":1}`, "for Infinity"},
 		"two match":             {"skip: true\n  - {name: other, reason: r, match: {event: v1.A, clients: [x]}, skip: true}", `{}`, "one and other both match"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -208,18 +208,18 @@ func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, 
 		}
 		e.Args = text
 	}
-	// A client keeps null in the place of such a number, and sees the number itself only until it has read its log again.
-	if n := pastDoubles(e.Args); n != "" {
-		return nil, errs.Invalidf("JavaScript takes %s for Infinity, and keeps null in its place: what is made of event %s is not the same on every client", n, e.Seq).
-			Hintf("skip the event, or set the field that has the number")
+	if err := lasts(e); err != nil {
+		return nil, err
 	}
 	var err error
 	switch {
 	case r.set != nil:
 		return []livestore.Event{e}, nil
 	case r.rewrite != nil:
-		e.Args, err = r.rewrite.Object(ctx, e)
-		return []livestore.Event{e}, err
+		if e.Args, err = r.rewrite.Object(ctx, e); err != nil {
+			return nil, err
+		}
+		return []livestore.Event{e}, lasts(e)
 	}
 	var out []livestore.Event
 	for i, p := range r.Replace {
@@ -228,9 +228,23 @@ func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, 
 		if other.Args, err = r.args[i].Object(ctx, e); err != nil {
 			return nil, err
 		}
+		if err := lasts(other); err != nil {
+			return nil, err
+		}
 		out = append(out, other)
 	}
 	return out, nil
+}
+
+// lasts refuses arguments with a number past JavaScript's doubles: a client keeps null in its place, and sees the number itself
+// only until it has read its log again.
+func lasts(e livestore.Event) error {
+	n := pastDoubles(e.Args)
+	if n == "" {
+		return nil
+	}
+	return errs.Invalidf("JavaScript takes %s for Infinity, and keeps null in its place: what is made of event %s is not the same on every client", n, e.Seq).
+		Hintf("skip the event, or have the correction give the field another number")
 }
 
 // pastDoubles is the first number of a JSON text that no double holds; empty for none.

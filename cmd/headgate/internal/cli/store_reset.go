@@ -38,7 +38,8 @@ of headgate log import. An export is never written over. Whatever interrupts it,
 FILE.reset.json beside the export says what was begun.
 
 Where headgate.yaml demands approvals for the environment, a reset needs a plan that has it and that others approved (4):
---plan names it. headgate rollback plan --remedy backend-reset makes one, and headgate rollback run carries it out.
+--plan names it, and --import the corrected log. headgate rollback plan --remedy backend-reset makes one, and headgate
+rollback run carries it out.
 
 It takes headgate's worker with its admin route (headgate generate --worker; HEADGATE_ADMIN_TOKEN there). Its secret is in the
 variable that admin: in headgate.yaml names, HEADGATE_ADMIN_TOKEN by default, and in no argument. What was done, and why, is
@@ -156,6 +157,10 @@ func (a *app) approvedReset(c *cli.Context, env config.Environment, s config.Sto
 	if p.Intent.Environment != env.Name || !resets || !slices.Contains(p.Intent.Stores, s.ID) {
 		return errs.Invalidf("the plan is not of a reset of store %s in environment %q", s.ID, env.Name).At("%s", file).
 			Then("headgate plan show " + file)
+	}
+	if c.String("import") == "" { // nobody agreed to a store that is left empty
+		return errs.New(errs.Stale, "the plan imports the corrected log of store %s, and --import is missing", s.ID).At("%s", file).
+			Hintf("headgate rollback run types the whole of it").Then("headgate plan show " + file)
 	}
 	return a.approved(c.Context, env, p, file)
 }
