@@ -45,8 +45,7 @@ func (d decoder) confirm(n *yaml.Node, p string) (*Confirm, error) {
 	out := &Confirm{Timeout: confirmTime, Every: confirmEvery, Headers: map[string]string{}}
 	address := d.value(func(s string) error {
 		out.URL = s
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.User != nil {
+		if webAddress(s) == nil {
 			return fmt.Errorf("it is not an http:// or https:// URL")
 		}
 		return nil
@@ -62,7 +61,7 @@ func (d decoder) confirm(n *yaml.Node, p string) (*Confirm, error) {
 					return err
 				case !regexp.MustCompile(`^[A-Za-z0-9-]+$`).MatchString(key.Value):
 					return d.errorf(key, "%s is not the name of a header", p)
-				case !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name):
+				case !variableName.MatchString(name):
 					return d.errorf(resolve(value), "%s is not the name of an environment variable", p). // it may be the secret
 																Hintf("name the variable that has the header's value, DEPLOY_AUTHORIZATION: the file holds no secrets")
 				}

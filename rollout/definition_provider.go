@@ -24,6 +24,18 @@ type Prometheus struct {
 // prometheusTime is how long an answer may take where the file does not say.
 const prometheusTime = 10 * time.Second
 
+// variableName is what an environment variable may be called.
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// webAddress is an http:// or https:// address without a name or password in it; nil for what is none.
+func webAddress(s string) *url.URL {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.User != nil {
+		return nil
+	}
+	return u
+}
+
 // provider checks that exactly one thing is measured.
 func (d decoder) provider(key *yaml.Node, p string, t *Template) error {
 	n := 0
@@ -50,8 +62,7 @@ func (d decoder) provider(key *yaml.Node, p string, t *Template) error {
 func (d decoder) prometheus(n *yaml.Node, p string) (*Prometheus, error) {
 	out := &Prometheus{Timeout: prometheusTime}
 	address := d.value(func(s string) error {
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		if u := webAddress(s); u == nil || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("%q is not the address of a Prometheus", s)
 		}
 		out.Address = strings.TrimRight(s, "/")
@@ -63,7 +74,7 @@ func (d decoder) prometheus(n *yaml.Node, p string) (*Prometheus, error) {
 		"address": address, "query": query, "timeout": d.duration(&out.Timeout),
 		"authorization": d.value(func(s string) error {
 			out.Authorization = s
-			if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(s) {
+			if !variableName.MatchString(s) {
 				return fmt.Errorf("it is not the name of an environment variable")
 			}
 			return nil

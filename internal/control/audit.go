@@ -105,8 +105,7 @@ func (db *DB) Audit(ctx context.Context, env string, since time.Time) iter.Seq2[
 // AuditAfter is Audit from after the entry with this number on.
 func (db *DB) AuditAfter(ctx context.Context, env string, seq int64, since time.Time) iter.Seq2[AuditEntry, error] {
 	return pagesAfter(AuditEntry{Seq: seq}, func(after AuditEntry) ([]AuditEntry, error) {
-		out, err := all(ctx, db.sql, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit
-			WHERE env = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`, env, after.Seq, millis(since), pageSize)
+		out, err := all(ctx, db.sql, scanAudit, selectAudit+` WHERE env = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`, env, after.Seq, millis(since), pageSize)
 		return out, db.failed(ctx, "read the audit", err)
 	})
 }
@@ -152,10 +151,11 @@ func (db *DB) AuditOf(ctx context.Context, env string, q AuditQuery) ([]AuditEnt
 		order = `seq DESC`
 	}
 	args = append(args, q.Limit)
-	out, err := all(ctx, db.sql, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit
-		WHERE `+where+` ORDER BY `+order+` LIMIT $`+strconv.Itoa(len(args)), args...)
+	out, err := all(ctx, db.sql, scanAudit, selectAudit+` WHERE `+where+` ORDER BY `+order+` LIMIT $`+strconv.Itoa(len(args)), args...)
 	return out, db.failed(ctx, "read the audit", err)
 }
+
+const selectAudit = `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit`
 
 func scanAudit(rows *sql.Rows) (e AuditEntry, err error) {
 	var at int64
@@ -178,8 +178,7 @@ type AuditCheck struct {
 func (db *DB) VerifyAudit(ctx context.Context) (AuditCheck, error) {
 	var c AuditCheck
 	chain := pages(func(after AuditEntry) ([]AuditEntry, error) {
-		out, err := all(ctx, db.sql, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit
-			WHERE seq > $1 ORDER BY seq LIMIT $2`, after.Seq, pageSize)
+		out, err := all(ctx, db.sql, scanAudit, selectAudit+` WHERE seq > $1 ORDER BY seq LIMIT $2`, after.Seq, pageSize)
 		return out, db.failed(ctx, "read the audit", err)
 	})
 	for e, err := range chain {

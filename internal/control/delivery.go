@@ -45,8 +45,7 @@ func (db *DB) QueueDeliveries(ctx context.Context, env string, told func(action 
 		if err != nil {
 			return err
 		}
-		entries, err := all(ctx, tx, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit
-			WHERE env = $1 AND seq > $2 ORDER BY seq LIMIT $3`, env, seen, pageSize)
+		entries, err := all(ctx, tx, scanAudit, selectAudit+` WHERE env = $1 AND seq > $2 ORDER BY seq LIMIT $3`, env, seen, pageSize)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
@@ -92,7 +91,7 @@ func (db *DB) ClaimDelivery(ctx context.Context, env string, until time.Time) (d
 			return err
 		}
 		d, found = got[0], true
-		entries, err := all(ctx, tx, scanAudit, `SELECT seq, at, env, actor, action, subject, detail, prev, hash FROM audit WHERE seq = $1`, d.Entry.Seq)
+		entries, err := all(ctx, tx, scanAudit, selectAudit+` WHERE seq = $1`, d.Entry.Seq)
 		if err == nil && len(entries) > 0 {
 			d.Entry = entries[0]
 		}

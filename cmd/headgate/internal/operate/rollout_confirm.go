@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode"
 
@@ -67,16 +66,8 @@ func (v *Rollout) askConfirm(ctx context.Context, c *rollout.Confirm, dryRun boo
 		}
 		req.Header.Set(name, value)
 	}
-	client := http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // what signs in goes to no other address
-	}
-	res, err := client.Do(req)
+	res, err := ask(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			return "", fmt.Errorf("did not answer within %s", c.Timeout)
 		}

@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -37,6 +38,21 @@ func (v *Rollout) signal(ctx context.Context, t rollout.Template) (rollout.Measu
 	return rollout.Measurement{Value: r.Value, Baseline: r.Baseline, Made: r.Made}, nil
 }
 
+// ask sends a request to where an operator's file says. What signs in there goes to no other address, and an error does not
+// repeat the address, which may hold a secret.
+func ask(req *http.Request) (*http.Response, error) {
+	client := http.Client{
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	res, err := client.Do(req)
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return res, err
+}
+
 // prometheusBytes is how long an answer may be.
 const prometheusBytes = 1 << 20
 
@@ -57,11 +73,7 @@ func (v *Rollout) prometheus(ctx context.Context, p rollout.Prometheus) (any, er
 		}
 		req.Header.Set("Authorization", value)
 	}
-	client := http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // what signs in goes to no other address
-	}
-	res, err := client.Do(req)
+	res, err := ask(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask Prometheus: %w", err)
 	}

@@ -25,7 +25,7 @@ const (
 	audienceKnown    = 200_000         // clients that are remembered for that
 	audiencePerStore = 10_000          // of them, of one store
 	audienceEvery    = time.Second
-	audienceBatch    = 5_000
+	audienceBatch    = 1_000 // that are kept in one transaction
 )
 
 // An audience is the clients that are given flags. It is safe for concurrent use.
@@ -120,8 +120,14 @@ func (a *audience) follow(ctx context.Context) error {
 	}
 }
 
-// flush keeps what waits. What can't be kept waits on, and what comes meanwhile is dropped when the queue is full.
+// flush keeps all that waits. What can't be kept waits on, and what comes meanwhile is dropped when the queue is full.
 func (a *audience) flush(ctx context.Context) {
+	for a.keep(ctx) {
+	}
+}
+
+// keep keeps some of what waits, and reports whether there may be more to keep now.
+func (a *audience) keep(ctx context.Context) bool {
 	for len(a.waiting) < audienceBatch {
 		select {
 		case f := <-a.queue:
@@ -132,7 +138,7 @@ func (a *audience) flush(ctx context.Context) {
 		break
 	}
 	if len(a.waiting) == 0 {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -144,11 +150,12 @@ func (a *audience) flush(ctx context.Context) {
 		if ctx.Err() == nil || ctx.Err() == context.DeadlineExceeded {
 			a.log.Warn("who is given flags can't be kept; it waits", "error", err)
 		}
-		return
+		return false
 	}
 	a.count.WithLabelValues("kept").Add(float64(len(batch)))
 	a.count.WithLabelValues("unknown_store").Add(float64(len(a.waiting) - len(batch)))
 	a.waiting = a.waiting[:0]
+	return true
 }
 
 // listed are those that wait and whose stores the inventory has: whoever has a client's token can name any.

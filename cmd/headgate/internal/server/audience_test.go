@@ -175,9 +175,7 @@ func TestAudienceIsBounded(t *testing.T) {
 	if count("refused") != "9" || count("dropped") != fmt.Sprint(audiencePerStore) {
 		t.Error(count("refused"), count("dropped"))
 	}
-	for i := 0; i < 100 && len(a.queue)+len(a.waiting) > 0; i++ { // a slow machine keeps fewer at a time
-		a.flush(t.Context())
-	}
+	a.flush(t.Context())
 	if len(a.queue) != 0 || count("kept") != fmt.Sprint(audienceQueue+1) {
 		t.Error(len(a.queue), count("kept"))
 	}

@@ -113,7 +113,7 @@ func (c *counter) show(seen []control.Sighting, open map[string][]string) {
 	}
 }
 
-// run writes until the context ends, and a last time then.
+// run writes until the context ends. What comes until the last request has ended is for whoever runs it to write.
 func (c *counter) run(ctx context.Context) error {
 	writing, merging, learning := time.NewTicker(countEvery), time.NewTicker(mergeEvery), time.NewTicker(namesEvery)
 	defer writing.Stop()
