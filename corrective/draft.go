@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
 )
 
 // A Draft is the corrections that a person goes on with: they match the bad events, and skip them.
@@ -114,8 +115,7 @@ func (d Draft) match(event string) []string {
 	if s.Release != "" && d.Stamped {
 		out = append(out, "release: "+strconv.Quote(s.Release))
 	} else if s.Release != "" {
-		stamped := strings.NewReplacer(".", "-", "+", "-").Replace(s.Release)
-		where = append(where, fmt.Sprintf("(release IS NULL OR replace(release, '.', '-') = '%s')", stamped), "client NOT LIKE 'hg:%'")
+		where = append(where, fmt.Sprintf("(release IS NULL OR replace(release, '.', '-') = '%s')", eventlog.Dashed(s.Release)), "client NOT LIKE 'hg:%'")
 		pinned = true
 	}
 	if !s.After.IsZero() {

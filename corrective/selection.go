@@ -155,7 +155,4 @@ func (m *matcher) writer(e livestore.Event) (Certainty, string) {
 }
 
 // sameRelease compares versions as stamps carry them: of a prerelease the dots can't be told from dashes.
-func sameRelease(a, b string) bool {
-	dashes := strings.NewReplacer(".", "-", "+", "-")
-	return dashes.Replace(a) == dashes.Replace(b)
-}
+func sameRelease(a, b string) bool { return eventlog.Dashed(a) == eventlog.Dashed(b) }

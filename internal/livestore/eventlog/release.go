@@ -30,6 +30,9 @@ func ReleaseOf(sessionID string) (release string, ok bool) {
 	return release, true
 }
 
+// Dashed is a release as stamps are compared: dots can't be told from dashes in what all helpers wrote.
+func Dashed(release string) string { return strings.NewReplacer(".", "-", "+", "-").Replace(release) }
+
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {

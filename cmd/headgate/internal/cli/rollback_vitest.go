@@ -14,6 +14,7 @@ import (
 	"headgate/internal/codegen"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
+	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/payload"
 	"headgate/internal/livestore/probe"
 )
@@ -162,7 +163,7 @@ func (m fixtures) event(args json.RawMessage) livestore.Event {
 		e.ClientID = m.one.Match.Clients[0]
 	}
 	if m.one.Match.Release != "" {
-		e.SessionID += "." + strings.NewReplacer(".", "-", "+", "-").Replace(m.one.Match.Release)
+		e.SessionID += "." + eventlog.Dashed(m.one.Match.Release)
 	}
 	return e
 }
