@@ -122,6 +122,11 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
+// FullResetLoss is FullResetLoses as a sentence.
+func FullResetLoss() string {
+	return "lost for good is what the app does not keep of " + strings.Join(FullResetLoses(), "; and ")
+}
+
 // FullResetLoses is what a full reset loses on every adapter.
 func FullResetLoses() []string {
 	return []string{

@@ -78,6 +78,17 @@ type Stop struct {
 	DryRun bool   `json:"dryRun,omitempty"`
 }
 
+// An ArmReset makes a reset ready.
+type ArmReset struct {
+	Stores     []string `json:"stores,omitempty"`
+	All        bool     `json:"all,omitempty"`        // every active store instead
+	Schema     string   `json:"schema,omitempty"`     // with all: those of this one only
+	PerHour    int      `json:"perHour"`              // stores that may be opened within any hour
+	AcceptLoss bool     `json:"acceptLoss,omitempty"` // what a client can't send may be lost
+	Reason     string   `json:"reason,omitempty"`     // for the audit
+	DryRun     bool     `json:"dryRun,omitempty"`     // say what would be armed, arm nothing
+}
+
 // A FireReset lets an armed or paused reset open stores.
 type FireReset struct {
 	PerHour int    `json:"perHour,omitempty"` // 0 for the pace that it has
@@ -113,23 +124,10 @@ type Runs struct {
 	Next string        `json:"next,omitempty"` // the cursor of the next page
 }
 
-// A Store is a store of the inventory, and what headgate found out about it.
-type Store struct {
-	ID        string             `json:"id"`
-	Schema    string             `json:"schema"`
-	Log       string             `json:"log"` // without secrets
-	Region    string             `json:"region,omitempty"`
-	State     control.StoreState `json:"state"`
-	Note      string             `json:"note,omitempty"` // why it is in this state
-	Head      int64              `json:"head"`           // the highest that it ever answered
-	BackendID string             `json:"backendId,omitempty"`
-	SeenAt    time.Time          `json:"seenAt,omitzero"` // in the inventory
-}
-
-// Stores is a page of them.
+// Stores is a page of the stores that are known.
 type Stores struct {
-	Stores []Store `json:"stores"`
-	Next   string  `json:"next,omitempty"` // the cursor of the next page
+	operate.KnownStores
+	Next string `json:"next,omitempty"` // the cursor of the next page
 }
 
 // A Census brings clients.

@@ -108,7 +108,8 @@ func (a *app) operate(env config.Environment, db *control.DB) operate.Environmen
 			}
 			return defs[0].Name, nil
 		},
-		Held: held,
+		Held: held, HasWebhook: env.Webhook.Line != 0,
+		ForgetStates: func(store string) error { return forgetStates(a.loaded, store) },
 	}
 }
 

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -202,7 +205,8 @@ evaluation context has storeId and appVersion.
 
 Nothing is written while ` + "`headgate flags check`" + ` has something against a variant that stores get. One that is closed does
 not hold the export up, so an abort (percent: 0, no stores) always goes out. With --env, a reset that was fired first opens
-the stores that are due: export every few minutes while one is under way.`,
+the stores that are due: export every few minutes while one is under way. Through a server (--server) it is the file of the
+flags that the server has in force; a reset's stores it opens itself.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"},
 			&cli.StringFlag{Name: "env", Usage: "with the flags that the rollouts of the environment `ENV` published"},
@@ -212,10 +216,58 @@ the stores that are due: export every few minutes while one is under way.`,
 }
 
 func (a *app) flagsExport(c *cli.Context) error {
-	cfg, file, err := a.flagsOf(c)
+	data, err := a.exportedFlags(c)
 	if err != nil {
 		return err
 	}
+	out := c.String("out")
+	if out == "" { // it is JSON in any format
+		a.rendered = true
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	var file struct {
+		Flags map[string]any `json:"flags"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(a.abs(out), data, 0o666); err != nil {
+		return err
+	}
+	return a.render(map[string]any{"out": out, "flags": slices.Sorted(maps.Keys(file.Flags)), "bytes": len(data)}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "wrote %s to %s\n", count(len(file.Flags), "flag"), out)
+		return err
+	})
+}
+
+// exportedFlags are the flags as a flagd file: the app's, and with an environment those that are published there, or in
+// force on its server.
+func (a *app) exportedFlags(c *cli.Context) ([]byte, error) {
+	if c.String("env") != "" || a.server != "" && a.server != noServer {
+		client, err := a.remote(c)
+		if err != nil {
+			return nil, err
+		}
+		if client != nil {
+			return client.FlagsExport(c.Context)
+		}
+	}
+	cfg, file, err := a.flagsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.exportable(cfg, file); err != nil {
+		return nil, err
+	}
+	if file, err = a.openReset(c, file); err != nil {
+		return nil, err
+	}
+	return file.Flagd()
+}
+
+// exportable refuses flags that open an event to builds which do not have it.
+func (a *app) exportable(cfg *config.Config, file *rollout.File) error {
 	problems, err := a.lintFlags(cfg, file)
 	if err != nil {
 		return err
@@ -226,26 +278,7 @@ func (a *app) flagsExport(c *cli.Context) error {
 				Then("headgate flags check")
 		}
 	}
-	if file, err = a.openReset(c, file); err != nil {
-		return err
-	}
-	data, err := file.Flagd()
-	if err != nil {
-		return err
-	}
-	out := c.String("out")
-	if out == "" { // it is JSON in any format
-		a.rendered = true
-		_, err := a.stdout.Write(data)
-		return err
-	}
-	if err := atomicfile.Write(a.abs(out), data, 0o666); err != nil {
-		return err
-	}
-	return a.render(map[string]any{"out": out, "flags": file.Keys(), "bytes": len(data)}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "wrote %s to %s\n", count(len(file.Flags), "flag"), out)
-		return err
-	})
+	return nil
 }
 
 func flagsPath(cfg *config.Config) string {

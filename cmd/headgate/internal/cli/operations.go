@@ -24,6 +24,7 @@ type operations interface {
 	rolloutOperations
 	runOperations
 	fleetOperations
+	storeOperations
 	brakeOperations
 	resetOperations
 	recordOperations
@@ -53,6 +54,14 @@ type fleetOperations interface {
 	EvaluateFlag(ctx context.Context, q operate.FlagQuestion) ([]operate.Evaluated, error)
 }
 
+type storeOperations interface {
+	StoreList(ctx context.Context, schema string) (operate.KnownStores, error)
+	StoreShow(ctx context.Context, id string) (operate.KnownStore, error)
+	StoreForget(ctx context.Context, id string, by control.By) (operate.ForgottenStore, error)
+	Webhook(ctx context.Context) (operate.WebhookReport, error)
+	RetryWebhook(ctx context.Context, by control.By) (operate.WebhookRetry, error)
+}
+
 type brakeOperations interface {
 	Stop(ctx context.Context, by control.By, dryRun bool) (operate.StopReport, error)
 	Lift(ctx context.Context, by control.By) (operate.LiftReport, error)
@@ -60,6 +69,7 @@ type brakeOperations interface {
 
 type resetOperations interface {
 	Reset(ctx context.Context) (operate.ResetReport, error)
+	ArmReset(ctx context.Context, ask operate.ResetAsk, by control.By) (operate.ResetReport, error)
 	FireReset(ctx context.Context, perHour int, by control.By, dryRun bool) (operate.ResetReport, error)
 	CancelReset(ctx context.Context, by control.By) (operate.ResetReport, error)
 }
@@ -87,8 +97,8 @@ func remoteForms() []string {
 	return []string{
 		"rollout list", "rollout status", "rollout check", "rollout start", "rollout pause", "rollout resume", "rollout promote", "rollout approve",
 		"rollout abort", "rollout undo", "rollout history", "floor show", "floor set", "stop", "status", "audit", "audit verify", "migration status",
-		"migration pause", "migration resume", "migration cancel", "census", "census import", "flags eval", "plan approve", "plan show",
-		"reset status", "reset fire", "reset cancel", "token create", "token list", "token revoke", "lock list", "lock break",
+		"migration pause", "migration resume", "migration cancel", "census", "census import", "flags eval", "flags export", "plan approve", "plan show",
+		"reset arm", "reset status", "reset fire", "reset cancel", "store list", "store show", "store forget", "webhook status", "webhook retry", "token create", "token list", "token revoke", "lock list", "lock break",
 	}
 }
 
@@ -97,8 +107,19 @@ func (a *app) checkServer() error {
 	if !a.serverTyped || a.server == noServer || slices.Contains(remoteForms(), strings.TrimPrefix(a.typed, "headgate ")) {
 		return nil
 	}
+	if a.typed == rolloutTick {
+		return a.serverTicks().Then("headgate rollout list --server " + a.server)
+	}
 	return errs.Invalidf("`%s` has no remote form: it works here, with the app's files or the control database", a.typed).
 		Hintf("leave --server away, and run it where those are").Then(a.typed + " --help")
+}
+
+const rolloutTick = "headgate rollout tick"
+
+// serverTicks says why nobody ticks through a server.
+func (a *app) serverTicks() *errs.Error {
+	return errs.Invalidf("`%s` has no remote form: the server looks at the rollouts by itself, every ten seconds", rolloutTick).
+		Hintf("headgate rollout status says what it does next, and when; headgate serve --tick sets another pace")
 }
 
 // serverOf is the address of the server through which commands about an environment work, empty for none.
@@ -202,6 +223,9 @@ func hasRemoteForm(words string) bool {
 func (a *app) needsControl(env config.Environment) error {
 	if a.serverOf(env) == "" || a.loaded == nil || env.Control != a.loaded.DefaultControl() || a.typed == "headgate serve" || a.typed == "headgate worker" {
 		return nil
+	}
+	if a.typed == rolloutTick {
+		return a.serverTicks().Then("headgate rollout list --env " + env.Name).Then(a.line + " --server none")
 	}
 	return errs.Invalidf("`%s` has no remote form: it works on the control database of %s, whose server is %s", a.typed, env.Name, a.serverOf(env)).
 		Hintf("run it where that database is, with --server none; or name the database in headgate.yaml: control:").Then(a.line + " --server none")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -92,42 +93,33 @@ func (a *app) resetArm(c *cli.Context) error {
 	case strings.TrimSpace(c.String("reason")) == "":
 		return errs.Invalidf("--reason is missing").Hintf("the audit keeps it: --reason TEXT")
 	case !c.Bool("accept-loss") && !c.Bool("dry-run"):
-		return errs.Refusedf("a reset may lose data, and --accept-loss is missing").Hintf("%s", resetLoses())
+		return errs.Refusedf("a reset may lose data, and --accept-loss is missing").Hintf("%s", corrective.FullResetLoss())
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		stores, err := a.storesToReset(c, env)
-		if err != nil {
-			return err
-		}
-		if c.Bool("dry-run") {
-			r := control.Reset{Env: env.Name, State: control.ResetArmed, PerHour: c.Int("per-hour"), Stores: len(stores)}
-			return a.renderReset(operate.ResetReport{Reset: r, DryRun: true, Opening: []livestore.StoreID{}, NextActions: []string{}}, nil)
-		}
-		return a.renderReset(a.operate(env, db).ArmReset(c.Context, stores, c.Int("per-hour"), a.by(c.String("reason"))))
+	ask := operate.ResetAsk{All: c.Bool("all"), Schema: c.String("schema"), PerHour: c.Int("per-hour"), DryRun: c.Bool("dry-run")}
+	for _, id := range c.StringSlice("store") {
+		ask.Stores = append(ask.Stores, livestore.StoreID(id))
+	}
+	return a.withOperations(c, func(ops operations) error {
+		return a.renderReset(ops.ArmReset(c.Context, ask, a.by(c.String("reason"))))
 	})
-}
-
-func resetLoses() string {
-	return "lost for good is what the app does not keep of " + strings.Join(corrective.FullResetLoses(), "; and ")
 }
 
 // storesToReset are the stores that are asked for. All of their schemas must have the helper's section: no other build
 // acts on the flag.
-func (a *app) storesToReset(c *cli.Context, env config.Environment) ([]livestore.StoreID, error) {
-	active, err := a.stores(c.Context, a.loaded, env)
+func (a *app) storesToReset(ctx context.Context, env config.Environment, ask operate.ResetAsk) ([]livestore.StoreID, error) {
+	wanted, err := a.stores(ctx, a.loaded, env)
 	if err != nil {
 		return nil, err
 	}
-	if name := c.String("schema"); name != "" {
-		if _, err := a.loaded.Schema(name); err != nil {
+	if ask.Schema != "" {
+		if _, err := a.loaded.Schema(ask.Schema); err != nil {
 			return nil, err
 		}
 	}
-	wanted := active
-	if !c.Bool("all") {
+	if !ask.All {
 		wanted = nil
-		for _, id := range c.StringSlice("store") {
-			s, err := a.store(c.Context, a.loaded, env, livestore.StoreID(id))
+		for _, id := range ask.Stores {
+			s, err := a.store(ctx, a.loaded, env, id)
 			if err != nil {
 				return nil, err
 			}
@@ -140,7 +132,7 @@ func (a *app) storesToReset(c *cli.Context, env config.Environment) ([]livestore
 	}
 	var out []livestore.StoreID
 	for _, s := range wanted {
-		if name := c.String("schema"); name != "" && s.Schema != name || slices.Contains(out, s.ID) {
+		if ask.Schema != "" && s.Schema != ask.Schema || slices.Contains(out, s.ID) {
 			continue
 		}
 		if !m.Schemas[s.Schema].StoreReset {
@@ -192,7 +184,7 @@ func (a *app) renderReset(r operate.ResetReport, err error) error {
 			fmt.Fprintf(w, "  %s opened now; their clients reset when they next start, once they have the flag\n", count(len(r.Opening), "store"))
 		}
 		if !r.State.Ended() {
-			fmt.Fprintf(w, "  %s %s\n", a.stdout.paint(bad, "may lose:"), resetLoses())
+			fmt.Fprintf(w, "  %s %s\n", a.stdout.paint(bad, "may lose:"), corrective.FullResetLoss())
 		}
 		if r.Stopped != "" {
 			fmt.Fprintf(w, "  %s is stopped: %s\n", r.Env, r.Stopped)

@@ -13,6 +13,7 @@ import (
 	"headgate/cmd/headgate/internal/suggest"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/schema"
 	"headgate/rollout"
@@ -80,6 +81,10 @@ func (a *app) rollouts(env config.Environment, db *control.DB) operate.Rollouts 
 		Flags: func() (*rollout.File, error) {
 			_, file, err := a.flags()
 			return file, err
+		},
+		Exportable: func(file *rollout.File) error { return a.exportable(cfg, file) },
+		ToReset: func(ctx context.Context, ask operate.ResetAsk) ([]livestore.StoreID, error) {
+			return a.storesToReset(ctx, env, ask)
 		},
 		Getenv:    func(name string) string { v, _ := a.lookupEnv(name); return v },
 		Inventory: func(ctx context.Context) ([]config.Store, error) { return a.stores(ctx, cfg, env) },

@@ -15,6 +15,7 @@ import (
 	"headgate/cmd/headgate/internal/server"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore"
 )
 
 func (a *app) serveCommand() *cli.Command {
@@ -142,6 +143,11 @@ func (a *app) served(env config.Environment, db *control.DB) operate.Rollouts {
 	r.Inventory = func(ctx context.Context) ([]config.Store, error) {
 		a.inventories.forgetOld(a.now().Add(-inventoryAge))
 		return stores(ctx)
+	}
+	toReset := r.ToReset
+	r.ToReset = func(ctx context.Context, ask operate.ResetAsk) ([]livestore.StoreID, error) {
+		a.inventories.forgetOld(a.now().Add(-inventoryAge))
+		return toReset(ctx, ask)
 	}
 	r.Place = func(path string) string {
 		if rel, err := filepath.Rel(a.loaded.Dir, path); err == nil && filepath.IsLocal(rel) {

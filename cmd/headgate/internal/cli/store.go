@@ -9,8 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
-	"headgate/internal/control"
-	"headgate/internal/errs"
 )
 
 func (a *app) storeCommand() *cli.Command {
@@ -39,43 +37,19 @@ func (a *app) storeListCommand() *cli.Command {
 	}
 }
 
-// A knownStore is what the control database knows of a store.
-type knownStore struct {
-	ID        string             `json:"id"`
-	Schema    string             `json:"schema"`
-	State     control.StoreState `json:"state"`
-	Note      string             `json:"note,omitempty"`
-	Region    string             `json:"region,omitempty"`
-	Log       string             `json:"log"`
-	Head      int64              `json:"head"` // the highest that it ever answered
-	BackendID string             `json:"backendId,omitempty"`
-	LastSeen  time.Time          `json:"lastSeen"` // in the inventory
-	Lock      *control.Lease     `json:"lock,omitempty"`
-}
-
-func known(s control.Store) knownStore {
-	return knownStore{
-		ID: s.ID, Schema: s.Schema, State: s.State, Note: s.Note, Region: s.Region, Log: s.Log,
-		Head: s.Head, BackendID: s.BackendID, LastSeen: s.SeenAt,
-	}
-}
-
 func (a *app) storeList(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		stores := []knownStore{}
-		for s, err := range db.Stores(c.Context, env.Name, control.StoreFilter{Schema: c.String("schema")}) {
-			if err != nil {
-				return err
-			}
-			stores = append(stores, known(s))
+	return a.withOperations(c, func(ops operations) error {
+		known, err := ops.StoreList(c.Context, c.String("schema"))
+		if err != nil {
+			return err
 		}
-		return a.render(map[string]any{"environment": env.Name, "stores": stores}, func(w io.Writer) error {
-			if len(stores) == 0 {
-				_, err := fmt.Fprintf(w, "no store of %s is known yet: a run of migrations takes the inventory over\n", env.Name)
+		return a.render(known, func(w io.Writer) error {
+			if len(known.Stores) == 0 {
+				_, err := fmt.Fprintf(w, "no store of %s is known yet: a run of migrations takes the inventory over\n", known.Environment)
 				return err
 			}
 			rows := [][]string{{"STORE", "SCHEMA", "STATE", "HEAD", "BACKEND", "LAST SEEN", ""}}
-			for _, s := range stores {
+			for _, s := range known.Stores {
 				rows = append(rows, []string{s.ID, s.Schema, string(s.State), headText(s.Head), orDash(s.BackendID), s.LastSeen.Format(time.RFC3339), s.Note})
 			}
 			return table(w, rows)
@@ -109,20 +83,10 @@ func (a *app) storeShowCommand() *cli.Command {
 }
 
 func (a *app) storeShow(c *cli.Context) error {
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		row, err := db.Store(c.Context, env.Name, c.Args().First())
-		if err != nil {
-			return storesOf(env, err)
-		}
-		s := known(row)
-		locks, err := db.Leases(c.Context, env.Name)
+	return a.withOperations(c, func(ops operations) error {
+		s, err := ops.StoreShow(c.Context, c.Args().First())
 		if err != nil {
 			return err
-		}
-		for _, l := range locks {
-			if l.Name == control.StoreLease(s.ID) && l.ExpiresAt.After(a.now()) {
-				s.Lock = &l
-			}
 		}
 		return a.render(s, func(w io.Writer) error {
 			rows := [][]string{
@@ -141,14 +105,6 @@ func (a *app) storeShow(c *cli.Context) error {
 			return table(w, rows)
 		})
 	})
-}
-
-// storesOf names the command that lists the stores, where one is not known.
-func storesOf(env config.Environment, err error) error {
-	if e := errs.As(err); e != nil && e.Code == errs.NotFound {
-		e.Then("headgate store list --env " + env.Name)
-	}
-	return err
 }
 
 func (a *app) storeForgetCommand() *cli.Command {
@@ -176,21 +132,30 @@ func (a *app) storeForget(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		was, err := db.Forget(c.Context, env.Name, c.Args().First(), a.by(reason))
+	return a.withOperations(c, func(ops operations) error {
+		r, err := ops.StoreForget(c.Context, c.Args().First(), a.by(reason))
 		if err != nil {
-			return storesOf(env, err)
+			return err
 		}
-		for _, s := range a.loaded.Schemas {
-			if err := checkpointsOf(a.loaded).Forget(s.Name, was.ID); err != nil {
+		if cfg, err := a.config(); err == nil { // through a server: what lies here, too
+			if err := forgetStates(cfg, r.Forgotten.ID); err != nil {
 				return err
 			}
 		}
-		next := "headgate status --env " + env.Name
-		result := map[string]any{"environment": env.Name, "forgotten": known(was), "next_actions": []string{next}}
-		return a.render(result, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "forgot store %s, which ended at %s on backend %s\n\nnext: %s\n", was.ID, headText(was.Head), orDash(was.BackendID), next)
+		return a.render(r, func(w io.Writer) error {
+			was := r.Forgotten
+			_, err := fmt.Fprintf(w, "forgot store %s, which ended at %s on backend %s\n\nnext: %s\n", was.ID, headText(was.Head), orDash(was.BackendID), r.NextActions[0])
 			return err
 		})
 	})
+}
+
+// forgetStates removes the states of a store that were kept to go on from.
+func forgetStates(cfg *config.Config, store string) error {
+	for _, s := range cfg.Schemas {
+		if err := checkpointsOf(cfg).Forget(s.Name, store); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -35,14 +35,14 @@ detail is what headgate audit shows. An event may come twice, and out of order: 
 			{
 				Name: "status", Usage: "say what waits, and what was given up", UsageText: "headgate webhook status --env prod", Flags: []cli.Flag{envFlag()},
 				Action: func(c *cli.Context) error {
-					return a.withControl(c, func(env config.Environment, db *control.DB) error {
-						s, _, err := db.Webhook(c.Context, env.Name)
+					return a.withOperations(c, func(ops operations) error {
+						s, err := ops.Webhook(c.Context)
 						if err != nil {
 							return err
 						}
 						return a.render(s, func(w io.Writer) error {
-							if env.Webhook.Line == 0 {
-								fmt.Fprintf(w, "headgate.yaml has no webhook for %s\n", env.Name)
+							if !s.Configured {
+								fmt.Fprintf(w, "headgate.yaml has no webhook for %s\n", s.Environment)
 							}
 							_, err := fmt.Fprintf(w, "%s delivered within seven days, %d waiting, %d given up\n", counted(s.Delivered, "event"), s.Waiting, s.GivenUp)
 							if s.Error != "" {
@@ -57,13 +57,13 @@ detail is what headgate audit shows. An event may come twice, and out of order: 
 				Name: "retry", Usage: "have what was given up tried again", UsageText: "headgate webhook retry --env prod --reason=the-receiver-is-back",
 				Flags: []cli.Flag{envFlag(), &cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"}},
 				Action: func(c *cli.Context) error {
-					return a.withControl(c, func(env config.Environment, db *control.DB) error {
-						n, err := db.RetryDeliveries(c.Context, env.Name, a.by(c.String("reason")))
+					return a.withOperations(c, func(ops operations) error {
+						r, err := ops.RetryWebhook(c.Context, a.by(c.String("reason")))
 						if err != nil {
 							return err
 						}
-						return a.render(map[string]any{"environment": env.Name, "events": n}, func(w io.Writer) error {
-							_, err := fmt.Fprintf(w, "%s will be told again by headgate serve\n", counted(n, "event"))
+						return a.render(r, func(w io.Writer) error {
+							_, err := fmt.Fprintf(w, "%s will be told again by headgate serve\n", counted(r.Events, "event"))
 							return err
 						})
 					})

@@ -32,6 +32,10 @@ type Environment struct {
 	Held func(context.Context) string
 	// Others is true where somebody else than who armed a reset must fire it.
 	Others bool
+	// HasWebhook is true where somebody is told what happens.
+	HasWebhook bool
+	// ForgetStates removes the states of a store that lie here; nil where none do.
+	ForgetStates func(store string) error
 
 	// Told is an error as whoever asks may read it; nil for as it is. A server's callers need not know where its files are.
 	Told func(error) string

@@ -30,13 +30,38 @@ func (e Environment) Reset(ctx context.Context) (ResetReport, error) {
 	return e.resetReport(ctx, r, nil)
 }
 
+// A ResetAsk says which stores a reset is for, and its pace. Who asks has accepted what may be lost.
+type ResetAsk struct {
+	Stores  []livestore.StoreID
+	All     bool   // every active store instead
+	Schema  string // with All: those of this one only
+	PerHour int
+	DryRun  bool // say what would be armed, arm nothing
+}
+
 // ArmReset makes a reset ready. It opens nothing.
-func (e Environment) ArmReset(ctx context.Context, stores []livestore.StoreID, perHour int, by control.By) (ResetReport, error) {
-	r, err := e.DB.ArmReset(ctx, e.Name, stores, perHour, by)
+func (r Rollouts) ArmReset(ctx context.Context, ask ResetAsk, by control.By) (ResetReport, error) {
+	switch {
+	case ask.All == (len(ask.Stores) > 0):
+		return ResetReport{}, errs.Invalidf("either single stores or all of them are reset")
+	case ask.Schema != "" && !ask.All:
+		return ResetReport{}, errs.Invalidf("a schema is for all stores, not for single ones")
+	case ask.PerHour < 1:
+		return ResetReport{}, errs.Invalidf("a reset opens one store per hour at least")
+	}
+	stores, err := r.ToReset(ctx, ask)
 	if err != nil {
 		return ResetReport{}, err
 	}
-	return e.resetReport(ctx, r, nil)
+	if ask.DryRun {
+		would := control.Reset{Env: r.Name, State: control.ResetArmed, PerHour: ask.PerHour, Stores: len(stores)}
+		return ResetReport{Reset: would, DryRun: true, Opening: []livestore.StoreID{}, NextActions: []string{}}, nil
+	}
+	armed, err := r.DB.ArmReset(ctx, r.Name, stores, ask.PerHour, by)
+	if err != nil {
+		return ResetReport{}, err
+	}
+	return r.resetReport(ctx, armed, nil)
 }
 
 // FireReset lets an armed or paused reset open stores, and opens the first ones. perHour 0 keeps the budget. Where somebody

@@ -25,7 +25,11 @@ type Rollouts struct {
 	Read  func(name string) (*rollout.Definition, []*schema.Release, error)
 	Known func() (Names, error)         // of the recorded releases
 	Flags func() (*rollout.File, error) // that people edit; errs.NotFound where there are none
-	Place func(path string) string      // a file, as a user would open it
+	// Exportable is errs.Findings where flags open an event to builds that do not have it.
+	Exportable func(*rollout.File) error
+	// ToReset are the stores that are meant; errs.Refused where no build of them acts on a reset.
+	ToReset func(context.Context, ResetAsk) ([]livestore.StoreID, error)
+	Place   func(path string) string // a file, as a user would open it
 
 	Inventory func(context.Context) ([]config.Store, error) // the active stores
 	OpenLog   func(context.Context, config.Store) (eventlog.Reader, error)

@@ -174,6 +174,10 @@ func (c *Client) read(got answer, out any) error {
 	kind, _, _ := mime.ParseMediaType(got.header.Get("Content-Type")) // without one it is something else
 	switch {
 	case got.status == http.StatusOK && kind == "application/json":
+		if raw, ok := out.(*json.RawMessage); ok { // a file, byte for byte
+			*raw = got.body
+			return nil
+		}
 		data, err := c.typed(got.body)
 		if err == nil {
 			err = json.Unmarshal(data, out)

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"strconv"
 
@@ -63,6 +64,11 @@ func (c *Client) RolloutAct(ctx context.Context, name string, ask operate.Rollou
 func (c *Client) EvaluateFlag(ctx context.Context, q operate.FlagQuestion) ([]operate.Evaluated, error) {
 	out, err := post[api.Evaluations](ctx, c, "/v1/flags/"+url.PathEscape(q.Flag)+"/evaluate", api.Question{StoreID: string(q.Store), AppVersion: q.AppVersion})
 	return out.Evaluations, err
+}
+
+// FlagsExport is the flags that the server has in force, as a flagd file.
+func (c *Client) FlagsExport(ctx context.Context) ([]byte, error) {
+	return get[json.RawMessage](ctx, c, "/v1/flags/export", nil)
 }
 
 // Status is operate.Environment.Status.

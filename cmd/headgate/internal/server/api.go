@@ -24,7 +24,7 @@ type storesIn struct {
 }
 
 func (s *Server) stores(ctx context.Context, in *storesIn) (api.Stores, error) {
-	out := api.Stores{Stores: []api.Store{}}
+	out := api.Stores{KnownStores: operate.KnownStores{Environment: s.Operate.Name, Stores: []operate.KnownStore{}}}
 	limit, err := limitOf(in.Limit)
 	if err != nil {
 		return out, err
@@ -41,9 +41,34 @@ func (s *Server) stores(ctx context.Context, in *storesIn) (api.Stores, error) {
 			out.Next = out.Stores[limit-1].ID
 			break
 		}
-		out.Stores = append(out.Stores, api.Store(st))
+		out.Stores = append(out.Stores, operate.KnownStoreOf(st))
 	}
 	return out, nil
+}
+
+type storeIn struct {
+	Store string `path:"store" json:"-"`
+}
+
+func (s *Server) store(ctx context.Context, in *storeIn) (operate.KnownStore, error) {
+	return s.Operate.StoreShow(ctx, in.Store)
+}
+
+type forgetIn struct {
+	Store string `path:"store" json:"-"`
+	api.Why
+}
+
+func (s *Server) forgetStore(ctx context.Context, in *forgetIn) (operate.ForgottenStore, error) {
+	return s.Operate.StoreForget(ctx, in.Store, by(ctx, in.Reason))
+}
+
+func (s *Server) webhook(ctx context.Context, _ *nothing) (operate.WebhookReport, error) {
+	return s.Operate.Webhook(ctx)
+}
+
+func (s *Server) retryWebhook(ctx context.Context, in *api.Why) (operate.WebhookRetry, error) {
+	return s.Operate.RetryWebhook(ctx, by(ctx, in.Reason))
 }
 
 func (s *Server) runs(ctx context.Context, in *page) (api.Runs, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"headgate/cmd/headgate/internal/api"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
@@ -55,6 +56,9 @@ func bodies() map[string]string {
 		"/v1/census":                  `{"source":"test","clients":[{"storeId":"s1","clientId":"a","release":"1.2.0","lastSeen":"2026-01-01T00:00:00Z"}]}`,
 		"/v1/reports":                 `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":2}]}`,
 		"/v1/floor":                   `{"release":"1.2.0","reason":"reads v2"}`,
+		"/v1/reset/arm":               `{"stores":["s1"],"perHour":2,"reason":"damaged files","dryRun":true}`,
+		"/v1/stores/{store}/forget":   `{"reason":"its backend was reset"}`,
+		"/v1/webhook/retry":           `{"reason":"it is back"}`,
 		"/v1/reset/fire":              `{"perHour":2,"reason":"go","dryRun":true}`,
 		"/v1/reset/cancel":            `{"reason":"it does not help"}`,
 		"/v1/stop":                    `{"reason":"todos disappear"}`,
@@ -349,7 +353,7 @@ func TestPlainFlags(t *testing.T) {
 	<-changed
 	_, changed = w.flags.Revision()
 	by := control.By{Actor: "ana", Reason: "damaged"}
-	if _, err := w.Operate.ArmReset(t.Context(), []livestore.StoreID{"s1"}, 1, by); err != nil {
+	if _, err := w.Operate.ArmReset(t.Context(), operate.ResetAsk{Stores: []livestore.StoreID{"s1"}, PerHour: 1}, by); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := w.Operate.FireReset(t.Context(), 0, by, false); err != nil || len(r.Opening) != 1 || r.State != control.ResetDone {

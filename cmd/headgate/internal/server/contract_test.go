@@ -16,6 +16,7 @@ import (
 	"headgate/cmd/headgate/internal/remote"
 	"headgate/internal/control"
 	"headgate/internal/errs"
+	"headgate/internal/livestore"
 	"headgate/rollout"
 )
 
@@ -124,6 +125,48 @@ func TestRemoteIsTheSame(t *testing.T) {
 		b, errB := there.EvaluateFlag(ctx, q)
 		same("flag "+q.Flag, a, b, errA, errB)
 	}
+	for _, revision := range []string{"1", "13"} {
+		_, changed := w.flags.Revision()
+		w.write(strings.Replace(percent("25"), "revision: 1", "revision: "+revision, 1))
+		<-changed
+		a, errA := exported(here, w.flags.current())
+		b, errB := there.FlagsExport(ctx)
+		same("the exported flags", string(a), string(b), errA, errB)
+	}
+	for _, schema := range []string{"", "main", "other"} {
+		a, errA := here.StoreList(ctx, schema)
+		b, errB := there.StoreList(ctx, schema)
+		same("the stores", a, b, errA, errB)
+	}
+	for _, id := range []string{"s1", "s2", "a/b c", "nope"} {
+		a, errA := here.StoreShow(ctx, id)
+		b, errB := there.StoreShow(ctx, id)
+		same("the store "+id, a, b, errA, errB)
+		_, errA = here.StoreForget(ctx, id, control.By{Actor: "ana"})
+		_, errB = there.StoreForget(ctx, id, control.By{})
+		same("forget "+id+" without a reason", nil, nil, errA, errB)
+		c, errC := here.StoreForget(ctx, id, by)
+		d, errD := there.StoreForget(ctx, id, by)
+		c.Forgotten.Head, c.Forgotten.BackendID = 0, "" // forgotten the first time
+		same("forget "+id, c, d, errC, errD)
+	}
+	for range 2 {
+		a, errA := here.Webhook(ctx)
+		b, errB := there.Webhook(ctx)
+		same("the webhook", a, b, errA, errB)
+		c, errC := here.RetryWebhook(ctx, by)
+		d, errD := there.RetryWebhook(ctx, by)
+		same("tell it again", c, d, errC, errD)
+	}
+	for _, ask := range []operate.ResetAsk{
+		{Stores: []livestore.StoreID{"s1", "s2"}, PerHour: 3, DryRun: true}, {All: true, PerHour: 1, Schema: "other", DryRun: true},
+		{Stores: []livestore.StoreID{"s1"}, All: true, PerHour: 1}, {Stores: []livestore.StoreID{"s1"}, Schema: "main", PerHour: 1},
+		{PerHour: 1}, {Stores: []livestore.StoreID{"s1"}}, {Stores: []livestore.StoreID{"s1"}, PerHour: 1},
+	} {
+		a, errA := here.ArmReset(ctx, ask, by)
+		b, errB := there.ArmReset(ctx, ask, by)
+		same(fmt.Sprintf("arm %+v", ask), a, b, errA, errB)
+	}
 	for _, d := range []string{digest, digest, "nope"} {
 		a, errA := here.ApprovePlan(ctx, d, "", by)
 		b, errB := there.ApprovePlan(ctx, d, "", by)
@@ -181,6 +224,51 @@ func TestRemoteIsTheSame(t *testing.T) {
 	c, errC := here.VerifyAudit(ctx)
 	d, errD := there.VerifyAudit(ctx)
 	same("audit verify", c, d, errC, errD)
+}
+
+// exported is what the command line exports.
+func exported(r operate.Rollouts, file *rollout.File) ([]byte, error) {
+	if err := r.Exportable(file); err != nil {
+		return nil, err
+	}
+	return file.Flagd()
+}
+
+// TestRemoteStores: a list of several pages is whole, and an answer is the file itself.
+func TestRemoteStores(t *testing.T) {
+	w := newWorld(t, nil)
+	var stores []control.Store
+	for i := range 1201 {
+		stores = append(stores, control.Store{ID: fmt.Sprintf("s%04d", i), Schema: "main", State: control.StoreActive})
+	}
+	if _, err := w.Operate.DB.Sync(t.Context(), "prod", control.Values(stores), control.By{Actor: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.client(t, nil).StoreList(t.Context(), "")
+	if err != nil || got.Environment != "prod" || len(got.Stores) != len(stores) || got.Stores[1200].ID != "s1200" {
+		t.Errorf("%d stores, %v", len(got.Stores), err)
+	}
+	_, secret := w.token(t, control.Token{Role: control.RoleViewer})
+	file, err := w.flags.current().Flagd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := w.ask(t, http.MethodGet, "/v1/flags/export", secret, ""); status != 200 || body != string(file) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestArmRefusesUnsaidLoss: who arms over HTTP says that something may be lost, too.
+func TestArmRefusesUnsaidLoss(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.token(t, control.Token{Role: control.RoleOperator})
+	status, _, body := w.ask(t, http.MethodPost, "/v1/reset/arm", secret, `{"stores":["s1"],"perHour":1,"reason":"damaged"}`)
+	if status != http.StatusConflict || !strings.Contains(body, "acceptLoss is not true") {
+		t.Errorf("%d %s", status, body)
+	}
+	if r, err := w.Operate.Reset(t.Context()); errs.CodeOf(err) != errs.NotFound {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // TestRemoteImport sends many clients in batches, and nothing where one is wrong.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"headgate/cmd/headgate/internal/api"
@@ -117,6 +118,15 @@ func (s *Server) flagList(context.Context, *nothing) (api.Flags, error) {
 		out.Flags = append(out.Flags, flag)
 	}
 	return out, nil
+}
+
+// flagExport is what whoever fetches the exported file gets. Stores of a reset that are due are the tick's to open.
+func (s *Server) flagExport(context.Context, *nothing) (json.RawMessage, error) {
+	file := s.flags.current()
+	if err := s.Operate.Exportable(file); err != nil {
+		return nil, err
+	}
+	return file.Flagd()
 }
 
 type evaluateIn struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,19 @@ func project(env operate.Environment) operate.Rollouts {
 			}
 			return nil, nil, errs.NotFoundf("there is no rollout %q", name)
 		},
-		Flags:     func() (*rollout.File, error) { return nil, errs.NotFoundf("there are no flags") },
+		Flags: func() (*rollout.File, error) { return nil, errs.NotFoundf("there are no flags") },
+		Exportable: func(file *rollout.File) error {
+			if file.Flags[0].Revision == 13 {
+				return errs.New(errs.Findings, "RO103: it is open where no build has it")
+			}
+			return nil
+		},
+		ToReset: func(_ context.Context, ask operate.ResetAsk) ([]livestore.StoreID, error) {
+			if ask.Schema != "" {
+				return nil, errs.Refusedf("no build of schema %s acts on a reset", ask.Schema)
+			}
+			return slices.Clone(ask.Stores), nil
+		},
 		Place:     func(path string) string { return strings.TrimPrefix(path, "/app/") },
 		Inventory: func(context.Context) ([]config.Store, error) { return stores, nil },
 		OpenLog: func(context.Context, config.Store) (eventlog.Reader, error) {
@@ -122,7 +135,7 @@ func (w *world) prepare(t testing.TB) {
 	for i := range 20 {
 		stores = append(stores, livestore.StoreID(fmt.Sprint("s", i)))
 	}
-	if _, err := w.Operate.ArmReset(t.Context(), stores, 1, control.By{Actor: "ana", Reason: "test"}); err != nil {
+	if _, err := w.Operate.ArmReset(t.Context(), operate.ResetAsk{Stores: stores, PerHour: 1}, control.By{Actor: "ana", Reason: "test"}); err != nil {
 		t.Fatal(err)
 	}
 }

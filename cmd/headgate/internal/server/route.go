@@ -81,8 +81,8 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 	defer done()
 	answer := func(ctx context.Context) ([]byte, error) {
 		out, err := rt.handle(s, ctx, in.Interface())
-		if err != nil {
-			return nil, err
+		if raw, ok := out.(json.RawMessage); ok || err != nil {
+			return raw, err
 		}
 		return json.Marshal(out)
 	}

@@ -22,6 +22,8 @@ func routes() []route {
 	reports := taking[observe.ReportBatch]("/v1/reports", "Who syncs, from the sync backend's Worker", report, (*Server).reports)
 	telemetry := taking[observe.TelemetryBatch]("/v1/telemetry", "What the app saw, from its helper", tell, (*Server).telemetry)
 	telemetry.pages, telemetry.limited = true, true
+	arm := post("/v1/reset/arm", "Choose the stores and the pace of a reset; nothing is opened yet", move, (*Server).armReset)
+	arm.body = 1 << 20
 	return []route{
 		{method: http.MethodGet, path: "/healthz", summary: "The process runs", serve: (*Server).healthz},
 		{method: http.MethodGet, path: "/readyz", summary: "The server can answer: its database does, and there are flags", serve: (*Server).readyz},
@@ -53,6 +55,8 @@ func routes() []route {
 
 		get("/v1/status", "What runs, what blocks, and the next command", read, (*Server).status),
 		get("/v1/stores", "The stores of the inventory, by id", read, (*Server).stores),
+		get("/v1/stores/{store}", "What is known of a store, and who works on it", read, (*Server).store),
+		post("/v1/stores/{store}/forget", "Forget what is known of a store whose backend was reset, or that is gone; needs a reason", move, (*Server).forgetStore),
 		get("/v1/leases", "Who works on which store at the moment", read, (*Server).leases),
 		post("/v1/leases/break", "Take a lock away from an owner that is gone for good", move, (*Server).breakLock),
 		get("/v1/tokens", "The tokens, the latest first, without their secrets", move, (*Server).tokens),
@@ -69,6 +73,7 @@ func routes() []route {
 		census,
 		get("/v1/signals", "What the sync backend, the apps and LiveStore's spans told", read, (*Server).signals),
 		get("/v1/flags", "The flags in force", read, (*Server).flagList),
+		get("/v1/flags/export", "The flags in force, as a flagd file", read, (*Server).flagExport),
 		post("/v1/flags/{key}/evaluate", "Which version the stores' clients emit, and why", read, (*Server).flagEvaluate),
 
 		get("/v1/approvals", "Who agreed to which plan, the latest first", read, (*Server).approvals),
@@ -79,8 +84,11 @@ func routes() []route {
 		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
 		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
 		get("/v1/reset", "How far the last reset of stores is", read, (*Server).reset),
+		arm,
 		post("/v1/reset/fire", "Let the armed reset open stores, or a paused one go on", move, (*Server).fireReset),
 		post("/v1/reset/cancel", "End the reset; no more stores get it", move, (*Server).cancelReset),
+		get("/v1/webhook", "How far the webhook was told what happens", read, (*Server).webhook),
+		post("/v1/webhook/retry", "Have what was given up told again", move, (*Server).retryWebhook),
 		post("/v1/stop", "The emergency: abort every ramp, pause every migration, freeze every advance", move, (*Server).stop),
 		post("/v1/stop/lift", "Let things advance again", move, (*Server).lift),
 	}

@@ -18,7 +18,7 @@ func (r route) target() string {
 	if last := path.Base(r.path); r.method == http.MethodPost {
 		name = last
 	}
-	return strings.NewReplacer("{key}", "event.TodoCreated", "{id}", "r1", "{name}", name, "{digest}", "sha256-"+strings.Repeat("0", 64)).Replace(r.path)
+	return strings.NewReplacer("{key}", "event.TodoCreated", "{id}", "r1", "{name}", name, "{store}", "s2", "{digest}", "sha256-"+strings.Repeat("0", 64)).Replace(r.path)
 }
 
 // TestEveryRouteIsGuarded calls each route without a token, with ones that are not valid, and with each role.

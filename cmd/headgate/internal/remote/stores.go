@@ -1,0 +1,54 @@
+package remote
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"headgate/cmd/headgate/internal/api"
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
+)
+
+// StoreList is operate.Environment.StoreList.
+func (c *Client) StoreList(ctx context.Context, schema string) (operate.KnownStores, error) {
+	out := operate.KnownStores{Stores: []operate.KnownStore{}}
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	if schema != "" {
+		query.Set("schema", schema)
+	}
+	for {
+		page, err := get[api.Stores](ctx, c, "/v1/stores", query)
+		if err != nil {
+			return out, err
+		}
+		out.Environment = page.Environment
+		out.Stores = append(out.Stores, page.Stores...)
+		if page.Next == "" {
+			return out, nil
+		}
+		query.Set("cursor", page.Next)
+	}
+}
+
+func storePath(id string) string { return "/v1/stores/" + url.PathEscape(id) }
+
+// StoreShow is operate.Environment.StoreShow.
+func (c *Client) StoreShow(ctx context.Context, id string) (operate.KnownStore, error) {
+	return get[operate.KnownStore](ctx, c, storePath(id), nil)
+}
+
+// StoreForget is operate.Environment.StoreForget. The server says who acts.
+func (c *Client) StoreForget(ctx context.Context, id string, by control.By) (operate.ForgottenStore, error) {
+	return post[operate.ForgottenStore](ctx, c, storePath(id)+"/forget", api.Why{Reason: by.Reason})
+}
+
+// Webhook is operate.Environment.Webhook.
+func (c *Client) Webhook(ctx context.Context) (operate.WebhookReport, error) {
+	return get[operate.WebhookReport](ctx, c, "/v1/webhook", nil)
+}
+
+// RetryWebhook is operate.Environment.RetryWebhook. The server says who acts.
+func (c *Client) RetryWebhook(ctx context.Context, by control.By) (operate.WebhookRetry, error) {
+	return post[operate.WebhookRetry](ctx, c, "/v1/webhook/retry", api.Why{Reason: by.Reason})
+}
