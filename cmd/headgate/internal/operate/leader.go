@@ -20,7 +20,7 @@ const (
 )
 
 // A Leader is one of several servers of an environment, of which one at a time moves the rollouts. Two that both think
-// so, after a pause of one, do no step twice: each transition is compare-and-set.
+// so, after a pause of one, do no step twice: each transition is compare-and-set. Package server says why River doesn't elect it.
 type Leader struct {
 	Environment
 }
