@@ -149,29 +149,28 @@ func (t *ticker) ready(r Request, b Barrier) error {
 }
 
 func (t *ticker) promote(r Request) error {
+	confirm := ConfirmFor(Promote, t.def, *t.state)
 	switch t.state.Phase {
 	case ReaderGate:
 		if err := t.ready(r, ToRamp); err != nil {
 			return err
 		}
-		t.enter(Ramp, 0)
-		if t.open(0); len(t.out.Open) == 0 {
+		if len(t.openable(0)) == 0 {
 			return errs.New(errs.Stale, "no store of the first step is eligible").Hintf("a store opens only when its readers are there; a waiver in the file lets one through").
 				Then("headgate rollout status " + t.def.Name)
 		}
+		if err := t.agreed(r, confirm); err != nil {
+			return err
+		}
+		t.enter(Ramp, 0)
+		t.open(0)
 		t.waitForStep()
 	case Ramp:
 		if err := t.ready(r, ""); err != nil {
 			return err
 		}
-		if c, answer := t.def.Steps[t.state.Step].Confirm, t.facts.Confirmation; c != nil && !r.Force && (answer == nil || !answer.OK) {
-			e := errs.New(errs.Stale, "%s has not confirmed the step", c.Host()).Hintf("or --force --reason TEXT, which the audit keeps")
-			if answer != nil {
-				e.Msg = "not confirmed: " + answer.Why
-			}
-			return e
-		} else if answer != nil {
-			t.out.Reasons = append(t.out.Reasons, answer.Why)
+		if err := t.agreed(r, confirm); err != nil {
+			return err
 		}
 		if t.state.Step+1 == len(t.def.Steps) {
 			t.enter(PointOfNoReturn, t.state.Step)
@@ -214,6 +213,9 @@ func (t *ticker) finish(r Request) error {
 		return errs.New(errs.Stale, "%d of %d stores are not eligible: %d waiting, %d blocked, %d unobserved", n.Stores-n.Eligible, n.Stores, n.Waiting, n.Blocked, n.Unobserved).
 			Hintf("their old clients would skip the new events; wait, set a floor, or --force --reason TEXT, which the audit keeps").
 			Then("headgate rollout status " + t.def.Name)
+	}
+	if err := t.agreed(r, ConfirmFor(Finish, t.def, *t.state)); err != nil {
+		return err
 	}
 	t.enter(Full, 0)
 	t.state.Revision++

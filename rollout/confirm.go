@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"headgate/internal/errs"
 )
 
-// A Confirm is who must answer 200 before a step is left for the next one, or for the point of no return.
+// A Confirm is who must answer 200 before more opens, or a step is left for the point of no return.
 type Confirm struct {
 	URL     string            // http://… or https://…
 	Timeout time.Duration     // of one question
@@ -76,27 +78,69 @@ func (d decoder) confirm(n *yaml.Node, p string) (*Confirm, error) {
 	return out, err
 }
 
-// ConfirmDue is who is asked now whether the step may be left; nil for nobody.
-func ConfirmDue(now time.Time, d *Definition, s State, f Facts) *Confirm {
-	if s.Phase != Ramp || d.Identity() != s.Identity || s.Step >= len(d.Steps) {
+// confirms is who must confirm what comes after a state; nil for nobody.
+func (d *Definition) confirms(s State) *Confirm {
+	if s.Phase != ReaderGate && s.Phase != Ramp && s.Phase != PointOfNoReturn || s.Step >= len(d.Steps) {
 		return nil
 	}
+	if c := d.Steps[s.Step].Confirm; c != nil && s.Phase != ReaderGate {
+		return c
+	}
+	return d.Confirm
+}
+
+// ConfirmDue is who is asked now whether the rollout may go on by itself; nil for nobody.
+func ConfirmDue(now time.Time, d *Definition, s State, f Facts) *Confirm {
 	t := ticker{now: now, def: d, facts: f, state: &s}
-	c := d.Steps[s.Step].Confirm
-	held, _ := t.held()
-	switch {
-	case c == nil, held != "", !t.baked(), s.Confirm != nil && now.Before(s.Confirm.NextDue):
+	c := d.confirms(s)
+	if c == nil || d.Identity() != s.Identity || s.Confirm != nil && now.Before(s.Confirm.NextDue) {
 		return nil
-	case slices.ContainsFunc(s.Analysis, func(r AnalysisRun) bool { return r.Outcome != Successful }):
+	}
+	if why, _ := t.held(); why != "" {
+		return nil
+	}
+	switch s.Phase {
+	case ReaderGate:
+		if s.missing(d, ToRamp) > 0 || len(t.openable(0)) == 0 {
+			return nil
+		}
+	case Ramp:
+		if !t.baked() || slices.ContainsFunc(s.Analysis, func(r AnalysisRun) bool { return r.Outcome != Successful }) {
+			return nil
+		}
+	default:
 		return nil
 	}
 	return c
 }
 
-// confirmed reports whether the step may be left. A refusal holds it, and stands in the state until it is asked again; it is
+// ConfirmFor is who is asked before a person's command; nil for nobody.
+func ConfirmFor(c Command, d *Definition, s State) *Confirm {
+	if c == Promote && s.Phase != PointOfNoReturn || c == Finish && s.Phase == PointOfNoReturn {
+		return d.confirms(s)
+	}
+	return nil
+}
+
+// agreed refuses a person's command that nobody has confirmed.
+func (t *ticker) agreed(r Request, c *Confirm) error {
+	answer := t.facts.Confirmation
+	switch {
+	case c == nil || r.Force:
+		return nil
+	case answer == nil:
+		return errs.New(errs.Stale, "%s has not confirmed it", c.Host()).Hintf("or --force --reason TEXT, which the audit keeps")
+	case !answer.OK:
+		return errs.New(errs.Stale, "not confirmed: %s", answer.Why).Hintf("or --force --reason TEXT, which the audit keeps")
+	}
+	t.out.Reasons = append(t.out.Reasons, answer.Why)
+	return nil
+}
+
+// confirmed reports whether the rollout may go on. A refusal holds it, and stands in the state until it is asked again; it is
 // in the audit when it says something new.
 func (t *ticker) confirmed() bool {
-	c, answer, last := t.def.Steps[t.state.Step].Confirm, t.facts.Confirmation, t.state.Confirm
+	c, answer, last := t.def.confirms(*t.state), t.facts.Confirmation, t.state.Confirm
 	switch {
 	case c == nil:
 		return true

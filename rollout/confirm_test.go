@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"headgate/internal/errs"
+	"headgate/internal/livestore"
 	"headgate/rollout"
 )
 
@@ -82,6 +83,98 @@ func TestConfirmHoldsAStep(t *testing.T) {
 	}
 	if got := rollout.Decide(now, d, s, answer(true, "yes")); got.State.Phase != rollout.PointOfNoReturn {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestConfirmBeforeWhateverOpens: the rollout's own confirm is asked before the first step, before each next one that has none,
+// and before all stores.
+func TestConfirmBeforeWhateverOpens(t *testing.T) {
+	d, err := rollout.ParseDefinition([]byte(`events: {TodoCreated: {from: v1, to: v2}}
+confirm: {url: "https://all.internal/ok"}
+approvals: {ramp: 1}
+steps: [{weight: 50, pause: 1h}, {weight: 100, pause: 1h, confirm: {url: "https://last.internal/ok"}}]
+`), "x.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := rollout.State{Phase: rollout.ReaderGate, Since: now, Attempt: 1, Revision: 1, Identity: d.Identity(), Floor: "1.1.0", Started: "ana"}
+	facts := func(readiness rollout.Readiness, answer ...string) rollout.Facts {
+		f := rollout.Facts{Floor: "1.1.0"}
+		for _, id := range []livestore.StoreID{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			f.Stores = append(f.Stores, rollout.StoreFact{ID: id, Verdict: rollout.Verdict{Readiness: readiness, Clients: 1, Readers: 1}})
+		}
+		if len(answer) > 0 {
+			f.Confirmation = &rollout.Confirmation{OK: answer[0] == "yes", Why: "all.internal says " + answer[0], At: now}
+		}
+		return f
+	}
+	host := func(f rollout.Facts) string {
+		if c := rollout.ConfirmDue(now, d, s, f); c != nil {
+			return c.Host()
+		}
+		return ""
+	}
+	act := func(f rollout.Facts, r rollout.Request) (rollout.Decision, error) {
+		r.By = "bo"
+		return rollout.Act(now, d, s, f, r)
+	}
+
+	ready := facts(rollout.Eligible)
+	if got := host(ready); got != "" {
+		t.Errorf("%s is asked while an approval is missing", got)
+	}
+	s.Approved = []rollout.Approval{{For: rollout.ToRamp, By: "bo", At: now}}
+	if got := host(facts(rollout.Blocked)); got != "" {
+		t.Errorf("%s is asked while nothing can open", got)
+	}
+	if got := host(ready); got != "all.internal" {
+		t.Errorf("before the first step %q is asked", got)
+	}
+	if got := rollout.Decide(now, d, s, ready); got.Changed || len(got.Open) > 0 || !strings.Contains(got.Next.What, "all.internal confirms it") {
+		t.Errorf("without an answer: %+v", got)
+	}
+	refused := rollout.Decide(now, d, s, facts(rollout.Eligible, "no"))
+	if refused.State.Phase != rollout.ReaderGate || refused.Action != "confirm" || len(refused.Open) > 0 || refused.State.Confirm == nil {
+		t.Fatalf("%+v", refused)
+	}
+	for what, f := range map[string]rollout.Facts{"has not confirmed it": ready, "all.internal says no": facts(rollout.Eligible, "no")} {
+		if _, err := act(f, rollout.Request{Command: rollout.Promote}); errs.CodeOf(err) != errs.Stale || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got, err := act(ready, rollout.Request{Command: rollout.Promote, Force: true, Reason: "it is down"}); err != nil || len(got.Open) == 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	opened := rollout.Decide(now, d, s, facts(rollout.Eligible, "yes"))
+	if opened.State.Phase != rollout.Ramp || len(opened.Open) == 0 || opened.Reasons[0] != "all.internal says yes" {
+		t.Fatalf("%+v", opened)
+	}
+
+	s, now = opened.State, now.Add(time.Hour)
+	if got := host(ready); got != "all.internal" {
+		t.Errorf("before the second step %q is asked", got)
+	}
+	s = rollout.Decide(now, d, s, facts(rollout.Eligible, "yes")).State
+	now = now.Add(time.Hour)
+	if got := host(ready); s.Step != 1 || got != "last.internal" {
+		t.Errorf("step %d has its own, %q is asked", s.Step, got)
+	}
+	s = rollout.Decide(now, d, s, facts(rollout.Eligible, "yes")).State
+
+	full := rollout.Request{Command: rollout.Finish}
+	status := rollout.Decide(now, d, s, ready).Next.What
+	if c := rollout.ConfirmFor(rollout.Finish, d, s); s.Phase != rollout.PointOfNoReturn || c == nil || c.Host() != "last.internal" || host(ready) != "" || !strings.Contains(status, "last.internal confirms") {
+		t.Errorf("%+v, %+v, %q", s, c, status)
+	}
+	if _, err := act(facts(rollout.Eligible, "no"), full); errs.CodeOf(err) != errs.Stale || !strings.Contains(err.Error(), "says no") {
+		t.Errorf("%v", err)
+	}
+	if _, err := act(ready, full); errs.CodeOf(err) != errs.Stale {
+		t.Errorf("nobody was asked: %v", err)
+	}
+	if got, err := act(facts(rollout.Eligible, "yes"), full); err != nil || got.State.Phase != rollout.Full || got.Reasons[0] != "all.internal says yes" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

@@ -3,6 +3,8 @@ package rollout
 import (
 	"fmt"
 	"time"
+
+	"headgate/internal/livestore"
 )
 
 // Decide moves a rollout by at most one phase or step: what the controller's tick does. It has no clock of its own, asks
@@ -175,23 +177,33 @@ func (t *ticker) gate() {
 		t.next(fmt.Sprintf("%d more must approve", n), time.Time{})
 		return
 	}
-	if t.open(0); len(t.out.Open) == 0 {
+	if len(t.openable(0)) == 0 {
 		t.next("a store of the first step is eligible", t.soonest(t.def.Steps[0].Weight))
 		return
 	}
+	if !t.confirmed() {
+		return
+	}
+	t.open(0)
 	t.enter(Ramp, 0)
 	t.changed("advance", "step 1 of %d opens, %s of the stores", len(t.def.Steps), t.def.Steps[0].Weight)
 	t.waitForStep()
 }
 
-// open opens the stores of a step that are eligible and not open yet.
-func (t *ticker) open(step int) {
+// openable are the stores of a step that are eligible and not open yet.
+func (t *ticker) openable(step int) (out []livestore.StoreID) {
 	weight := t.def.Steps[step].Weight
 	for i := range t.facts.Stores {
 		if s := &t.facts.Stores[i]; !s.Open && s.Verdict.Readiness == Eligible && s.in(t.def, weight) {
-			t.out.Open = append(t.out.Open, s.ID)
+			out = append(out, s.ID)
 		}
 	}
+	return out
+}
+
+// open opens them.
+func (t *ticker) open(step int) {
+	t.out.Open = t.openable(step)
 	if n := len(t.out.Open); n > 0 {
 		t.state.Revision++
 		t.changed("open", "%d stores open", n)
@@ -223,7 +235,7 @@ func (t *ticker) ramp() {
 		t.waitForStep()
 		return
 	}
-	if t.def.Steps[t.state.Step].Confirm != nil && (t.facts.Confirmation == nil || !t.facts.Confirmation.OK) {
+	if t.def.confirms(*t.state) != nil && (t.facts.Confirmation == nil || !t.facts.Confirmation.OK) {
 		t.open(t.state.Step) // what is held is the next step
 	}
 	if !t.confirmed() {
@@ -257,11 +269,14 @@ func (t *ticker) waitForStep() {
 
 func (t *ticker) pointOfNoReturn() {
 	t.open(t.state.Step)
+	what := "someone promotes it to all stores"
 	if n := t.state.missing(t.def, ToFull); n > 0 {
-		t.next(fmt.Sprintf("%d more must approve, and someone promotes it to all stores", n), time.Time{})
-		return
+		what = fmt.Sprintf("%d more must approve, and %s", n, what)
 	}
-	t.next("someone promotes it to all stores", time.Time{})
+	if c := t.def.confirms(*t.state); c != nil {
+		what += ", which " + c.Host() + " confirms"
+	}
+	t.next(what, time.Time{})
 }
 
 // missing is how many approvals a barrier still wants.

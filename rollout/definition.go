@@ -35,6 +35,8 @@ type Definition struct {
 	Freeze    []Window
 	Approvals Approvals
 	Waivers   []Waiver
+
+	Confirm *Confirm // who must say that more may open, where a step does not say; nil for nobody
 }
 
 // A Family is an event that gets a new version.
@@ -79,7 +81,7 @@ type Step struct {
 	Pause    time.Duration // how long the step bakes
 	Manual   bool          // it bakes until someone promotes
 	Analysis []string      // names of templates that must succeed
-	Confirm  *Confirm      // who must say that it may be left; nil for nobody
+	Confirm  *Confirm      // who must say that it may be left; nil for whom the rollout says
 	Line     int
 }
 

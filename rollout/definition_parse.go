@@ -62,6 +62,7 @@ func ParseDefinition(data []byte, path string) (*Definition, error) {
 			return d.mapping(n, p, map[string]field{"ramp": d.count(&def.Approvals.Ramp, 0), "full": d.count(&def.Approvals.Full, 0)})
 		}},
 		"waivers": {read: func(n *yaml.Node, p string) error { return d.waivers(n, p, def) }},
+		"confirm": {read: func(n *yaml.Node, p string) (err error) { def.Confirm, err = d.confirm(n, p); return err }},
 	})
 	if err != nil {
 		return nil, err

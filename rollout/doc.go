@@ -41,7 +41,8 @@
 //	ReadersShipping, ReaderGate, Ramp, PointOfNoReturn   ----pause---->  the same, standing still   (person, analysis)
 //	paused                                               ----resume--->  the same phase or step from its beginning
 //
-// A step may have somebody who must confirm it ([Confirm]) before it is left, for the next one or the point of no return.
+// Somebody may have to confirm ([Confirm]) that the first step opens, that a step is left, and that all stores open: who the
+// rollout names, or for a step, and what comes after the last one, who that step does.
 //
 // What a person asks for too early is errs.Stale, exit status 4 and HTTP 409: an approval is missing, the analysis has
 // not succeeded, a freeze or a stop holds, a store's readers are not there. Forced with a reason it goes through, but for

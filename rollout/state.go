@@ -59,7 +59,7 @@ type State struct {
 	Approved []Approval    `json:"approved,omitempty"`
 	Analysis []AnalysisRun `json:"analysis,omitempty"` // of the step
 
-	Confirm *Confirmation `json:"confirm,omitempty"` // why the step was last not confirmed
+	Confirm *Confirmation `json:"confirm,omitempty"` // why it was last not confirmed that the rollout goes on
 }
 
 // A Pause says why a rollout stands still. What is open stays open.

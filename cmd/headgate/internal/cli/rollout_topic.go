@@ -15,7 +15,7 @@ drafts one, ` + "`headgate rollout check NAME`" + ` holds it against the recorde
     steps:                        # weights rise; a step takes the stores with the lowest places, by a hash of their ids
       - {weight: 1, pause: 1d, analysis: [unknown]}    # percent of the stores; the step lasts a day
       - {weight: 25, pause: 2d, analysis: [unknown, errors]}
-      - {weight: 50, pause: 2d, confirm: {url: "https://deploy.internal/may-advance"}}   # asked before the next step
+      - {weight: 50, pause: 2d, confirm: {url: "https://deploy.internal/may-advance"}}   # its own; see below
       - {weight: 100, pause: manual}                   # until ` + "`headgate rollout promote`" + `
     analysis:
       unknown:
@@ -76,15 +76,17 @@ nil: write baseline ?? 0, or the measurement is one without data. There are
     push-latency-p50          and p95, p99; pull-latency- and materialize-latency- likewise: milliseconds, from LiveStore's
                               spans
 
-confirm is asked when the step has lasted as long as it should and its analysis has succeeded: a POST with the rollout, the
-environment, the step and what comes next as JSON. 200 lets it go on. Another answer, or none, holds it, with the first line
-of its text in the status, and it is asked again. A promotion asks, too; an abort asks nobody.
+confirm is asked before the first step opens, when a store of it is eligible; before a step is left, when it has lasted as long
+as it should and its analysis has succeeded; and before promote --full. A step's own takes the place of the rollout's when that
+step is left, and that of the last one before promote --full. It is asked with a POST of the rollout, the environment, the step
+and what comes next as JSON. 200 lets it go on. Another answer, or none, holds it, with the first line of its text in the
+status, and it is asked again. A promotion asks, too; an abort asks nobody.
 
-        confirm:
-          url: https://deploy.internal/may-advance
-          timeout: 10s            # default
-          every: 1m               # default: between two questions
-          headers: {Authorization: DEPLOY_AUTHORIZATION}   # the variables with the headers' values
+    confirm:
+      url: https://deploy.internal/may-advance
+      timeout: 10s                # default
+      every: 1m                   # default: between two questions
+      headers: {Authorization: DEPLOY_AUTHORIZATION}   # the variables with the headers' values
 
 In command and query {env}, {rollout}, {event}, {weight} and {step} are replaced. A command runs in headgate.yaml's directory, a minute at
 most. A store that is open stays open; the flags list the open stores, and an abort empties the list.

@@ -108,16 +108,19 @@ func (v *Rollout) act(ctx context.Context, ask RolloutAsk, by control.By) (Rollo
 			return RolloutResult{}, err
 		}
 	}
-	if s := v.Row.State; command == rollout.Promote && s.Phase == rollout.Ramp && s.Step < len(v.Definition.Steps) && !ask.Force {
-		if c := v.Definition.Steps[s.Step].Confirm; c != nil {
-			answer := v.confirm(ctx, c, dryRun)
-			if err := v.Look(ctx); err != nil { // that took its time: who is out there now?
-				return RolloutResult{}, err
-			}
-			v.Facts.Confirmation = answer
+	r := rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: ask.Force}
+	if c := rollout.ConfirmFor(command, v.Definition, v.Row.State); c != nil && !ask.Force {
+		v.Facts.Confirmation = &rollout.Confirmation{OK: true}
+		if _, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, r); err != nil { // nobody is asked about what can't be
+			return RolloutResult{}, v.refused(err)
 		}
+		answer := v.confirm(ctx, c, dryRun)
+		if err := v.Look(ctx); err != nil { // that took its time: who is out there now?
+			return RolloutResult{}, err
+		}
+		v.Facts.Confirmation = answer
 	}
-	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, rollout.Request{Command: command, By: by.Actor, Reason: by.Reason, Force: ask.Force})
+	d, err := rollout.Act(v.Now(), v.Definition, v.Row.State, v.Facts, r)
 	if err != nil {
 		return RolloutResult{}, v.refused(err)
 	}

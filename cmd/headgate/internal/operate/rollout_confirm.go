@@ -14,21 +14,21 @@ import (
 	"headgate/rollout"
 )
 
-// A ConfirmQuestion is what is posted to who confirms a step. 200 lets the rollout go on; any other answer holds it, and the
+// A ConfirmQuestion is what is posted to who confirms that a rollout goes on. 200 lets the rollout go on; any other answer holds it, and the
 // first line of its text is shown.
 type ConfirmQuestion struct {
 	Rollout     string   `json:"rollout"`
 	Environment string   `json:"environment"`
 	Events      []string `json:"events"`
 	Attempt     int      `json:"attempt"`
-	Step        int      `json:"step"` // that is to be left, 1 for the first
+	Step        int      `json:"step"` // that is to be left, 1 for the first; 0 before that opens
 	Steps       int      `json:"steps"`
 	Weight      string   `json:"weight"`
-	Next        string   `json:"next"` // the weight of the next step, or the point of no return
+	Next        string   `json:"next"` // the weight of the next step, the point of no return, or full
 	DryRun      bool     `json:"dryRun,omitempty"`
 }
 
-// confirm asks whether the step may be left. Whatever goes wrong is a refusal.
+// confirm asks whether the rollout may go on. Whatever goes wrong is a refusal.
 func (v *Rollout) confirm(ctx context.Context, c *rollout.Confirm, dryRun bool) *rollout.Confirmation {
 	why, err := v.askConfirm(ctx, c, dryRun)
 	answer := &rollout.Confirmation{OK: err == nil, Why: c.Host() + " " + why, At: v.Now()}
@@ -45,6 +45,12 @@ func (v *Rollout) askConfirm(ctx context.Context, c *rollout.Confirm, dryRun boo
 	q := ConfirmQuestion{
 		Rollout: v.Definition.Name, Environment: v.Name, Events: v.Definition.New(), Attempt: state.Attempt, Step: state.Step + 1, Steps: len(v.Definition.Steps),
 		Weight: state.Weight(v.Definition).String(), Next: string(rollout.PointOfNoReturn), DryRun: dryRun,
+	}
+	switch state.Phase {
+	case rollout.ReaderGate:
+		q.Step = 0
+	case rollout.PointOfNoReturn:
+		q.Next = string(rollout.Full)
 	}
 	if q.Step < q.Steps {
 		q.Next = v.Definition.Steps[q.Step].Weight.String()
@@ -71,7 +77,7 @@ func (v *Rollout) askConfirm(ctx context.Context, c *rollout.Confirm, dryRun boo
 		if errors.Is(err, context.DeadlineExceeded) {
 			return "", fmt.Errorf("did not answer within %s", c.Timeout)
 		}
-		v.Log.Warn("who confirms a step can't be asked", "rollout", v.Definition.Name, "error", err)
+		v.Log.Warn("who confirms a rollout can't be asked", "rollout", v.Definition.Name, "error", err)
 		return "", errors.New("does not answer")
 	}
 	defer res.Body.Close() //nolint:errcheck // it was read as far as it is of use

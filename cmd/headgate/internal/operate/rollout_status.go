@@ -32,7 +32,7 @@ type RolloutStatus struct {
 	Blocking    []BlockingClient      `json:"blocking"` // the latest first, at most blockingShown
 	Clamped     int                   `json:"clamped,omitempty"`
 	Committed   CommittedCount        `json:"committed"`
-	Confirm     *rollout.Confirmation `json:"confirm,omitempty"` // why the step was last not confirmed
+	Confirm     *rollout.Confirmation `json:"confirm,omitempty"` // why it was last not confirmed that the rollout goes on
 	Closed      *Acknowledged         `json:"closed,omitempty"`  // after an abort or an undo: who knows
 	Analysis    []rollout.AnalysisRun `json:"analysis,omitempty"`
 	Next        rollout.Next          `json:"next"`

@@ -11,11 +11,13 @@ import (
 
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/internal/control"
+	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
 	"headgate/rollout"
 )
 
-// TestConfirm holds a step until somebody answers 200, shows why, and lets an abort through.
+// TestConfirm holds what opens until somebody answers 200, the first step, the next one and all stores, shows why, and lets an
+// abort through.
 func TestConfirm(t *testing.T) {
 	var mu sync.Mutex
 	status, asked := http.StatusServiceUnavailable, []operate.ConfirmQuestion{}
@@ -45,7 +47,7 @@ func TestConfirm(t *testing.T) {
 			if err != nil {
 				return nil, nil, err
 			}
-			d, err := rollout.ParseDefinition([]byte("events: {Start: {from: v1, to: v2}}\nsteps: [{weight: 50, pause: 1h, confirm: {url: '"+hook.URL+"/may', headers: {Authorization: AUTH}}}, {weight: 100, pause: manual}]\n"), "/app/"+name+".yaml")
+			d, err := rollout.ParseDefinition([]byte("events: {Start: {from: v1, to: v2}}\nconfirm: &c {url: '"+hook.URL+"/may', headers: {Authorization: AUTH}}\nsteps: [{weight: 50, pause: 1h, confirm: *c}, {weight: 100, pause: manual}]\n"), "/app/"+name+".yaml")
 			d.Schema = "main"
 			return d, releases, err
 		}
@@ -72,7 +74,18 @@ func TestConfirm(t *testing.T) {
 		t.Fatal(err)
 	}
 	tick()
-	if n := answer(503); n != 0 {
+	if s, _ := look(); s.Phase != rollout.ReaderGate || s.Stores.Open != 0 || s.Confirm == nil || !strings.Contains(s.Next.What, "a deployment runs") {
+		t.Fatalf("the first step: %+v", s)
+	}
+	if n := answer(http.StatusOK); n != 1 {
+		t.Errorf("asked %d times for the first step", n)
+	}
+	w.advance(2 * time.Minute)
+	tick()
+	if s, _ := look(); s.Step != 1 || s.Stores.Open == 0 || s.Confirm != nil {
+		t.Fatalf("the first step: %+v", s)
+	}
+	if n := answer(503); n != 2 {
 		t.Errorf("asked %d times before it was time", n)
 	}
 	w.advance(2 * time.Hour)
@@ -85,7 +98,7 @@ func TestConfirm(t *testing.T) {
 	if err := act(rollout.Promote); err == nil || !strings.Contains(err.Error(), "a deployment runs") {
 		t.Errorf("%v", err)
 	}
-	if n := answer(http.StatusNoContent); n != 2 {
+	if n := answer(http.StatusNoContent); n != 4 {
 		t.Errorf("asked %d times", n)
 	}
 	w.advance(2 * time.Minute)
@@ -100,7 +113,20 @@ func TestConfirm(t *testing.T) {
 	if s, _ := look(); s.Step != 2 || s.Confirm != nil {
 		t.Errorf("%+v", s)
 	}
-	q := asked[0]
+	if err := act(rollout.Promote); err != nil { // to the point of no return
+		t.Fatal(err)
+	}
+	n := answer(503)
+	if s, _ := look(); s.Phase != rollout.PointOfNoReturn || !strings.Contains(s.Next.What, "confirms") {
+		t.Errorf("%+v", s)
+	}
+	if err := act(rollout.Finish); errs.CodeOf(err) != errs.Stale || !strings.Contains(err.Error(), "a deployment runs") {
+		t.Errorf("%v", err)
+	}
+	if q := asked[len(asked)-1]; len(asked) != n+1 || q.Step != 2 || q.Next != "full" || asked[0].Step != 0 || asked[0].Next != "50 %" {
+		t.Errorf("%+v, %+v", asked[0], q)
+	}
+	q := asked[2]
 	if q.Rollout != "start" || q.Environment != "prod" || q.Step != 1 || q.Steps != 2 || q.Weight != "50 %" || q.Next != "100 %" || q.Events[0] != "v2.Start" {
 		t.Errorf("%+v", q)
 	}
@@ -113,7 +139,7 @@ func TestConfirm(t *testing.T) {
 	for _, e := range trail.Entries {
 		actions = append(actions, strings.TrimPrefix(e.Action, "rollout."))
 	}
-	if got := strings.Join(actions, " "); err != nil || got != "create start advance advance confirm confirm advance abort" {
+	if got := strings.Join(actions, " "); err != nil || got != "create start advance confirm advance confirm confirm advance promote abort" {
 		t.Errorf("%s, %v", got, err)
 	}
 }
