@@ -119,5 +119,12 @@ func rolloutRules() []Rule {
 			Fix:     "Set the floor to the prerelease, or have the testers upgrade first.",
 			Example: "headgate floor set 1.1.0 while three clients run 1.1.0-beta.1.",
 		},
+		{
+			Code: "RO106", Title: "an analysis looks at a signal that nobody reports", Replay: OK, Fleet: Warning, By: "headgate rollout check",
+			Breaks:  "The analysis sees nothing that goes wrong: it measures 0 as long as no app says otherwise, or has no data and counts as onNoData says, a pause by default, which a resume repeats.",
+			Who:     "Whoever relies on the rollout to stop by itself.",
+			Fix:     "Have the wrapped sync backend report to headgate serve, and the app with the generated helper's telemetry, or LiveStore's spans; or measure it with prometheus: or command:.",
+			Example: "analysis: [unknown] with signal: unknown-event-rate, in an environment whose app has never reported.",
+		},
 	}
 }

@@ -14,6 +14,7 @@ const (
 	RO101 = "RO101" // emitted before its readers are there
 	RO102 = "RO102" // a release that is alive lacks the definition
 	RO105 = "RO105" // a prerelease that the floor shuts out is alive
+	RO106 = "RO106" // an analysis looks at a signal that nobody reports
 )
 
 // A Finding is what is wrong with a rollout.
@@ -72,6 +73,25 @@ func (d *Definition) Check(releases []*schema.Release, edited *File, s State, li
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(a.Code, b.Code) })
+	return out
+}
+
+// Unheard are the analyses of steps whose signals can't tell anything: signs are those that were ever seen in the environment.
+func (d *Definition) Unheard(seen func(Sign) bool) []Finding {
+	var out []Finding
+	for _, t := range d.Analysis {
+		used := slices.ContainsFunc(d.Steps, func(s Step) bool { return slices.Contains(s.Analysis, t.Name) })
+		if t.Signal == "" || !used {
+			continue
+		}
+		if why := t.Signal.Mute(seen); why != "" {
+			out = append(out, Finding{
+				Code: RO106, Warning: true, Line: t.Line,
+				Msg:  fmt.Sprintf("the analysis %s looks at %s, but %s: it would see nothing that goes wrong, and where it has no data it counts as onNoData says, %s", t.Name, t.Signal, why, t.OnNoData),
+				Hint: "have the wrapped sync backend and the app report to headgate serve before the first step opens; or measure it with prometheus: or command:",
+			})
+		}
+	}
 	return out
 }
 

@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -141,9 +142,7 @@ func (s Signal) Value(counts []SignCount, window time.Duration) (value any, made
 		}
 		return float64(read) / max(window.Minutes(), 1), fmt.Sprintf("%d reader minutes in %s", read, window)
 	}
-	what, p, _ := strings.Cut(string(s), "-latency-")
-	sign := map[string]Sign{"push": SawPushTime, "pull": SawPullTime, "materialize": SawApplyTime}[what]
-	q := map[string]float64{"p50": 0.5, "p95": 0.95, "p99": 0.99}[p]
+	sign, q := s.latency()
 	if sign == "" || q == 0 {
 		return nil, "there is no such signal"
 	}
@@ -158,6 +157,44 @@ func (s Signal) Value(counts []SignCount, window time.Duration) (value any, made
 		return nil, "no span of one was seen"
 	}
 	return math.Round(quantile(histogram, q)*10) / 10, fmt.Sprintf("of %d spans, in milliseconds", n)
+}
+
+// latency is the histogram that a signal of times reads, and which part of all it is of.
+func (s Signal) latency() (Sign, float64) {
+	what, p, _ := strings.Cut(string(s), "-latency-")
+	return map[string]Sign{"push": SawPushTime, "pull": SawPullTime, "materialize": SawApplyTime}[what],
+		map[string]float64{"p50": 0.5, "p95": 0.95, "p99": 0.99}[p]
+}
+
+// Told are the signs that an app's helper reports; one that goes well reports that it opened a store.
+func Told() []Sign { return []Sign{SawOpened, SawOpenFailed, SawUnknown, SawThrew} }
+
+// Mute says why a signal can't tell of anything that goes wrong where only these signs were ever seen: who has never
+// reported; "" where all have.
+func (s Signal) Mute(seen func(Sign) bool) string {
+	one := func(signs ...Sign) bool { return slices.ContainsFunc(signs, seen) }
+	switch s {
+	case UnknownEventRate, MaterializerErrorRate, ActiveConnections:
+		switch {
+		case !seen(SawRead):
+			return "the sync backend has never reported a reader"
+		case s == UnknownEventRate && !one(Told()...), s == MaterializerErrorRate && !one(append(Told(), SawApplyTime, SawApplyFailed)...):
+			return "no app has ever reported"
+		}
+	case OpenFailureRate:
+		if !one(SawOpened, SawOpenFailed) {
+			return "no app has ever reported"
+		}
+	case PushRejectionRate:
+		if !one(SawPushed, SawRejected, SawPushTime, SawPushFailed) {
+			return "the sync backend has never reported a push"
+		}
+	default:
+		if what, _ := s.latency(); !seen(what) {
+			return "no span of LiveStore's that says it has ever arrived"
+		}
+	}
+	return ""
 }
 
 // A SignalReading is a signal's value in the stores that a rollout has open, and in the others at the same time.

@@ -100,6 +100,49 @@ func TestSignalAgainstTheOthers(t *testing.T) {
 	}
 }
 
+// TestUnheardSignals: a signal whose reporters have never said anything is found, where a step looks at it.
+func TestUnheardSignals(t *testing.T) {
+	d, err := rollout.ParseDefinition([]byte(`events: {TodoCreated: {from: v1, to: v2}}
+steps: [{weight: 50, pause: 1h, analysis: [watched, program]}]
+onNoData: fail
+analysis:
+  watched: {signal: unknown-event-rate, for: 10m, interval: 1m, failureCondition: "result > 1"}
+  unused: {signal: push-latency-p95, for: 10m, interval: 1m, failureCondition: "result > 1"}
+  program: {command: [x], interval: 1m, failureCondition: "result > 1"}
+`), "x.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := d.Unheard(func(rollout.Sign) bool { return false })
+	if len(found) != 1 || found[0].Code != rollout.RO106 || !found[0].Warning || found[0].Line != 5 || !strings.Contains(found[0].Msg, "onNoData says, fail") {
+		t.Fatalf("%+v", found)
+	}
+	for _, c := range []struct {
+		signal rollout.Signal
+		seen   []rollout.Sign
+		want   string
+	}{
+		{rollout.UnknownEventRate, []rollout.Sign{rollout.SawOpened}, "the sync backend"},
+		{rollout.UnknownEventRate, []rollout.Sign{rollout.SawRead, rollout.SawApplyTime}, "no app"}, // spans tell of no unknown event
+		{rollout.UnknownEventRate, []rollout.Sign{rollout.SawRead, rollout.SawOpened}, ""},
+		{rollout.MaterializerErrorRate, []rollout.Sign{rollout.SawRead}, "no app"},
+		{rollout.MaterializerErrorRate, []rollout.Sign{rollout.SawRead, rollout.SawApplyTime}, ""},
+		{rollout.ActiveConnections, []rollout.Sign{rollout.SawOpened}, "the sync backend"},
+		{rollout.ActiveConnections, []rollout.Sign{rollout.SawRead}, ""},
+		{rollout.OpenFailureRate, []rollout.Sign{rollout.SawRead}, "no app"},
+		{rollout.OpenFailureRate, []rollout.Sign{rollout.SawOpened}, ""},
+		{rollout.PushRejectionRate, []rollout.Sign{rollout.SawRead}, "never reported a push"},
+		{rollout.PushRejectionRate, []rollout.Sign{rollout.SawPushTime}, ""},
+		{"pull-latency-p50", []rollout.Sign{rollout.SawPushTime}, "no span"},
+		{"pull-latency-p50", []rollout.Sign{rollout.SawPullTime}, ""},
+	} {
+		got := c.signal.Mute(func(s rollout.Sign) bool { return slices.Contains(c.seen, s) })
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s of %v: %q, want %q", c.signal, c.seen, got, c.want)
+		}
+	}
+}
+
 func TestProviders(t *testing.T) {
 	const was = `command: [node, errors.mjs], interval: 10m, failureCondition: "result > 0.01"`
 	if !strings.Contains(todoV2, was) {

@@ -178,13 +178,16 @@ func (db *DB) SignalSeries(ctx context.Context, env string, q SignalQuery, part 
 	return out, db.failed(ctx, "read the signals", err)
 }
 
-// SignalSeen is when a signal was last counted, as exactly as it is kept; the zero time for never.
-func (db *DB) SignalSeen(ctx context.Context, env string, sign rollout.Sign) (time.Time, error) {
-	got, err := all(ctx, db.sql, scanOne[int64], `SELECT COALESCE(max(at), 0) FROM signals WHERE env = $1 AND kind = $2`, env, string(sign))
-	if err != nil || len(got) == 0 {
-		return time.Time{}, db.failed(ctx, "read the signals", err)
-	}
-	return fromMillis(got[0]), nil
+// SignsSeen is when each sign was last counted of a schema, with what says none, or of all for "": as exactly as it is kept.
+func (db *DB) SignsSeen(ctx context.Context, env, schema string) (map[rollout.Sign]time.Time, error) {
+	out := map[rollout.Sign]time.Time{}
+	_, err := all(ctx, db.sql, func(rows *sql.Rows) (sign rollout.Sign, err error) {
+		var at int64
+		err = rows.Scan(&sign, &at)
+		out[sign] = fromMillis(at)
+		return sign, err
+	}, `SELECT kind, max(at) FROM signals WHERE env = $1 AND ($2 = '' OR schema = $2 OR schema = 'none') GROUP BY kind`, env, schema)
+	return out, db.failed(ctx, "read the signals", err)
 }
 
 // KeepClients counts the clients of the last day by release, once in an hour: what is kept of how releases spread. It reports

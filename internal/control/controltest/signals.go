@@ -107,10 +107,10 @@ func signals(t *testing.T, d *database) {
 	if got, err := d.Signals(ctx, "staging", control.SignalQuery{Until: d.clock.Now().Add(time.Hour)}); err != nil || len(got) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if at, err := d.SignalSeen(ctx, "prod", rollout.SawUnknown); err != nil || !at.Equal(begin) {
+	if at, err := d.SignsSeen(ctx, "prod", ""); err != nil || !at[rollout.SawUnknown].Equal(begin) || !at[rollout.SawTraced].IsZero() {
 		t.Errorf("%v, %v", at, err)
 	}
-	if at, err := d.SignalSeen(ctx, "prod", rollout.SawTraced); err != nil || !at.IsZero() {
+	if at, err := d.SignsSeen(ctx, "prod", "another"); err != nil || len(at) != 0 {
 		t.Errorf("%v, %v", at, err)
 	}
 	if _, err := d.CountSignals(ctx, "prod", []control.Sighting{d.sighting("a", rollout.SawUnknown, "\x00", "", 1)}); err == nil {

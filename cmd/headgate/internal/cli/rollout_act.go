@@ -41,6 +41,9 @@ func writeRolloutResult(w io.Writer, r operate.RolloutResult) error {
 	for _, reason := range r.Reasons {
 		fmt.Fprintf(w, "  %s\n", reason)
 	}
+	for _, f := range r.Warnings {
+		fmt.Fprintf(w, "  warning: %s %s\n    fix: %s\n", f.Code, f.Msg, f.Hint)
+	}
 	if r.Committed != nil {
 		writeCommitted(w, *r.Committed)
 		fmt.Fprintf(w, "  that is what was counted last: headgate rollout status reads the logs, an abort waits for nothing\n")

@@ -109,6 +109,7 @@ func (a *app) rolloutCheckCommand() *cli.Command {
   RO103  a build that may emit the event does not have it
   RO104  the keys or versions of a running rollout were changed, or another rollout has the flag
   RO105  (warning) a prerelease of the floor is alive, which the floor shuts out
+  RO106  (warning) an analysis looks at a signal that nobody has ever reported in the environment
 
 Ends with 3 if one of them is an error.`,
 		Flags: []cli.Flag{envFlag()}, Action: a.rolloutCheck,

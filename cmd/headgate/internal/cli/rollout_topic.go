@@ -76,6 +76,9 @@ nil: write baseline ?? 0, or the measurement is one without data. There are
     push-latency-p50          and p95, p99; pull-latency- and materialize-latency- likewise: milliseconds, from LiveStore's
                               spans
 
+One that nobody has ever reported in the environment can't tell that something goes wrong: ` + "`headgate rollout check`" + ` warns of
+it as RO106, and ` + "`headgate rollout start`" + ` repeats that.
+
 confirm is asked before the first step opens, when a store of it is eligible; before a step is left, when it has lasted as long
 as it should and its analysis has succeeded; and before promote --full. A step's own takes the place of the rollout's when that
 step is left, and that of the last one before promote --full. It is asked with a POST of the rollout, the environment, the step

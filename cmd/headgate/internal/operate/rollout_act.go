@@ -11,19 +11,20 @@ import (
 
 // A RolloutResult is what became of a rollout.
 type RolloutResult struct {
-	Rollout     string          `json:"rollout"`
-	Environment string          `json:"environment"`
-	From        rollout.Phase   `json:"from"`
-	Phase       rollout.Phase   `json:"phase"`
-	Step        int             `json:"step"` // 1 for the first; 0 outside of the ramp
-	Weight      string          `json:"weight"`
-	Opened      int             `json:"opened"` // stores, by this command
-	Revision    int             `json:"revision"`
-	Reasons     []string        `json:"reasons"`
-	Committed   *CommittedCount `json:"committed,omitempty"` // after an abort or an undo
-	DryRun      bool            `json:"dryRun,omitempty"`
-	Next        rollout.Next    `json:"next"`
-	NextActions []string        `json:"next_actions"`
+	Rollout     string            `json:"rollout"`
+	Environment string            `json:"environment"`
+	From        rollout.Phase     `json:"from"`
+	Phase       rollout.Phase     `json:"phase"`
+	Step        int               `json:"step"` // 1 for the first; 0 outside of the ramp
+	Weight      string            `json:"weight"`
+	Opened      int               `json:"opened"` // stores, by this command
+	Revision    int               `json:"revision"`
+	Reasons     []string          `json:"reasons"`
+	Warnings    []rollout.Finding `json:"warnings,omitempty"`  // of a start: the analyses that would see nothing
+	Committed   *CommittedCount   `json:"committed,omitempty"` // after an abort or an undo
+	DryRun      bool              `json:"dryRun,omitempty"`
+	Next        rollout.Next      `json:"next"`
+	NextActions []string          `json:"next_actions"`
 }
 
 func (v *Rollout) result(from rollout.Phase, d rollout.Decision, dryRun bool) RolloutResult {
@@ -103,8 +104,13 @@ func (v *Rollout) act(ctx context.Context, ask RolloutAsk, by control.By) (Rollo
 			return RolloutResult{}, err
 		}
 	}
+	var warnings []rollout.Finding
 	if command == rollout.Start {
 		if err := v.mayStart(ctx); err != nil {
+			return RolloutResult{}, err
+		}
+		var err error
+		if warnings, err = v.unheard(ctx); err != nil {
 			return RolloutResult{}, err
 		}
 	}
@@ -125,6 +131,7 @@ func (v *Rollout) act(ctx context.Context, ask RolloutAsk, by control.By) (Rollo
 		return RolloutResult{}, v.refused(err)
 	}
 	result := v.result(v.Row.State.Phase, d, dryRun)
+	result.Warnings = warnings
 	if !dryRun {
 		if v.Row.Version == 0 {
 			if v.Row, err = v.DB.CreateRollout(ctx, v.Name, v.Definition.Name, by); err != nil {

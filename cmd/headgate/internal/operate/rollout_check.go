@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
@@ -70,8 +71,18 @@ func (v *Rollout) findings(ctx context.Context) ([]rollout.Finding, error) {
 		return nil, err
 	}
 	found := v.Definition.Check(v.Releases, edited, v.Row.State, live, floor.Value)
+	unheard, err := v.unheard(ctx)
+	if err != nil {
+		return nil, err
+	}
 	taken, err := v.taken(ctx)
-	return append(found, taken...), err
+	return slices.Concat(found, unheard, taken), err
+}
+
+// unheard finds the analyses that would see nothing.
+func (v *Rollout) unheard(ctx context.Context) ([]rollout.Finding, error) {
+	seen, err := v.DB.SignsSeen(ctx, v.Name, v.Definition.Schema)
+	return v.Definition.Unheard(func(s rollout.Sign) bool { return !seen[s].IsZero() }), err
 }
 
 // taken finds the flags that another rollout has, since it is under way.

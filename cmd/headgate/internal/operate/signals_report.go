@@ -54,18 +54,12 @@ func (e Environment) Signals(ctx context.Context, within time.Duration) (SignalR
 		}
 	}
 	slices.SortStableFunc(r.Unknown, func(a, b UnknownEvent) int { return cmp.Compare(b.Count, a.Count) })
-	if r.Traced, err = e.DB.SignalSeen(ctx, e.Name, rollout.SawTraced); err != nil {
-		return r, err
-	}
-	for _, sign := range []rollout.Sign{rollout.SawOpened, rollout.SawOpenFailed, rollout.SawUnknown, rollout.SawThrew} {
-		at, err := e.DB.SignalSeen(ctx, e.Name, sign)
-		if err != nil {
-			return r, err
-		}
-		if at.After(r.Told) {
-			r.Told = at
+	seen, err := e.DB.SignsSeen(ctx, e.Name, "")
+	r.Traced, r.Reported = seen[rollout.SawTraced], seen[rollout.SawRead]
+	for _, sign := range rollout.Told() {
+		if seen[sign].After(r.Told) {
+			r.Told = seen[sign]
 		}
 	}
-	r.Reported, err = e.DB.SignalSeen(ctx, e.Name, rollout.SawRead)
 	return r, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,21 @@ func TestUnknownEventsPause(t *testing.T) {
 	_, reporter := w.token(t, control.Token{Role: control.RoleWorker})
 	_, client := w.token(t, control.Token{Role: control.RoleClient, App: "todo"})
 	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
+	unheard := func() (out []rollout.Finding) {
+		t.Helper()
+		check, err := w.Operate.RolloutCheck(t.Context(), "start")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(check.Findings, func(f rollout.Finding) bool { return f.Code != rollout.RO106 })
+	}
+	if found := unheard(); len(found) != 1 || !strings.Contains(found[0].Msg, "the sync backend has never reported a reader") {
+		t.Errorf("%+v", found)
+	}
+	would, err := w.Operate.RolloutAct(t.Context(), "start", operate.RolloutAsk{Command: rollout.Start, DryRun: true}, control.By{Actor: "ana"})
+	if err != nil || !slices.ContainsFunc(would.Warnings, func(f rollout.Finding) bool { return f.Code == rollout.RO106 }) {
+		t.Errorf("%+v, %v", would, err)
+	}
 	w.ramping(t)
 	open, err := w.Operate.DB.OpenedStores(t.Context(), "prod", "start", 1)
 	if err != nil || len(open) == 0 || len(open) == 5 {
@@ -106,6 +122,9 @@ func TestUnknownEventsPause(t *testing.T) {
 	unknown(out, "v2.Start", 1)
 	if s := later(); s.Paused != nil || s.Analysis[0].Successful != 1 || s.Analysis[0].Last != 0.0 || s.Analysis[0].Baseline != 1.0 {
 		t.Fatalf("another store's trouble: %+v", s.Analysis)
+	}
+	if found := unheard(); len(found) != 0 {
+		t.Errorf("all have reported: %+v", found)
 	}
 	unknown(in, "v2.Start", 3)
 	unknown(in, "v9.Nobody", 1)
