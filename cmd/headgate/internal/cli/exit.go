@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/errs"
 )
 
@@ -115,6 +116,11 @@ func (a *app) failureFrom(err error) failure {
 		f.NextActions = e.Next
 		if e.Where != "" {
 			f.Error.Message = strings.TrimPrefix(f.Error.Message, e.Where+": ")
+		}
+	}
+	if len(f.NextActions) == 0 && errors.Is(err, config.ErrWhichEnvironment) {
+		for _, env := range a.loaded.Environments {
+			f.NextActions = append(f.NextActions, a.line+" --env "+env.Name)
 		}
 	}
 	if len(f.NextActions) == 0 {

@@ -85,13 +85,18 @@ func (a *app) openIncident(cfg *config.Config, env string) (*incident, error) {
 	switch {
 	case err != nil || len(open) == 0:
 		return nil, err
-	case len(open) > 1 && open[0].Environment != open[len(open)-1].Environment:
+	case slices.ContainsFunc(open, func(i *incident) bool { return i.Environment != open[0].Environment }):
 		var envs []string
 		for _, i := range open {
 			envs = append(envs, i.Environment)
 		}
-		return nil, errs.Invalidf("incidents are open on %s", strings.Join(slices.Compact(envs), " and ")).
-			Hintf("--env says which is meant").Then(a.line + " --env " + envs[0])
+		slices.Sort(envs)
+		envs = slices.Compact(envs)
+		e := errs.Invalidf("incidents are open on %s", strings.Join(envs, " and ")).Hintf("--env says which is meant")
+		for _, name := range envs {
+			e.Then(a.line + " --env " + name)
+		}
+		return nil, e
 	}
 	return open[0], nil
 }

@@ -33,6 +33,11 @@ func (a *app) rollback(c *cli.Context) error {
 	if i != nil {
 		name = i.Environment
 	}
+	if name == "" && asks && len(cfg.Environments) > 1 {
+		if name, err = a.askEnvironment(cfg); name == "" || err != nil {
+			return err
+		}
+	}
 	env, err := a.environment(c.Context, cfg, name)
 	if err != nil {
 		return err
@@ -100,6 +105,19 @@ func (a *app) badRelease(cfg *config.Config, s config.Schema, sel corrective.Sel
 		return "", err
 	}
 	return versions[len(versions)-1], nil
+}
+
+// askEnvironment asks which of several environments is meant. It is empty where someone left.
+func (a *app) askEnvironment(cfg *config.Config) (string, error) {
+	answers := []string{"leave"}
+	for _, e := range cfg.Environments {
+		answers = append(answers, e.Name)
+	}
+	n, err := a.ask("Which environment is it about?", answers...)
+	if errors.Is(err, errLeft) || n == 0 {
+		return "", nil
+	}
+	return answers[n], err
 }
 
 // askSelection asks which events are bad, and opens an incident about them. It is nil where someone left.

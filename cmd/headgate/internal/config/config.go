@@ -148,6 +148,9 @@ func (c *Config) Schema(name string) (Schema, error) {
 	return Schema{}, unknown("schema", name, c.Path, names(c.Schemas, func(s Schema) string { return s.Name }))
 }
 
+// ErrWhichEnvironment is in the error of a command that does not say which of several environments it means.
+var ErrWhichEnvironment = errors.New("name one with --env")
+
 // Environment returns the environment with this name. An empty name means the only one, and is an error when there
 // are several or none.
 func (c *Config) Environment(name string) (Environment, error) {
@@ -160,7 +163,7 @@ func (c *Config) Environment(name string) (Environment, error) {
 			Hintf("add one under environments:, see `headgate help config`").Then("headgate help config")
 	}
 	if name == "" {
-		return Environment{}, errs.Invalidf("there are several environments: name one with --env").At("%s", c.Path).
+		return Environment{}, errs.Invalidf("there are several environments").Because(ErrWhichEnvironment).At("%s", c.Path).
 			Hintf("there are: %s", list(c.Environments, func(e Environment) string { return e.Name }))
 	}
 	for _, e := range c.Environments {
