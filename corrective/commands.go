@@ -69,7 +69,7 @@ func StoreCommands(p *planner.Plan, s planner.Step, id livestore.StoreID, c Circ
 		join("log", "transform", file(""), "--corrections", "headgate/corrections/"+p.Intent.Schema+".yaml", "--out", file("-corrected")),
 	}
 	if s.Kind == planner.CopyLog {
-		return append(out, join("log", "import", file("-corrected"), "--store", string(id)+CopySuffix, "--reason", c.Reason).and(env))
+		return append(out, join("log", "import", file("-corrected"), "--store", string(id)+CopySuffix, "--plan", c.PlanFile, "--reason", c.Reason).and(env))
 	}
 	return append(out, join("store", "reset", string(id), "--export", file("-last"), "--import", file("-corrected"), "--plan", c.PlanFile, "--accept-loss", "--reason", c.Reason).and(env))
 }

@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
-	"headgate/internal/livestore"
 	"headgate/internal/livestore/replay/state"
 	"headgate/planner"
 )
@@ -63,35 +60,24 @@ func (i *incident) assessed(r *assessment) error {
 func (r assessment) withoutRows() assessment {
 	r.Damages = slices.Clone(r.Damages)
 	for i := range r.Damages {
-		d := &r.Damages[i]
-		if d.Effect == nil {
-			continue
-		}
-		e := *d.Effect
-		e.Tables = slices.Clone(e.Tables)
-		for j := range e.Tables {
-			e.Tables[j].Rows = nil
-		}
-		d.Effect = &e
+		r.Damages[i] = r.Damages[i].withoutRows()
 	}
 	return r
 }
 
-// earlier is what the incident's assessment found, by store; none where it is missing or of another form.
-func (i *incident) earlier() map[livestore.StoreID]damageReport {
-	data, err := os.ReadFile(i.path("assess.json"))
-	if err != nil {
-		return nil
+func (d damageReport) withoutRows() damageReport {
+	for _, e := range []**corrective.Effect{&d.Effect, &d.Otherwise} {
+		if *e == nil {
+			continue
+		}
+		bare := **e
+		bare.Tables = slices.Clone(bare.Tables)
+		for i := range bare.Tables {
+			bare.Tables[i].Rows = nil
+		}
+		*e = &bare
 	}
-	var r assessment
-	if err := json.Unmarshal(data, &r); err != nil || r.Selection != i.Selection.String() {
-		return nil
-	}
-	out := map[livestore.StoreID]damageReport{}
-	for _, d := range r.Damages {
-		out[d.Store] = d
-	}
-	return out
+	return d
 }
 
 // generated says that the corrections are in the app's code.

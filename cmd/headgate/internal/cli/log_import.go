@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -16,6 +17,7 @@ import (
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/eventlog"
+	"headgate/planner"
 )
 
 func (a *app) logImportCommand() *cli.Command {
@@ -35,13 +37,17 @@ event is too big to be pulled (7), and that the newest recorded release decodes 
 keep every client from syncing. Events that the release does not define are only named. --release asks another one.
 
 Nobody else may write into the store meanwhile; the pushes of clients are not held back. headgate store reset --import does
-that. On a backend the events get the time of the import as theirs. In a client's log they are pending until it is online.`,
+that. On a backend the events get the time of the import as theirs. In a client's log they are pending until it is online.
+
+Where headgate.yaml demands approvals for the environment, an import needs a plan that has it and that others approved (4):
+headgate rollback plan --remedy copy-log writes one. --dry-run needs none.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			&cli.StringFlag{Name: "store", Usage: "the store `STORE`", Required: true},
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything, push nothing"},
 			&cli.StringFlag{Name: "digest", Usage: "the dump's digest must be `DIGEST`"},
 			&cli.StringFlag{Name: "release", Usage: "the events must be such that `RELEASE` decodes them"},
+			&cli.StringFlag{Name: "plan", Usage: "the approved plan.json in `FILE` that the import is a step of"},
 			&cli.StringFlag{Name: "reason", Usage: "why, for the audit: `TEXT`"},
 			&cli.BoolFlag{Name: "force-closed", Usage: "append to a client's log where it can't be seen whether the client is stopped: you know it is"},
 		},
@@ -55,6 +61,11 @@ func (a *app) logImport(c *cli.Context) error {
 		s, err := a.store(c.Context, a.loaded, env, livestore.StoreID(c.String("store")))
 		if err != nil {
 			return err
+		}
+		if !c.Bool("dry-run") {
+			if err := a.approvedImport(c, env, s); err != nil {
+				return err
+			}
 		}
 		d, err := a.openDump(c, c.String("digest"))
 		if err != nil {
@@ -99,6 +110,19 @@ func (a *app) logImport(c *cli.Context) error {
 			}
 			return nil
 		})
+	})
+}
+
+// approvedImport refuses an import that nobody else approved, where the environment asks for that: into a store's copy, or into
+// the store that a plan resets.
+func (a *app) approvedImport(c *cli.Context, env config.Environment, s config.Store) error {
+	return a.approvedLog(c, env, "an import", corrective.CopyLog, func(p *planner.Plan) error {
+		of, copied := strings.CutSuffix(string(s.ID), corrective.CopySuffix)
+		if hasStep(p, planner.CopyLog) && copied && slices.Contains(p.Intent.Stores, livestore.StoreID(of)) ||
+			hasStep(p, planner.ResetBackend) && slices.Contains(p.Intent.Stores, s.ID) {
+			return nil
+		}
+		return errs.Invalidf("the plan is not of an import into store %s in environment %q", s.ID, env.Name)
 	})
 }
 

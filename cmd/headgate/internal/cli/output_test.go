@@ -65,6 +65,13 @@ func TestRenderFormats(t *testing.T) {
 	}
 }
 
+func TestSlowProgress(t *testing.T) {
+	p := progress{label: "assessed stores", total: 10, count: 2}
+	if got, want := p.line(time.Minute), "assessed stores: 2 of 10 (20 %), 2/min, 4m0s left"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestProgress(t *testing.T) {
 	for _, tc := range []struct {
 		name     string

@@ -64,10 +64,14 @@ func (p *progress) Done() {
 
 func (p *progress) line(elapsed time.Duration) string {
 	rate := float64(p.count) / elapsed.Seconds()
-	if p.total == 0 || p.count > p.total { // nobody knows how many there will be
-		return fmt.Sprintf("%s: %d, %.0f/s", p.label, p.count, rate)
+	pace := fmt.Sprintf("%.0f/s", rate)
+	if rate < 2 {
+		pace = fmt.Sprintf("%.0f/min", 60*rate)
 	}
-	s := fmt.Sprintf("%s: %d of %d (%d %%), %.0f/s", p.label, p.count, p.total, p.count*100/p.total, rate)
+	if p.total == 0 || p.count > p.total { // nobody knows how many there will be
+		return fmt.Sprintf("%s: %d, %s", p.label, p.count, pace)
+	}
+	s := fmt.Sprintf("%s: %d of %d (%d %%), %s", p.label, p.count, p.total, p.count*100/p.total, pace)
 	if rate > 0 && p.count < p.total {
 		left := time.Duration(float64(p.total-p.count) / rate * float64(time.Second))
 		s += fmt.Sprintf(", %s left", left.Round(time.Second))

@@ -73,13 +73,11 @@ func (a *app) rollbackPlan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if in != nil {
-		s.earlier = in.earlier()
-	}
+	defer s.kept.Close()
 	if s.back, err = s.before(c.String("to")); err != nil {
 		return err
 	}
-	report, err := s.all(c)
+	report, err := s.all(c.Context, lookOf(c))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -237,6 +238,7 @@ func (a *app) rollbackClose(c *cli.Context) error {
 	if err := i.save(); err != nil {
 		return err
 	}
+	_ = os.Remove(i.path(keptFile)) // best effort: assess.json says what was found
 	next := []string{"headgate rollback status --env " + i.Environment}
 	if i.Step(corrective.WalkStop).State == corrective.Done {
 		next = []string{"headgate stop --env " + i.Environment + " --lift --reason TEXT"}

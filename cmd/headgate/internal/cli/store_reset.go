@@ -140,27 +140,45 @@ func (a *app) storeReset(c *cli.Context) error {
 
 // approvedReset refuses a reset that nobody else approved, where the environment asks for that.
 func (a *app) approvedReset(c *cli.Context, env config.Environment, s config.Store) error {
+	return a.approvedLog(c, env, "a reset", corrective.BackendReset, func(p *planner.Plan) error {
+		switch {
+		case !hasStep(p, planner.ResetBackend) || !slices.Contains(p.Intent.Stores, s.ID):
+			return errs.Invalidf("the plan is not of a reset of store %s in environment %q", s.ID, env.Name)
+		case c.String("import") == "": // nobody agreed to a store that is left empty
+			return errs.New(errs.Stale, "the plan imports the corrected log of store %s, and --import is missing", s.ID).
+				Hintf("headgate rollback run types the whole of it")
+		}
+		return nil
+	})
+}
+
+func hasStep(p *planner.Plan, kind planner.StepKind) bool {
+	return slices.ContainsFunc(p.Intent.Steps, func(s planner.Step) bool { return s.Kind == kind })
+}
+
+// approvedLog refuses what writes a whole log and is no step of a plan that others approved, where the environment asks for
+// that. fits refuses a plan of something else.
+func (a *app) approvedLog(c *cli.Context, env config.Environment, what string, remedy corrective.RemedyKind, fits func(p *planner.Plan) error) error {
 	file := c.String("plan")
 	if file == "" {
 		if env.Approvals == 0 {
 			return nil
 		}
-		return errs.New(errs.Stale, "environment %q asks for %s of what writes data, and a reset without a plan has none", env.Name, count(env.Approvals, "approval")).
+		return errs.New(errs.Stale, "environment %q asks for %s of what writes data, and %s without a plan has none", env.Name, count(env.Approvals, "approval"), what).
 			At("%s", a.loaded.Where(env.Line)).Hintf("have it planned in an incident, and the plan approved; --plan names its plan.json").
-			Then("headgate rollback plan --remedy " + string(corrective.BackendReset) + " --env " + env.Name)
+			Then("headgate rollback plan --remedy " + string(remedy) + " --env " + env.Name)
 	}
 	p, err := a.readPlan(file)
 	if err != nil {
 		return err
 	}
-	resets := slices.ContainsFunc(p.Intent.Steps, func(step planner.Step) bool { return step.Kind == planner.ResetBackend })
-	if p.Intent.Environment != env.Name || !resets || !slices.Contains(p.Intent.Stores, s.ID) {
-		return errs.Invalidf("the plan is not of a reset of store %s in environment %q", s.ID, env.Name).At("%s", file).
-			Then("headgate plan show " + file)
+	if p.Intent.Environment != env.Name {
+		err = errs.Invalidf("the plan is of environment %q, not of %q", p.Intent.Environment, env.Name)
+	} else {
+		err = fits(p)
 	}
-	if c.String("import") == "" { // nobody agreed to a store that is left empty
-		return errs.New(errs.Stale, "the plan imports the corrected log of store %s, and --import is missing", s.ID).At("%s", file).
-			Hintf("headgate rollback run types the whole of it").Then("headgate plan show " + file)
+	if e := errs.As(err); e != nil {
+		return e.At("%s", file).Then("headgate plan show " + file)
 	}
 	return a.approved(c.Context, env, p, file)
 }
