@@ -45,7 +45,7 @@ func ParseDefinition(data []byte, path string) (*Definition, error) {
 		return nil, err
 	}
 	def := &Definition{Name: strings.TrimSuffix(filepath.Base(path), ".yaml"), Path: path, OnFailure: PauseOnFailure, OnNoData: PauseOnNoData}
-	if !keyPattern().MatchString(def.Name) {
+	if !keyPattern.MatchString(def.Name) {
 		return nil, errs.Invalidf("the file's name %q has other characters than letters, digits, - and _", def.Name).At("%s", path).Then(definitionHelp)
 	}
 	err = d.mapping(root, "", map[string]field{
@@ -73,13 +73,13 @@ func ParseDefinition(data []byte, path string) (*Definition, error) {
 func (d decoder) families(n *yaml.Node, p string, def *Definition) error {
 	err := d.named(n, p, func(key, value *yaml.Node, p string) error {
 		f := Family{Name: key.Value, Line: key.Line}
-		if !keyPattern().MatchString(f.Name) {
+		if !keyPattern.MatchString(f.Name) {
 			return d.errorf(key, "%s: an event family's name has letters, digits, - and _", p).Hintf("write it without its version: TodoCreated")
 		}
 		version := func(into *string) field {
 			out := d.value(func(s string) error {
 				*into = s
-				if !versionPattern().MatchString(s) && !(into == &f.From && s == Off) {
+				if !versionPattern.MatchString(s) && !(into == &f.From && s == Off) {
 					return fmt.Errorf("%q is not a version of an event", s)
 				}
 				return nil

@@ -29,7 +29,7 @@ func DraftFlags(name string, releases []*schema.Release) (string, error) {
 		}
 	}
 	slices.Sort(order)
-	order = slices.DeleteFunc(order, func(f string) bool { return len(families[f]) < 2 || !keyPattern().MatchString(f) })
+	order = slices.DeleteFunc(order, func(f string) bool { return len(families[f]) < 2 || !keyPattern.MatchString(f) })
 	if len(order) == 0 {
 		return "", errs.NotFoundf("no recorded release has an event in two versions, such as v1.TodoCreated and v2.TodoCreated").
 			Hintf("a flag chooses between versions: record the release that has the new one").Then("headgate release add VERSION")

@@ -69,7 +69,7 @@ func (d decoder) flag(key, value *yaml.Node, path string) (Flag, error) {
 	case f.Key == ResetKey:
 		return f, d.errorf(key, "flags: %s is not set in the file", f.Key).
 			Hintf("a reset is armed first, then fired: headgate reset --help").Then("headgate reset --help")
-	case !f.Plain() && !keyPattern().MatchString(family), f.Plain() && !plainKeyPattern().MatchString(f.Key):
+	case !f.Plain() && !keyPattern.MatchString(family), f.Plain() && !plainKeyPattern.MatchString(f.Key):
 		return f, d.errorf(key, "flags: %q is not a flag's key", f.Key).
 			Hintf("it is %s and the event family, as in %sTodoCreated; or of a plain flag letters, digits, dots, - and _", KeyPrefix, KeyPrefix)
 	}
@@ -110,9 +110,10 @@ func (d decoder) flag(key, value *yaml.Node, path string) (Flag, error) {
 }
 
 func (d decoder) variants(n *yaml.Node, path, family string, f *Flag) error {
+	listed := map[livestore.StoreID]string{} // the variant that has the store
 	err := d.named(n, path, func(key, value *yaml.Node, path string) error {
 		v := Variant{Name: key.Value, Percent: unset, Line: key.Line}
-		if !keyPattern().MatchString(v.Name) {
+		if !keyPattern.MatchString(v.Name) {
 			return d.errorf(key, "%s: a variant's name has letters, digits, - and _", path).Hintf("name it after the event's version, v2, or after what it means: off")
 		}
 		answer := map[string]field{"event": {required: true, read: func(n *yaml.Node, path string) (err error) { v.Event, err = d.text(n, path); return err }}}
@@ -127,7 +128,7 @@ func (d decoder) variants(n *yaml.Node, path, family string, f *Flag) error {
 			fields := map[string]field{
 				"floor":   d.value(func(s string) error { v.Floor = s; return checkFloor(s) }, "write the first release that may emit the event: 1.5.0"),
 				"percent": d.value(func(s string) error { return v.setPercent(s) }, "write a percentage of the stores from 0 to 100, with three decimals at most: 25 or 0.5"),
-				"stores":  {read: func(n *yaml.Node, path string) error { return d.stores(n, path, f, &v) }},
+				"stores":  {read: func(n *yaml.Node, path string) error { return d.stores(n, path, listed, &v) }},
 			}
 			maps.Copy(fields, answer)
 			err = d.mapping(n, path, fields)
@@ -182,34 +183,32 @@ func checkFloor(s string) error {
 func checkEvent(v Variant, family string) error {
 	version, name, ok := strings.Cut(v.Event, ".")
 	switch {
-	case !ok || !versionPattern().MatchString(version):
+	case !ok || !versionPattern.MatchString(version):
 		return nil // the app names its events in another way
 	case name != family:
 		return fmt.Errorf("%s is no version of %s", v.Event, family)
-	case versionPattern().MatchString(v.Name) && v.Name != version:
+	case versionPattern.MatchString(v.Name) && v.Name != version:
 		return fmt.Errorf("the variant %s has the event %s", v.Name, v.Event)
 	}
 	return nil
 }
 
-func (d decoder) stores(n *yaml.Node, path string, f *Flag, v *Variant) error {
+func (d decoder) stores(n *yaml.Node, path string, listed map[livestore.StoreID]string, v *Variant) error {
 	return d.list(n, path, func(n *yaml.Node, path string) error {
 		s, err := d.text(n, path)
 		if err != nil {
 			return err
 		}
 		n = resolve(n)
-		if !keyPattern().MatchString(s) {
+		if !keyPattern.MatchString(s) {
 			return d.errorf(n, "%s: %q has other characters than letters, digits, - and _", path, s).Hintf("LiveStore does not accept such a storeId either")
 		}
-		for _, other := range append(f.Variants, *v) {
-			for _, id := range other.Stores {
-				if string(id) == s {
-					return d.errorf(n, "%s: the store %s is listed twice, the other time for %s", path, s, other.Name).Hintf("keep one of them")
-				}
-			}
+		id := livestore.StoreID(s)
+		if other, there := listed[id]; there {
+			return d.errorf(n, "%s: the store %s is listed twice, the other time for %s", path, s, other).Hintf("keep one of them")
 		}
-		v.Stores = append(v.Stores, livestore.StoreID(s))
+		listed[id] = v.Name
+		v.Stores = append(v.Stores, id)
 		return nil
 	})
 }
@@ -250,7 +249,7 @@ func (d decoder) checkFlag(f *Flag, path string) error {
 
 // versionNumber returns 2 for v2, and -1 for another name.
 func versionNumber(name string) int {
-	if !versionPattern().MatchString(name) {
+	if !versionPattern.MatchString(name) {
 		return -1
 	}
 	n, _ := strconv.Atoi(name[1:]) // digits; too large a number is the largest one
@@ -274,5 +273,7 @@ func (f *Flag) index(name string) int {
 	return -1
 }
 
-func keyPattern() *regexp.Regexp     { return regexp.MustCompile(`^[a-zA-Z0-9_-]+$`) }
-func versionPattern() *regexp.Regexp { return regexp.MustCompile(`^v[0-9]+$`) }
+var (
+	keyPattern     = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	versionPattern = regexp.MustCompile(`^v[0-9]+$`)
+)

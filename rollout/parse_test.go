@@ -1,6 +1,8 @@
 package rollout_test
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -217,4 +219,22 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkParseStores reads a flag that lists many stores: twice as many take twice as long.
+func BenchmarkParseStores(b *testing.B) {
+	for _, n := range []int{5_000, 10_000, 20_000} {
+		var stores strings.Builder
+		for i := range n {
+			fmt.Fprintf(&stores, "store-%d, ", i)
+		}
+		text := []byte("flags: {event.A: {variants: {v1: v1.A, v2: {event: v2.A, floor: 1.5.0, stores: [" + stores.String() + "]}}}}")
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := rollout.Parse(text, "flags.yaml"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -65,6 +65,4 @@ func kindOf(answer any) string {
 	return fmt.Sprintf("a %T", answer)
 }
 
-func plainKeyPattern() *regexp.Regexp {
-	return regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$`)
-}
+var plainKeyPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$`)
