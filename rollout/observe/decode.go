@@ -63,62 +63,84 @@ type Item struct {
 	Revision int64 `json:"revision,omitempty"`
 }
 
-// DecodeReports reads a batch of the sync backend and how many reports it had to drop.
-func DecodeReports(body []byte, at time.Time) ([]Observation, int64, error) {
-	var in ReportBatch
-	if err := decode(body, &in); err != nil {
-		return nil, 0, err
-	}
-	if err := checkBatch(in.Version, in.Dropped, len(in.Reports)); err != nil {
-		return nil, 0, err
-	}
-	out := make([]Observation, len(in.Reports))
-	for i, r := range in.Reports {
-		out[i] = Observation{Kind: r.Kind, StoreID: r.StoreID, Schema: r.Schema, ClientID: r.ClientID, Release: r.Release, Count: r.Count, Floor: r.Floor, At: at}
-		if err := out[i].check(i, Pull, Push, Rejected, Refused); err != nil {
-			return nil, 0, err
-		}
-	}
-	return out, in.Dropped, nil
+// A Batch is what is known of a batch that came.
+type Batch struct {
+	Observations []Observation
+	Dropped      int64 // that the sender could not keep
+	Foreign      int64 // that this server does not know, see DecodeReports
 }
 
-// DecodeTelemetry reads a batch of one app's helper and how many items it had to drop.
-func DecodeTelemetry(body []byte, at time.Time) ([]Observation, int64, error) {
-	var in TelemetryBatch
-	if err := decode(body, &in); err != nil {
-		return nil, 0, err
+// DecodeReports reads a batch of the sync backend. A sender that is newer than this server may tell of more: fields that the
+// server doesn't know are left out and counted once a batch, and so is each report of a kind that it doesn't know. What the
+// server does know it reads strictly.
+func DecodeReports(body []byte, at time.Time) (Batch, error) {
+	in, foreign, err := decode[ReportBatch](body)
+	if err != nil {
+		return Batch{}, err
+	}
+	if err := checkBatch(in.Version, in.Dropped, len(in.Reports)); err != nil {
+		return Batch{}, err
+	}
+	out := Batch{Dropped: in.Dropped, Foreign: foreign}
+	for i, r := range in.Reports {
+		if !r.Kind.known() {
+			out.Foreign++
+			continue
+		}
+		o := Observation{Kind: r.Kind, StoreID: r.StoreID, Schema: r.Schema, ClientID: r.ClientID, Release: r.Release, Count: r.Count, Floor: r.Floor, At: at}
+		if err := o.check(i, fromBackend()...); err != nil {
+			return Batch{}, err
+		}
+		out.Observations = append(out.Observations, o)
+	}
+	return out, nil
+}
+
+// DecodeTelemetry is DecodeReports for a batch of one app's helper.
+func DecodeTelemetry(body []byte, at time.Time) (Batch, error) {
+	in, foreign, err := decode[TelemetryBatch](body)
+	if err != nil {
+		return Batch{}, err
 	}
 	if err := checkBatch(in.Version, in.Dropped, len(in.Items)); err != nil {
-		return nil, 0, err
+		return Batch{}, err
 	}
-	out := make([]Observation, len(in.Items))
+	out := Batch{Dropped: in.Dropped, Foreign: foreign}
 	for i, item := range in.Items {
-		out[i] = Observation{
+		if !item.Kind.known() {
+			out.Foreign++
+			continue
+		}
+		o := Observation{
 			Kind: item.Kind, StoreID: in.StoreID, Schema: in.Schema, ClientID: in.ClientID, Release: in.Release,
 			Event: item.Event, Count: item.Count, Revision: item.Revision, At: at,
 		}
-		if err := out[i].check(i, Started, Flag, UnknownEvent, Materializer, OpenFailed, MustUpdate); err != nil {
-			return nil, 0, err
+		if err := o.check(i, fromApp()...); err != nil {
+			return Batch{}, err
 		}
 		names := slices.Contains([]Kind{Flag, UnknownEvent, Materializer}, item.Kind)
 		if names == (item.Event == "") {
-			return nil, 0, errs.Invalidf("item %d: %s has an event's name, or should not have one", i, item.Kind)
+			return Batch{}, errs.Invalidf("item %d: %s has an event's name, or should not have one", i, item.Kind)
 		}
+		out.Observations = append(out.Observations, o)
 	}
-	return out, in.Dropped, nil
+	return out, nil
 }
 
-// decode reads one JSON document that has no more than v knows.
-func decode(body []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return errs.Invalidf("the body is not what is expected here").Because(err)
+// decode reads one JSON document. foreign is 1 where it has fields that a T does not.
+func decode[T any](body []byte) (v T, foreign int64, err error) {
+	strict := json.NewDecoder(bytes.NewReader(body))
+	strict.DisallowUnknownFields()
+	if strict.Decode(&v) == nil {
+		if _, err := strict.Token(); errors.Is(err, io.EOF) {
+			return v, 0, nil
+		}
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errs.Invalidf("something follows the JSON document")
+	var known T
+	if err := json.Unmarshal(body, &known); err != nil {
+		return v, 0, errs.Invalidf("the body is not what is expected here").Because(err)
 	}
-	return nil
+	return known, 1, nil
 }
 
 func checkBatch(v int, dropped int64, n int) error {

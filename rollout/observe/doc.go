@@ -1,7 +1,7 @@
 // Package observe receives over HTTP who is out there: the reports of the wrapped sync backend (which client, on which
 // release, pulled from or pushed to which store) and the app helper's telemetry (events it did not know, materializers
-// that threw, stores that did not open). It decodes strictly, bounds everything, stamps the time of receipt, and hands
-// the observations to an Observer.
+// that threw, stores that did not open). It decodes strictly but for what a newer sender adds, bounds everything, stamps the
+// time of receipt, and hands the observations to an Observer.
 //
 //	POST /v1/reports    from the Worker      Reports
 //	POST /v1/telemetry  from the apps        Telemetry

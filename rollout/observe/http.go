@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,14 +12,15 @@ import (
 	"headgate/internal/errs"
 )
 
-// A Receiver makes the handlers. All fields but Lost are required. Whoever mounts them has found out who sends, takes POST
+// A Receiver makes the handlers. All fields but Lost and Foreign are required. Whoever mounts them has found out who sends, takes POST
 // only, and answers for pages of other origins.
 type Receiver struct {
 	Observer Observer
 	// MayReport says whether the sender of a request may speak of a store.
 	MayReport func(r *http.Request, storeID string) bool
 	Now       func() time.Time
-	Lost      Loss
+	Lost      Loss // what the sender had to drop before the batch
+	Foreign   Loss // what this server does not know: the sender is newer
 }
 
 // Reports takes the batches of the wrapped sync backend. It answers 202, or 400, 403, 413, 415, 503 with {"error": …}.
@@ -27,7 +29,7 @@ func (rc Receiver) Reports() http.Handler { return rc.handler("worker", DecodeRe
 // Telemetry is Reports for the batches of the apps' helpers.
 func (rc Receiver) Telemetry() http.Handler { return rc.handler("app", DecodeTelemetry) }
 
-func (rc Receiver) handler(sender string, decode func([]byte, time.Time) ([]Observation, int64, error)) http.Handler {
+func (rc Receiver) handler(sender string, decode func([]byte, time.Time) (Batch, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := rc.Now()
 		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
@@ -44,27 +46,37 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) ([]Obse
 			fail(w, http.StatusBadRequest, "the body could not be read")
 			return
 		}
-		batch, dropped, err := decode(body, at)
+		batch, err := decode(body, at)
 		if e := errs.As(err); e != nil {
 			fail(w, http.StatusBadRequest, e.Msg)
 			return
 		}
-		for _, o := range batch {
+		for _, o := range batch.Observations {
 			if !rc.MayReport(r, o.StoreID) {
 				fail(w, http.StatusForbidden, "the token is not one for all these stores")
 				return
 			}
 		}
-		if err := rc.Observer.Observe(r.Context(), batch); err != nil {
+		if err := rc.observe(r.Context(), batch.Observations); err != nil {
 			w.Header().Set("Retry-After", "5")
 			fail(w, http.StatusServiceUnavailable, "the observations could not be stored, send them again")
 			return
 		}
-		if dropped > 0 && rc.Lost != nil {
-			rc.Lost(sender, dropped)
+		if batch.Dropped > 0 && rc.Lost != nil {
+			rc.Lost(sender, batch.Dropped)
+		}
+		if batch.Foreign > 0 && rc.Foreign != nil {
+			rc.Foreign(sender, batch.Foreign)
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
+}
+
+func (rc Receiver) observe(ctx context.Context, batch []Observation) error {
+	if len(batch) == 0 { // all of it is foreign
+		return nil
+	}
+	return rc.Observer.Observe(ctx, batch)
 }
 
 // A Failure is the answer to what is not taken over.

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -25,6 +26,14 @@ const (
 	OpenFailed   Kind = "open_failed"   // createStore was rejected
 	MustUpdate   Kind = "must_update"   // the app learned that it is below the floor
 )
+
+func fromBackend() []Kind { return []Kind{Pull, Push, Rejected, Refused} }
+
+func fromApp() []Kind {
+	return []Kind{Started, Flag, UnknownEvent, Materializer, OpenFailed, MustUpdate}
+}
+
+func (k Kind) known() bool { return slices.Contains(append(fromBackend(), fromApp()...), k) }
 
 // None stands for a clientId, release or schema that the client did not say.
 const None = "none"
@@ -55,5 +64,5 @@ type Observer interface {
 	Observe(ctx context.Context, batch []Observation) error
 }
 
-// Loss is told how many observations a sender had to drop before a batch, by "worker" or "app".
-type Loss func(sender string, dropped int64)
+// Loss is told how many observations of a sender, "worker" or "app", are lost.
+type Loss func(sender string, n int64)

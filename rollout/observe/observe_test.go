@@ -68,6 +68,27 @@ func TestReceives(t *testing.T) {
 	}
 }
 
+// TestNewerSender: a Worker or an app that was upgraded before the server loses nothing that the server knows. What the server
+// does not know is counted, and says nothing, not the time either.
+func TestNewerSender(t *testing.T) {
+	s := &stored{}
+	rc := receiver(s)
+	foreign := map[string]int64{}
+	rc.Foreign = func(sender string, n int64) { foreign[sender] += n }
+	more := strings.Replace(report, `"count":2`, `"count":2,"at":"2030-01-01"`, 1)
+	more = strings.Replace(more, `"reports":[`, `"region":"fra","reports":[{"kind":"evicted","storeId":"","why":{"n":1}},`, 1)
+	none := `{"version":1,"dropped":0,"storeId":"s","schema":"main","clientId":"ann","release":"9.0.0","items":[{"kind":"slow"},{"kind":"slow"}]}`
+	for _, w := range []*httptest.ResponseRecorder{post(rc.Reports(), "application/json", more), post(rc.Telemetry(), "application/json", none)} {
+		if w.Code != http.StatusAccepted {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	ann := observe.Observation{Kind: observe.Pull, StoreID: "s", Schema: "main", ClientID: "ann", Release: "1.1.0", Count: 2, Floor: "1.0.0", At: received}
+	if diff := cmp.Diff([]observe.Observation{ann}, s.batch); diff != "" || foreign["worker"] != 2 || foreign["app"] != 2 {
+		t.Errorf("%v\n%s", foreign, diff)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	many := strings.Repeat(`{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":1},`, observe.MaxBatch+1)
 	for name, c := range map[string]struct {
@@ -78,7 +99,6 @@ func TestRefuses(t *testing.T) {
 		"not JSON":       {contentType: "text/plain", body: report, want: http.StatusUnsupportedMediaType},
 		"foreign store":  {body: strings.Replace(report, `"s"`, `"foreign"`, 1), want: http.StatusForbidden},
 		"too long":       {body: strings.Repeat(" ", observe.MaxBody+1) + report, want: http.StatusRequestEntityTooLarge},
-		"time":           {body: strings.Replace(report, `"count":2`, `"count":2,"at":"2030-01-01"`, 1), want: http.StatusBadRequest},
 		"two documents":  {body: report + report, want: http.StatusBadRequest},
 		"version":        {body: strings.Replace(report, `"version":1`, `"version":2`, 1), want: http.StatusBadRequest},
 		"empty":          {body: `{"version":1,"reports":[]}`, want: http.StatusBadRequest},
@@ -117,17 +137,17 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(report))
 	f.Add([]byte(telemetry))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for name, decode := range map[string]func([]byte, time.Time) ([]observe.Observation, int64, error){
+		for name, decode := range map[string]func([]byte, time.Time) (observe.Batch, error){
 			"reports": observe.DecodeReports, "telemetry": observe.DecodeTelemetry,
 		} {
-			batch, dropped, err := decode(body, received)
+			got, err := decode(body, received)
 			if err != nil {
 				continue
 			}
-			if len(batch) == 0 || len(batch) > observe.MaxBatch || dropped < 0 {
-				t.Errorf("%s: %d observations, %d dropped", name, len(batch), dropped)
+			if n := int64(len(got.Observations)); n+got.Foreign == 0 || n > observe.MaxBatch || got.Dropped < 0 {
+				t.Errorf("%s: %d observations, %d dropped, %d foreign", name, n, got.Dropped, got.Foreign)
 			}
-			for _, o := range batch {
+			for _, o := range got.Observations {
 				if o.StoreID == "" || o.ClientID == "" || o.Release == "" || o.Count < 1 || len(o.StoreID)+len(o.ClientID)+len(o.Release) > 2000 || !o.At.Equal(received) {
 					t.Error(name, fmt.Sprintf("%+v", o))
 				}

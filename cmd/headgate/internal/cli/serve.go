@@ -44,6 +44,9 @@ headgate.storeId, headgate.schema and service.version say whose they are. headga
 
 Where headgate.yaml has webhook: for the environment, the server tells that address what happens: headgate help webhook.
 
+A Worker or an app that is newer than the server may tell of more than it knows: it takes what it does know, and counts the
+rest (headgate_observations_foreign_total). Upgrade the servers first all the same.
+
 With --work the server takes part in the runs of migrations, as headgate worker does. SIGTERM ends it: what is under way
 ends first, for ten seconds at most.`,
 		Flags: []cli.Flag{

@@ -21,6 +21,7 @@ type meters struct {
 	seconds  *prometheus.HistogramVec
 	observed *prometheus.CounterVec
 	lost     *prometheus.CounterVec
+	foreign  *prometheus.CounterVec
 	signals  *prometheus.CounterVec
 	dropped  prometheus.Counter
 	contexts *prometheus.CounterVec
@@ -43,7 +44,8 @@ func newMeters(streams func() int) *meters {
 	}, []string{"sign", "release", "event", "rollouts"})
 	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{Name: "headgate_signals_dropped_total", Help: "What was seen and not counted: too much waited to be written."})
 	m.webhook = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_webhook_attempts_total", Help: "Attempts of this server to tell the webhook: delivered, failed, or the last one: dead."}, []string{"result"})
-	m.registry.MustRegister(m.webhook, m.signals, m.dropped, m.contexts, m.requests, m.seconds, m.observed, m.lost, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.foreign = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "headgate_observations_foreign_total", Help: "What they told that this server does not know: they are newer."}, []string{"sender"})
+	m.registry.MustRegister(m.webhook, m.signals, m.dropped, m.contexts, m.requests, m.seconds, m.observed, m.lost, m.foreign, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "headgate_streams", Help: "Streams of flag changes that are open."}, func() float64 { return float64(streams()) }))
 	return m
 }

@@ -16,7 +16,8 @@ func (s *Server) receiver() observe.Receiver {
 			stores := caller(r.Context()).Stores
 			return len(stores) == 0 || slices.Contains(stores, store)
 		},
-		Lost: func(sender string, dropped int64) { s.meters.lost.WithLabelValues(sender).Add(float64(dropped)) },
+		Lost:    func(sender string, n int64) { s.meters.lost.WithLabelValues(sender).Add(float64(n)) },
+		Foreign: func(sender string, n int64) { s.meters.foreign.WithLabelValues(sender).Add(float64(n)) },
 	}
 }
 

@@ -72,8 +72,8 @@ func TestObservations(t *testing.T) {
 	if got := floorOf(); got != "1.1.0" {
 		t.Errorf("%q", got)
 	}
-	// A push that the app's code turned away is counted; who sent it was not believed.
-	send("/v1/reports", reporter, `{"version":1,"dropped":0,"reports":[{"storeId":"s1","schema":"main","clientId":"eve","release":"1.1.0","kind":"rejected","count":3}]}`, 202)
+	// A push that the app's code turned away is counted; who sent it was not believed. What a newer Worker adds is left out.
+	send("/v1/reports", reporter, `{"version":1,"dropped":0,"region":"fra","reports":[{"kind":"evicted"},{"storeId":"s1","schema":"main","clientId":"eve","release":"1.1.0","kind":"rejected","count":3}]}`, 202)
 	if err := w.counter.write(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestObservations(t *testing.T) {
 		t.Errorf("%+v, %v", f.Seen, err)
 	}
 	_, _, metrics := w.ask(t, http.MethodGet, "/metrics", viewer, "")
-	for _, want := range []string{`headgate_observations_total{kind="unknown_event"} 4`, `headgate_observations_total{kind="refused"} 2`, `headgate_observations_lost_total{sender="app"} 2`} {
+	for _, want := range []string{`headgate_observations_total{kind="unknown_event"} 4`, `headgate_observations_total{kind="refused"} 2`, `headgate_observations_lost_total{sender="app"} 2`, `headgate_observations_foreign_total{sender="worker"} 2`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)
 		}
