@@ -72,6 +72,7 @@ export const makeCodec = ({ Schema, SchemaAST, Option }) => {
       case 'Refinement': return refinement(ast, way)
       case 'Transformation': return transformation(ast, way)
       case 'Declaration': {
+        if (ast.annotations?.[SchemaAST.SchemaIdAnnotationId] === DateId) return when((v) => v instanceof Date)
         const parse = (way === 'decode' ? ast.decodeUnknown : ast.encodeUnknown)(...ast.typeParameters)
         return (v) => right(parse(v, options, ast))
       }
@@ -208,27 +209,18 @@ export const makeCodec = ({ Schema, SchemaAST, Option }) => {
   const remembered = (schema, way, own) => {
     const fast = compile(schema.ast, way)
     if (fast === null) return own
-    const quick = (v) => {
-      try {
-        return fast(v)
-      } catch {
-        return miss // Effect's own parser throws it as it should be
-      }
-    }
     let left = checks
     let bad = false
     return (v) => {
       if (bad) return own(v)
-      if (left === 0) {
-        const w = quick(v)
-        return w === miss ? own(v) : w
-      }
+      let f = miss
+      try {
+        f = fast(v)
+      } catch {} // Effect's own parser throws it as it should be
+      if (f === miss || left === 0) return f === miss ? own(v) : f
       const w = own(v)
-      const f = quick(v)
-      if (f !== miss) {
-        bad = !sameValue(f, w)
-        left--
-      }
+      bad = !sameValue(f, w)
+      left--
       return w
     }
   }

@@ -511,35 +511,39 @@ const lowering = makeLowering({
 const query = lowering.query(rows)
 const canQuery = typeof common.getResultSchema === 'function' && typeof common.prepareBindValues === 'function'
 let inMaterializer = false
+let decoded // the arguments of the event at hand: LiveStore is not given them, so that it does not parse them once more
 const guarded = new Map() // event definition -> its materializer, noting that it is being called
 const guard = (def, materializer) => {
   let g = guarded.get(def)
   if (g === undefined) {
-    g = (args, ctx) => {
+    g = (_, ctx) => {
       inMaterializer = true
-      return lowering.operation(materializer(args, canQuery ? { ...ctx, eventDef: def, query } : { ...ctx, eventDef: def }))
+      const own = { ...ctx, eventDef: def, event: { ...ctx.event, args: decoded } }
+      if (canQuery) own.query = query
+      return lowering.operation(materializer(decoded, own))
     }
     guarded.set(def, g)
   }
   return g
 }
-const decodedAlready = new Map() // event definition -> the same for arguments that are decoded
-const takesDecoded = (def) => {
-  let d = decodedAlready.get(def)
-  if (d === undefined) decodedAlready.set(def, (d = { ...def, schema: Schema.Unknown }))
+const untyped = new Map() // event definition -> the same for arguments of any kind, or none
+const takesNone = (def) => {
+  let d = untyped.get(def)
+  if (d === undefined) untyped.set(def, (d = { ...def, schema: Schema.Unknown }))
   return d
 }
 
 const statements = (ev, def, materializer, db) => {
   inMaterializer = false
-  const encoded = {
-    name: ev.n, args: codec.decoder(def.schema)(ev.a),
+  decoded = codec.decoder(def.schema)(ev.a)
+  const event = {
+    name: ev.n, args: undefined,
     seqNum: { global: ev.s[0], client: ev.s[1], rebaseGeneration: ev.s[2] },
     parentSeqNum: { global: ev.p[0], client: ev.p[1], rebaseGeneration: ev.p[2] },
     clientId: ev.c, sessionId: ev.x,
   }
   return getExecStatementsFromMaterializer({
-    eventDef: takesDecoded(def), materializer: guard(def, materializer), dbState: db, event: { decoded: undefined, encoded },
+    eventDef: takesNone(def), materializer: guard(def, materializer), dbState: db, event: { decoded: event, encoded: event },
   })
 }
 // The same as in the file that is generated into the app: a test holds them against each other.

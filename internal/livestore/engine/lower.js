@@ -6,100 +6,104 @@ import { sameValue } from 'headgate:codec'
 
 const astOf = Symbol.for('QueryBuilderAst')
 const checks = 3 // uses of a shape that LiveStore's own code computes too
-const maxShapes = 2000
+const maxSteps = 20000
+const [conditions, returning, conflict, excluded, result] = ['where', 'returning', 'conflict', 'excluded', 'result'].map(Symbol) // no column's name
 
-/** makeLowering({Schema, codec, isQueryBuilder, getResultSchema, prepareBindValues}) -> {operation, query} */
+/** makeLowering({codec, Schema, isQueryBuilder, getResultSchema, prepareBindValues}) -> {operation, query} */
 export const makeLowering = ({ Schema, codec, isQueryBuilder, getResultSchema, prepareBindValues }) => {
-  const shapes = new Map()
-  const shape = (key) => {
-    let s = shapes.get(key)
-    if (s === undefined) {
-      if (shapes.size >= maxShapes) shapes.clear()
-      shapes.set(key, (s = { left: checks, bad: false }))
+  // A shape is found step by step from the root: by the kind of query, its table, then what else its text depends on.
+  const shape = () => ({ next: new Map(), left: checks, bad: false })
+  const root = shape()
+  let count = 0
+  const step = (from, key) => {
+    let to = from.next.get(key)
+    if (to === undefined) {
+      if (++count > maxSteps) {
+        root.next.clear()
+        count = 0
+      }
+      from.next.set(key, (to = shape()))
     }
-    return s
+    return to
   }
-  const ids = new WeakMap() // table definition -> number
-  let nextId = 0
-  const tableId = (def) => {
-    let id = ids.get(def)
-    if (id === undefined) ids.set(def, (id = ++nextId))
-    return id
+  /** The step to a column, with its encoder; null for one that the table does not have. */
+  const column = (from, def, name) => {
+    const to = step(from, name)
+    if (to.encode === undefined) {
+      const c = def.sqliteDef.columns[name]
+      to.encode = c === undefined ? null : codec.encoder(c.schema)
+    }
+    return to
   }
 
-  const required = new WeakMap() // table definition -> columns without which an insert fails
-  const requiredColumns = (def) => {
-    let r = required.get(def)
-    if (r === undefined) {
-      const ast = def.insertSchema?.ast
-      r = ast?._tag === 'TypeLiteral' ? ast.propertySignatures.filter((p) => !p.isOptional).map((p) => String(p.name)) : null
-      required.set(def, r)
+  // Each returns the shape and adds its encoded values to out; undefined where the shape is not understood.
+  const values = (from, def, named, out) => {
+    const names = Object.keys(named)
+    for (let i = 0; i < names.length; i++) {
+      from = column(from, def, names[i])
+      if (from.encode === null) return undefined
+      out.push(from.encode(named[names[i]]))
     }
-    return r
+    return from
   }
-
-  // key names the shape and binds are its encoded values; undefined where the shape is not understood.
-  const binds = (def, columns, values, out) => {
-    for (const c of columns) {
-      const col = def.sqliteDef.columns[c]
-      if (col === undefined) return false
-      out.push(codec.encoder(col.schema)(values[c]))
-    }
-    return true
-  }
-  const where = (ast, out) => {
-    let key = ''
-    for (const { col, op, value } of ast.where) {
+  const where = (from, ast, out) => {
+    from = step(from, conditions)
+    for (let i = 0; i < ast.where.length; i++) {
+      const { col, op, value } = ast.where[i]
       if (typeof op !== 'string' || op === 'IN' || op === 'NOT IN' || op.startsWith('JSON_')) return undefined
-      key += `|${col}|${op}`
+      const at = column(from, ast.tableDef, col)
+      from = step(at, op)
       if (value === null) {
-        key += '|null'
+        from = step(from, null)
         continue
       }
-      const def = ast.tableDef.sqliteDef.columns[col]
-      if (def === undefined || value === undefined) return undefined
-      out.push(codec.encoder(def.schema)(value))
+      if (at.encode === null || value === undefined) return undefined
+      out.push(at.encode(value))
     }
-    return key
+    return from
   }
+  // An insert without one of these fails.
+  const complete = (def, named) => {
+    const ast = def.insertSchema?.ast
+    return ast?._tag === 'TypeLiteral' && ast.propertySignatures.every((p) => p.isOptional || Object.hasOwn(named, String(p.name)))
+  }
+  const end = (from, ast) => from && step(step(from, returning), ast.returning?.join('|'))
   const read = (ast, out) => {
     const def = ast.tableDef
+    let s = step(step(root, ast._tag), def)
     switch (ast._tag) {
       case 'InsertQuery': {
-        const columns = Object.keys(ast.values)
-        const need = requiredColumns(def)
-        if (need === null || !need.every((c) => Object.hasOwn(ast.values, c)) || !binds(def, columns, ast.values, out)) return undefined
-        let key = `I${tableId(def)}|${columns.join('|')}`
+        s = values(s, def, ast.values, out)
+        if (s === undefined) return undefined
+        s.complete ??= complete(def, ast.values)
+        if (!s.complete) return undefined
         if (ast.onConflict !== undefined) {
           const { targets, action } = ast.onConflict
-          key += `|?${action._tag}|${targets.join('|')}`
+          s = step(step(step(s, conflict), action._tag), targets.join('|'))
           if (action._tag === 'update') {
             for (const c of Object.keys(action.update)) {
-              key += `|${c}`
-              if (action.update[c] === undefined) key += '=excluded'
-              else if (!binds(def, [c], action.update, out)) return undefined
+              s = column(s, def, c)
+              if (action.update[c] === undefined) s = step(s, excluded)
+              else if (s.encode === null) return undefined
+              else out.push(s.encode(action.update[c]))
             }
           }
         }
-        return `${key}|>${ast.returning?.join('|')}`
+        return end(s, ast)
       }
-      case 'UpdateQuery': {
-        const columns = Object.keys(ast.values)
-        if (columns.length === 0 || !binds(def, columns, ast.values, out)) return undefined
-        const w = where(ast, out)
-        return w === undefined ? undefined : `U${tableId(def)}|${columns.join('|')}|?${w}|>${ast.returning?.join('|')}`
-      }
-      case 'DeleteQuery': {
-        const w = where(ast, out)
-        return w === undefined ? undefined : `D${tableId(def)}|?${w}|>${ast.returning?.join('|')}`
-      }
+      case 'UpdateQuery':
+        if (Object.keys(ast.values).length === 0) return undefined
+        s = values(s, def, ast.values, out)
+        return s && end(where(s, ast, out), ast)
+      case 'DeleteQuery':
+        return end(where(s, ast, out), ast)
       case 'SelectQuery': {
-        const w = where(ast, out)
-        if (w === undefined) return undefined
+        s = where(step(s, ast.select.columns.join('|')), ast, out)
+        if (s === undefined) return undefined
         if (ast.limit._tag === 'Some') out.push(ast.limit.value)
         if (ast.offset._tag === 'Some') out.push(ast.offset.value)
         const order = ast.orderBy.map((o) => `${o.col} ${o.direction}`).join('|')
-        return `S${tableId(def)}|${ast.select.columns.join('|')}|?${w}|>${order}|${ast.limit._tag}|${ast.offset._tag}`
+        return step(s, `${order}|${ast.limit._tag}|${ast.offset._tag}`)
       }
     }
     return undefined
@@ -110,13 +114,11 @@ export const makeLowering = ({ Schema, codec, isQueryBuilder, getResultSchema, p
     const out = []
     const ast = qb[astOf]
     // An encoder that throws throws in LiveStore too: let it, for its own error.
-    let key
+    let s
     try {
-      key = ast === undefined ? undefined : read(ast, out)
+      s = ast === undefined ? undefined : read(ast, out)
     } catch {}
-    if (key === undefined) return qb.asSql()
-    const s = shape(key)
-    if (s.bad) return qb.asSql()
+    if (s === undefined || s.bad) return qb.asSql()
     if (s.left === 0) return { query: s.query, bindValues: out }
     const own = qb.asSql()
     s.bad = (s.query !== undefined && s.query !== own.query) || !sameValue(own.bindValues, out)
@@ -125,17 +127,16 @@ export const makeLowering = ({ Schema, codec, isQueryBuilder, getResultSchema, p
     return own
   }
 
-  const resultKey = (ast) => {
+  const resultShape = (ast) => {
     if (ast?._tag !== 'SelectQuery') return undefined
     const first = ast.pickFirst._tag === 'disabled' ? 'all' : ast.pickFirst.behaviour
     if (first !== 'all' && first !== 'undefined' && first !== 'error') return undefined
     if (ast.select.columns.length === 0 && ast.resultSchemaSingle !== ast.tableDef.rowSchema) return undefined
-    return `R${tableId(ast.tableDef)}|${first}|${ast.select.columns.join('|')}`
+    return step(step(step(step(root, result), ast.tableDef), first), ast.select.columns.join('|'))
   }
   const decode = (qb, rows) => {
-    const key = resultKey(qb[astOf])
-    if (key === undefined) return Schema.decodeSync(getResultSchema(qb))(rows)
-    const s = shape(key)
+    const s = resultShape(qb[astOf])
+    if (s === undefined) return Schema.decodeSync(getResultSchema(qb))(rows)
     s.decode ??= codec.decoder(getResultSchema(qb))
     if (s.bad || s.left > 0) {
       const own = Schema.decodeSync(getResultSchema(qb))(rows)
