@@ -140,7 +140,7 @@ func Build(src Source) (*Script, error) {
 		Banner:     map[string]string{"js": "var __headgate_env={MODE:\"production\",PROD:true,DEV:false,SSR:false,BASE_URL:\"/\"};"},
 		Conditions: []string{"browser"},
 		LogLevel:   api.LogLevelSilent,
-		Plugins:    []api.Plugin{resolvePlugin(entry, queries, &effect)},
+		Plugins:    []api.Plugin{resolvePlugin(entry, queries, &effect), {Name: "headgate-packages", Setup: withoutMaps}},
 	})
 	if len(result.Errors) > 0 {
 		return nil, buildError(src, result.Errors)

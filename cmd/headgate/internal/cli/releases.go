@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"path/filepath"
+	"runtime/debug"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/internal/livestore/bundle"
@@ -57,7 +58,7 @@ func (a *app) evaluate(ctx context.Context, cfg *config.Config, s config.Schema,
 		return build{}, err
 	}
 	start := a.now()
-	sc, err := bundle.Build(src)
+	sc, err := bundled(src)
 	if err != nil {
 		return build{}, err
 	}
@@ -69,6 +70,13 @@ func (a *app) evaluate(ctx context.Context, cfg *config.Config, s config.Schema,
 	a.log.Debug("evaluated the schema", "schema", s.Name, "bundled in", built.Sub(start), "described in", a.now().Sub(built))
 	r.App, r.Schema, r.Version = cfg.App, s.Name, version
 	return build{r, sc}, nil
+}
+
+// bundled is bundle.Build with a lazier garbage collector, which takes a quarter of the time otherwise: esbuild's own program
+// turns it off.
+func bundled(src bundle.Source) (*bundle.Script, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	return bundle.Build(src)
 }
 
 // workingTree is the version that code which is not recorded yet goes by, below that of every release. People read
