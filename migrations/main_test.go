@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-var compiled = sync.OnceValue(script.NewCompiled)
+var compiled = sync.OnceValue(func() *script.Compiled { return script.NewCompiled(nil) })
 
 func launcher(t testing.TB) script.Launcher {
 	t.Helper()

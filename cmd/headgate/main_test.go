@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 type tests struct{ *testing.M }
 
 func (m tests) Run() int {
+	if err := os.Setenv("HEADGATE_CACHE", sharedCache()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.M.Run()
 	if err := os.RemoveAll(sharedCache()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -69,6 +73,7 @@ func TestScript(t *testing.T) {
 			for _, name := range []string{"HEADGATE_CONFIG", "HEADGATE_FORMAT", "HEADGATE_ENV", "HEADGATE_LOG_LEVEL", "HEADGATE_SERVER", "HEADGATE_TOKEN", "NO_COLOR"} {
 				env.Setenv(name, "")
 			}
+			env.Setenv("HEADGATE_CACHE", sharedCache())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -141,7 +146,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0"}, args[1:]...)...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "HEADGATE_CACHE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	stderr, err := cmd.StderrPipe()

@@ -79,7 +79,7 @@ func build(t *testing.T, app string) (replay.Target, script.Launcher) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	launcher := script.Launcher{Exe: exe, Limits: script.DefaultLimits(), Compiled: script.NewCompiled()}
+	launcher := script.Launcher{Exe: exe, Limits: script.DefaultLimits(), Compiled: script.NewCompiled(nil)}
 	src := bundle.Source{Dir: app, Entry: "history/9.9.9/livestore/schema.ts"}
 	s, err := bundle.Build(src)
 	if err != nil {

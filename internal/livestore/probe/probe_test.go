@@ -107,4 +107,4 @@ func fixture(t testing.TB, name string) *release {
 }
 
 // compiledOnce is shared by all tests of the package: they evaluate the same few scripts over and over.
-var compiledOnce = sync.OnceValue(script.NewCompiled)
+var compiledOnce = sync.OnceValue(func() *script.Compiled { return script.NewCompiled(nil) })

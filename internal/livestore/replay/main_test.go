@@ -168,4 +168,4 @@ func readJSON(t testing.TB, path string, v any) {
 func outFile(t testing.TB) string { return filepath.Join(t.TempDir(), "state.db") }
 
 // compiledOnce is shared by all tests of the package: they evaluate the same few scripts over and over.
-var compiledOnce = sync.OnceValue(script.NewCompiled)
+var compiledOnce = sync.OnceValue(func() *script.Compiled { return script.NewCompiled(nil) })

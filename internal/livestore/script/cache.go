@@ -14,7 +14,7 @@ import (
 // A Cache keeps the results of whole jobs (see [Run]). A job is a function of its parameters: clock, randomness and time
 // zone are fixed, and there is no I/O. Losing the cache costs time only; it may be deleted at any moment.
 type Cache struct {
-	// Dir holds one file per result, 0600. Results that were not asked for within MaxAge are removed.
+	// Dir holds one file per result, 0600: the digest of the result, then the result. Results that were not asked for within MaxAge are removed.
 	Dir string
 	// Program tells builds of headgate apart: another build may answer otherwise.
 	Program string
@@ -31,13 +31,17 @@ func (c *Cache) path(l Launcher, job string, params []byte) string {
 		sum := sha256.Sum256(part)
 		h.Write(sum[:])
 	}
-	return filepath.Join(c.Dir, hex.EncodeToString(h.Sum(nil))+".json")
+	return filepath.Join(c.Dir, hex.EncodeToString(h.Sum(nil)))
 }
 
-// get returns a kept result, nil when there is none.
+// get returns a kept result, nil when there is none, or it was damaged.
 func (c *Cache) get(path string) json.RawMessage {
-	data, err := os.ReadFile(path)
-	if err != nil || !json.Valid(data) {
+	file, err := os.ReadFile(path)
+	if err != nil || len(file) < sha256.Size {
+		return nil
+	}
+	data := file[sha256.Size:]
+	if sha256.Sum256(data) != [sha256.Size]byte(file) {
 		return nil
 	}
 	now := c.Now()
@@ -50,7 +54,8 @@ func (c *Cache) put(path string, data []byte) {
 	if os.MkdirAll(c.Dir, 0o700) != nil {
 		return
 	}
-	if atomicfile.Write(path, data, 0o600) != nil {
+	sum := sha256.Sum256(data)
+	if atomicfile.Write(path, append(sum[:], data...), 0o600) != nil {
 		return
 	}
 	now := c.Now()

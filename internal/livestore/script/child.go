@@ -103,14 +103,10 @@ func Child(ctx context.Context, stdin io.Reader, stdout io.Writer, jobs Jobs, ex
 		}
 		s.compiled[[sha256.Size]byte(b)] = b[sha256.Size:]
 	}
-	if m.Job == compileJob {
-		if err := jobCompile(s); err != nil {
-			_ = c.send(message{Err: err.Error()})
-			return 1
-		}
-		return 0
-	}
 	job, ok := jobs[m.Job]
+	if m.Job == compileJob {
+		job, ok = jobCompile, true
+	}
 	if !ok {
 		_ = c.send(message{Err: fmt.Sprintf("no job %q", m.Job)})
 		return 1

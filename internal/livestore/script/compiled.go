@@ -10,13 +10,12 @@ import (
 	"modernc.org/quickjs"
 )
 
-// Compiled keeps the bytecode of scripts for as long as the program runs, because compiling a bundle takes ten times as
-// long as loading its bytecode, and a check loads one in half a dozen children. It is made by a child and handed to
-// others. It never goes to disk: the engine trusts bytecode blindly, and a file could come from a stranger's branch.
-// It is safe for concurrent use.
+// Compiled keeps the bytecode of scripts, because compiling a bundle takes ten times as long as loading its bytecode, and a
+// check loads one in half a dozen children. It is made by a child and handed to others. It is safe for concurrent use.
 type Compiled struct {
 	mu      sync.Mutex
 	scripts map[[sha256.Size]byte]*compiled
+	later   *Cache
 }
 
 type compiled struct {
@@ -24,8 +23,12 @@ type compiled struct {
 	frame []byte // the script's digest, then its bytecode; nil when it does not compile
 }
 
-// NewCompiled returns an empty Compiled.
-func NewCompiled() *Compiled { return &Compiled{scripts: map[[sha256.Size]byte]*compiled{}} }
+// NewCompiled returns an empty Compiled, which keeps bytecode for as long as the program runs, and in later for other runs
+// unless that is nil. The engine trusts bytecode blindly: later must be a directory of this user's own, never one that comes
+// with an app's source, where a file could be from a stranger's branch.
+func NewCompiled(later *Cache) *Compiled {
+	return &Compiled{scripts: map[[sha256.Size]byte]*compiled{}, later: later}
+}
 
 // Sourced are the parameters of a job that evaluates scripts: those that [Compiled] should be asked for.
 type Sourced interface {
@@ -50,7 +53,7 @@ func (c *Compiled) frames(ctx context.Context, l Launcher, params any) [][]byte 
 		}
 		c.mu.Unlock()
 		e.once.Do(func() {
-			if code, err := l.compile(ctx, code); err == nil {
+			if code, err := c.compile(ctx, l, code); err == nil {
 				e.frame = append(sum[:], code...)
 			}
 		})
@@ -63,43 +66,29 @@ func (c *Compiled) frames(ctx context.Context, l Launcher, params any) [][]byte 
 
 const compileJob = "script.compile"
 
-// compile has a child compile a script.
-func (l Launcher) compile(ctx context.Context, code string) ([]byte, error) {
-	l.Compiled = nil
-	p, err := l.Start(ctx, compileJob, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	if err := p.SendBytes(append([]byte{0}, code...)); err != nil {
-		return nil, err
-	}
-	if _, _, err := p.Recv(ctx); err != nil {
-		return nil, err
-	}
-	return p.conn.recv()
+// compile has a child compile a script, unless an earlier run did.
+func (c *Compiled) compile(ctx context.Context, l Launcher, code string) ([]byte, error) {
+	l.Compiled, l.Cache, l.TimeZone = nil, c.later, ""
+	return Run[[]byte](ctx, l, compileJob, code)
 }
 
-// jobCompile is the child's side of compile: a message that it worked, then the bytecode as it is.
-func jobCompile(s *Session) error {
-	code, err := s.RecvBytes()
-	if err != nil {
-		return err
+// jobCompile is the child's side of compile.
+func jobCompile(_ context.Context, s *Session) (any, error) {
+	var code string
+	if err := s.Params(&code); err != nil {
+		return nil, err
 	}
 	vm, err := quickjs.NewVM()
 	if err != nil {
-		return fmt.Errorf("start the JavaScript engine: %w", err)
+		return nil, fmt.Errorf("start the JavaScript engine: %w", err)
 	}
 	defer vm.Close() //nolint:errcheck // the process ends
 	vm.SetMemoryLimit(uintptr(s.limits.Memory))
 	vm.SetMaxStackSize(maxFrames)
 	defer s.watch(s.limits.Call, "the compiler")()
-	out, err := vm.Compile(string(code), quickjs.EvalGlobal)
+	out, err := vm.Compile(code, quickjs.EvalGlobal)
 	if err != nil {
-		return errors.New("the script does not compile")
+		return nil, errors.New("the script does not compile")
 	}
-	if err := s.conn.send(message{Done: true, Data: []byte("true")}); err != nil {
-		return err
-	}
-	return s.conn.sendBytes(out)
+	return out, nil
 }

@@ -3,9 +3,12 @@ package script_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"headgate/internal/livestore/script"
 )
@@ -20,7 +23,7 @@ func (p evalParams) Sources() []string { return []string{p.Code} }
 // A compiled script does what its source does: results, stacks and the function's own text.
 func TestCompiledScriptIsTheSame(t *testing.T) {
 	with := launcher(t)
-	with.Compiled = script.NewCompiled()
+	with.Compiled = script.NewCompiled(nil)
 	for name, code := range map[string]string{
 		"value":  "globalThis.main = () => JSON.stringify([1, 'é', main.toString()])",
 		"throw":  "function inner() {\n  throw new TypeError('no') }\nglobalThis.main = () => inner()",
@@ -44,9 +47,53 @@ func TestCompiledScriptIsTheSame(t *testing.T) {
 	}
 }
 
+// What was compiled outlasts a run in a directory; a file that was damaged there is not run.
+func TestCompiledIsKeptForLaterRuns(t *testing.T) {
+	dir := t.TempDir()
+	run := func(code string) string {
+		t.Helper()
+		l := launcher(t)
+		l.Compiled = script.NewCompiled(&script.Cache{Dir: dir, Program: "this", Now: time.Now})
+		got, err := script.Run[string](t.Context(), l, "eval", evalParams{Code: code})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	kept := func() string {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		return files[0]
+	}
+	run("globalThis.main = () => 'other'")
+	other, err := os.ReadFile(kept())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(kept()); err != nil {
+		t.Fatal(err)
+	}
+	code := "globalThis.main = () => 'this'"
+	run(code)
+	this := kept()
+	if err := os.WriteFile(this, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(code); got != "other" {
+		t.Errorf("what is kept is not used: %q", got)
+	}
+	damage(t, this)
+	if got := run(code); got != "this" {
+		t.Errorf("of a damaged file: %q", got)
+	}
+}
+
 func TestCompiledIsSharedByGoroutines(t *testing.T) {
 	l := launcher(t)
-	l.Compiled = script.NewCompiled()
+	l.Compiled = script.NewCompiled(nil)
 	code := "globalThis.main = () => 'same'; /* " + strings.Repeat("x", 1<<20) + " */"
 	var wg sync.WaitGroup
 	for range 4 {

@@ -2,6 +2,8 @@ package script_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -201,6 +203,32 @@ func TestCancelEndsTheChild(t *testing.T) {
 	}
 }
 
+// keep writes a result as a cache does.
+func keep(t *testing.T, file string, result any) {
+	t.Helper()
+	data, err := json.Marshal(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(data)
+	if err := os.WriteFile(file, append(sum[:], data...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damage changes a byte in the middle of a file.
+func damage(t *testing.T, file string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-2] ^= 1
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCacheKeepsResultsByParametersAndProgram(t *testing.T) {
 	l := launcher(t)
 	now := time.Now()
@@ -226,9 +254,7 @@ func TestCacheKeepsResultsByParametersAndProgram(t *testing.T) {
 	}
 	// A kept result is what is asked for: a changed file shows.
 	for _, f := range files() {
-		if err := os.WriteFile(filepath.Join(l.Cache.Dir, f.Name()), []byte(`"kept"`), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		keep(t, filepath.Join(l.Cache.Dir, f.Name()), "kept")
 	}
 	if got := run(one); got != "kept" {
 		t.Errorf("the second time gives %q, not what is kept", got)
@@ -238,9 +264,7 @@ func TestCacheKeepsResultsByParametersAndProgram(t *testing.T) {
 		t.Errorf("another program gives %q", got)
 	}
 	for _, f := range files() {
-		if err := os.WriteFile(filepath.Join(l.Cache.Dir, f.Name()), []byte(`"dam`), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		damage(t, filepath.Join(l.Cache.Dir, f.Name()))
 	}
 	if got := run(one); got != "one" {
 		t.Errorf("a damaged file gives %q", got)

@@ -5,6 +5,8 @@ import "io"
 const configText = `headgate.yaml stands in the app's directory. headgate finds it from any directory below; --config or
 HEADGATE_CONFIG names another file. Paths in it are relative to it. ${NAME} is replaced by the environment
 variable, $${ is a literal ${. Unknown keys are errors. A flag wins over a HEADGATE_ variable, that over the file.
+What only saves time is kept in .headgate/cache beside it, and compiled schemas in the user's own cache (HEADGATE_CACHE,
+by default ~/.cache/headgate): both may be deleted.
 
     app: todo
     schemas:                        # an app may have several store kinds

@@ -110,7 +110,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (s
 		format:      formatText,
 		line:        "headgate",
 		typed:       "headgate",
-		compiled:    script.NewCompiled(),
+		compiled:    compiled(lookupEnv, now),
 	}
 }
 

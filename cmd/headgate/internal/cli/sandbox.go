@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"headgate/internal/errs"
 	"headgate/internal/livestore/bundle"
@@ -39,6 +40,22 @@ func (a *app) launcher() (script.Launcher, error) {
 		l.Cache = &script.Cache{Dir: filepath.Join(a.loaded.Dir, ".headgate", "cache"), Program: programIdentity(exe), Now: a.now}
 	}
 	return l, nil
+}
+
+// compiled keeps bytecode, in a directory of the user's own if there is one: see [script.NewCompiled].
+func compiled(lookupEnv func(string) (string, bool), now func() time.Time) *script.Compiled {
+	exe, err := os.Executable()
+	if err != nil {
+		return script.NewCompiled(nil)
+	}
+	for _, place := range []struct{ variable, below string }{
+		{"HEADGATE_CACHE", ""}, {"XDG_CACHE_HOME", "headgate"}, {"LocalAppData", "headgate"}, {"HOME", ".cache/headgate"},
+	} {
+		if dir, _ := lookupEnv(place.variable); filepath.IsAbs(dir) {
+			return script.NewCompiled(&script.Cache{Dir: filepath.Join(dir, place.below), Program: programIdentity(exe), Now: now})
+		}
+	}
+	return script.NewCompiled(nil)
 }
 
 // programIdentity tells this build from others: a released one by its version, any by its file.
