@@ -362,7 +362,7 @@ func (f Fleet) Watch(store livestore.StoreID) rollout.Watch {
 	return w
 }
 
-// Fleet reads who was seen since a time: two indexed queries, whatever the number of stores.
+// Fleet reads who was seen since a time: one query by the indexes, of one moment, whatever the number of stores.
 func (db *DB) Fleet(ctx context.Context, env string, since time.Time) (Fleet, error) {
 	return db.fleet(ctx, `env = $1`, env, since)
 }
@@ -381,29 +381,24 @@ func (db *DB) fleet(ctx context.Context, where, env string, since time.Time, sto
 	_, err := all(ctx, db.sql, func(rows *sql.Rows) (none struct{}, err error) {
 		var id livestore.StoreID
 		var o rollout.Observation
-		var seen int64
-		err = rows.Scan(&id, &o.Client, &o.Source, &o.Release, &seen, &o.Refused)
-		o.LastSeen = fromMillis(seen)
-		f.Seen[id] = append(f.Seen[id], o)
+		var at int64
+		err = rows.Scan(&id, &o.Client, &o.Source, &o.Release, &at, &o.Refused)
+		o.LastSeen = fromMillis(at)
+		switch {
+		case o.Source != "":
+			f.Seen[id] = append(f.Seen[id], o)
+		case id != "":
+			f.watch[id] = rollout.Watch{Last: o.LastSeen, Floor: o.Release}
+		case o.Client == "first":
+			f.Since = o.LastSeen
+		default:
+			f.Heard = o.LastSeen
+		}
 		return none, err
-	}, `SELECT store, client, source, release, last_seen, refused FROM clients WHERE `+where+` AND `+seen+` >= $2`,
+	}, `SELECT store, client, source, release, last_seen, refused FROM clients WHERE `+where+` AND `+seen+` >= $2
+		UNION ALL SELECT store, '', '', floor, last_at, 0 FROM watches WHERE `+where+`
+		UNION ALL SELECT '', 'first', '', '', COALESCE(min(first_at), 0), 0 FROM watches WHERE env = $1
+		UNION ALL SELECT '', 'last', '', '', COALESCE(max(last_at), 0), 0 FROM watches WHERE env = $1`,
 		slices.Concat([]any{env, millis(since)}, store)...)
-	if err == nil {
-		_, err = all(ctx, db.sql, func(rows *sql.Rows) (none struct{}, err error) {
-			var id livestore.StoreID
-			var last int64
-			var w rollout.Watch
-			err = rows.Scan(&id, &last, &w.Floor)
-			w.Last = fromMillis(last)
-			f.watch[id] = w
-			return none, err
-		}, `SELECT store, last_at, floor FROM watches WHERE `+where+` AND last_at >= $2`, slices.Concat([]any{env, int64(0)}, store)...)
-	}
-	if err == nil {
-		var first, last int64
-		err = db.sql.QueryRowContext(ctx, `SELECT COALESCE((SELECT min(first_at) FROM watches WHERE env = $1), 0),
-			COALESCE((SELECT max(last_at) FROM watches WHERE env = $1), 0)`, env).Scan(&first, &last)
-		f.Since, f.Heard = fromMillis(first), fromMillis(last)
-	}
 	return f, db.failed(ctx, "read who was seen", err)
 }
