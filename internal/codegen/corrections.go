@@ -81,6 +81,9 @@ func (c Corrections) validate() error {
 			return fmt.Errorf("corrections: %q is no event", name)
 		}
 	}
+	if err := c.Test.validate(c.List); err != nil {
+		return fmt.Errorf("corrections: test: %w; take the section test out, headgate rollback generate writes it again", err)
+	}
 	return nil
 }
 

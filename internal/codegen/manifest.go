@@ -184,6 +184,13 @@ func (m *Manifest) Validate() error {
 			return errs.Invalidf("schemas %s and %s have the same file %s", other, name, s.File)
 		}
 		files[s.File] = name
+		if s.Corrections.Test == nil {
+			continue
+		}
+		if other, taken := files[s.testFile()]; taken {
+			return errs.Invalidf("schemas %s and %s have their tests of corrections in the same file %s", other, name, s.testFile())
+		}
+		files[s.testFile()] = name
 	}
 	return nil
 }

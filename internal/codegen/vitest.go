@@ -2,9 +2,11 @@ package codegen
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"headgate/internal/errs"
@@ -50,6 +52,72 @@ type TestOther struct {
 	Args    string `yaml:"args,omitempty"`
 }
 
+// validate reports the first rule that the section breaks, for the corrections of list.
+func (t *CorrectionsTest) validate(list []Correction) error {
+	if t == nil {
+		return nil
+	}
+	switch {
+	case t.Entry == "" || !filepath.IsLocal(filepath.FromSlash(t.Entry)):
+		return fmt.Errorf("entry %q is not a path inside the app", t.Entry)
+	case path.Ext(t.Entry) == "":
+		return fmt.Errorf("entry %q is not a module", t.Entry)
+	case !isLine(t.Export):
+		return fmt.Errorf("export %q is no name", t.Export)
+	case len(t.Cases) == 0:
+		return errors.New("there are no cases")
+	}
+	for i, c := range t.Cases {
+		if slices.ContainsFunc(t.Cases[:i], func(o TestCase) bool { return o.Name == c.Name }) {
+			return fmt.Errorf("case %s is there twice", c.Name)
+		}
+		at := slices.IndexFunc(list, func(o Correction) bool { return o.Name == c.Name })
+		if at < 0 {
+			return fmt.Errorf("case %q is about no correction of the list", c.Name)
+		}
+		if err := c.validate(list[at]); err != nil {
+			return fmt.Errorf("case %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c TestCase) validate(of Correction) error {
+	switch {
+	case c.Event != of.Event:
+		return fmt.Errorf("event %q is not the correction's, %s", c.Event, of.Event)
+	case c.Seq < 1:
+		return fmt.Errorf("seq %d is no event's number", c.Seq)
+	case !isLine(c.Client) || !isLine(c.Session):
+		return errors.New("client or session is missing")
+	case !json.Valid([]byte(c.Args)):
+		return errors.New("args is no JSON")
+	case of.Skip != (len(c.Makes) == 0):
+		return fmt.Errorf("makes has %d events, which is not what the correction does", len(c.Makes))
+	}
+	for _, e := range c.Makes {
+		if !isLine(e.Event) || !json.Valid([]byte(e.Args)) {
+			return fmt.Errorf("makes: %q is no event, or its args are no JSON", e.Event)
+		}
+	}
+	for sql, value := range c.Answers {
+		if sql == "" || !json.Valid([]byte(value)) {
+			return fmt.Errorf("answers: that to %q is no JSON", sql)
+		}
+	}
+	for _, o := range c.Others {
+		switch {
+		case !isLine(o.Other):
+			return errors.New("others: one does not say what it differs in")
+		case o.Seq < 0 || o.Seq == 0 && o.Client == "" && o.Session == "" && o.Args == "":
+			return fmt.Errorf("others: that of another %s is not another", o.Other)
+		case o.Args != "" && !json.Valid([]byte(o.Args)):
+			return fmt.Errorf("others: the args of another %s are no JSON", o.Other)
+		}
+	}
+	return nil
+}
+
 // TestFile renders the test of a schema's corrections and compares it with the one on disk. ok is false where there is none.
 func (w Workspace) TestFile(m *Manifest, name string) (f File, ok bool, err error) {
 	s, ok := m.Schemas[name]
@@ -60,10 +128,13 @@ func (w Workspace) TestFile(m *Manifest, name string) (f File, ok bool, err erro
 	if err != nil {
 		return File{}, false, err
 	}
-	file := path.Join(path.Dir(s.File), TestFileName)
+	file := s.testFile()
 	f, err = compare(File{Schema: name, Path: filepath.Join(w.Dir, filepath.FromSlash(file)), Want: want})
 	return f, err == nil, err
 }
+
+// testFile is where the test of the corrections lies.
+func (s Schema) testFile() string { return path.Join(path.Dir(s.File), TestFileName) }
 
 // RenderTest returns the test of a schema's corrections: the same bytes for the same manifest, always.
 func RenderTest(m *Manifest, name string) ([]byte, error) {

@@ -2,7 +2,7 @@
 // What the corrections of headgate.generated.ts do, on events made up to the shape of the bad ones: no value in here is a user's.
 // Keep it until the corrections go, which is when no store's log holds the events any more; then it may be deleted with them.
 // @vitest-environment node
-import { Schema } from '@livestore/livestore'
+import { Schema, State } from '@livestore/livestore'
 import { describe, expect, test } from 'vitest'
 import * as app from '__ENTRY__'
 
@@ -14,22 +14,88 @@ const schema = app[__EXPORT__]
  */
 const cases = __CASES__
 
-/** What a materializer asks of the state: a made-up row, whose every column is a text; none after the twentieth, for one that asks on. */
-const stateOf = (answers) => {
+/** Values that a schema takes, as they are encoded. What code alone can judge is tried: a value that does not decode is left out. */
+const known = new Map()
+const valuesOf = (ast) => {
+  if (!known.has(ast)) {
+    known.set(ast, []) // for a type within itself
+    const decode = Schema.decodeUnknownEither(Schema.make(ast))
+    known.set(ast, tried(ast).filter((value) => decode(value)._tag === 'Right').slice(0, 6))
+  }
+  return known.get(ast)
+}
+const texts = ['x', '2026-01-01T00:00:00.000Z', '1', '00000000-0000-4000-8000-000000000000', 'x@example.com', 'https://example.com', '2026-01-01', '#000000', 'x'.repeat(21), '']
+const numbers = [1, 0, 1.5, 100, 1_767_225_600_000, -1]
+const tried = (ast) => {
+  const each = (make) => [0, 1, 2].map((n) => make((of) => valuesOf(of)[n % Math.max(valuesOf(of).length, 1)]))
+  switch (ast._tag) {
+    case 'Literal': return [ast.literal]
+    case 'Enums': return ast.enums.map(([, value]) => value)
+    case 'StringKeyword': return texts
+    case 'NumberKeyword': return numbers
+    case 'BooleanKeyword': return [true, false]
+    case 'BigIntKeyword': return [1n]
+    case 'TemplateLiteral': return ['x', 1].map((part) => ast.head + ast.spans.map((span) => part + span.literal).join(''))
+    case 'Union': return ast.types.flatMap((of) => valuesOf(of).slice(0, 2))
+    case 'Refinement': return ast.from._tag === 'StringKeyword' ? texts : ast.from._tag === 'NumberKeyword' ? numbers : valuesOf(ast.from)
+    case 'Transformation': return [...valuesOf(ast.to).filter((value) => typeof value !== 'bigint').map((value) => JSON.stringify(value)), ...valuesOf(ast.from), ...texts, ...numbers] // a JSON column's text first
+    case 'Suspend': return valuesOf(ast.f())
+    case 'TypeLiteral': return each((one) => Object.fromEntries(ast.propertySignatures.map(({ name, type }) => [name, one(type)])))
+    case 'TupleType': return [...each((one) => [...ast.elements, ...ast.rest].map(({ type }) => one(type))), []]
+    case 'Declaration': return [new Uint8Array([1]), new Date(0)]
+    case 'UndefinedKeyword': return [undefined]
+    default: return [{}, 'x', 1, null]
+  }
+}
+
+/** One row of a table, as SQL gives it; the states 0 to 3 differ in the values. */
+const rowOf = (table, state) => Object.fromEntries(Object.entries(table.sqliteDef.columns).map(([name, column]) => {
+  const values = valuesOf(column.schema.ast)
+  return [name, values.length === 0 ? 'x' : values[state % values.length]]
+}))
+
+/** What LiveStore makes of a query of its own builder, where each table has that row, or none. */
+const built = (ast, state) => {
+  if (ast._tag === 'RowQuery') return ast.explicitDefaultValues // a client document
+  const rows = state === null ? [] : [rowOf(ast.tableDef, state)]
+  if (ast._tag === 'CountQuery') return rows.length
+  const decoded = Schema.decodeUnknownSync(Schema.Array(ast.resultSchemaSingle))(rows)
+  if (ast.pickFirst._tag === 'disabled') return decoded
+  if (decoded.length > 0) return decoded[0]
+  if (ast.pickFirst.behaviour === 'error') throw new Error('there is no such row')
+  return ast.pickFirst.behaviour === 'undefined' ? undefined : ast.pickFirst.fallback()
+}
+
+/** The same for SQL: columns of the tables that it names, and a value of its own for what it computes. */
+const bare = (sql, state) => {
+  if (state === null) return []
+  const tables = [...schema.state.sqlite.tables].filter(([name]) => new RegExp(`\\b${name}\\b`).test(sql)).map(([, table]) => rowOf(table, state))
+  const row = Object.assign({}, ...tables.reverse())
+  const computed = (name) => {
+    const of = new RegExp(`(\\w+)[^\\w,]*\\sas\\s+\\W?${name.replace(/\W/g, '\\$&')}\\b`, 'i').exec(sql)?.[1] // max(position) AS last
+    return of in row ? row[of] : state % 2 === 0 ? 1 : 'x'
+  }
+  return [new Proxy(row, { get: (target, name) => (typeof name === 'symbol' || name in target ? Reflect.get(target, name) : computed(name)) })]
+}
+
+/** The states that a materializer may want: rows of one kind or another, or none. */
+const states = [0, 1, 2, 3, null]
+
+/** What a materializer asks of the state; nothing is there after the twentieth question, for one that asks on. */
+const answering = (answers, state) => {
   let asked = 0
   return (q) => {
     const found = typeof q?.query === 'string' ? Object.entries(answers).filter(([sql]) => q.query.includes(sql)) : []
     if (found.length > 0) return found.map(([, value]) => ({ value }))
-    if ((asked += 1) > 20) return []
-    const row = (of) => new Proxy(of, { get: (target, key) => (typeof key === 'symbol' || key in target ? Reflect.get(target, key) : 'x') })
-    return row([row({})])
+    const now = (asked += 1) > 20 ? null : state
+    return typeof q?.query === 'string' ? bare(q.query, now) : built(q[State.QueryBuilderAstSymbol], now)
   }
 }
 
-const contextOf = ({ event, args, seq, client, session }, answers) => ({
+const contextOf = ({ event, args, seq, client, session }, answers, state = 0) => ({
   currentFacts: new Map(),
   eventDef: schema.eventsDefsMap.get(event),
-  query: stateOf(answers),
+  query: answering(answers, state),
   event: { name: event, args, seqNum: { global: seq, client: 0, rebaseGeneration: 0 }, parentSeqNum: { global: seq - 1, client: 0, rebaseGeneration: 0 }, clientId: client, sessionId: session },
 })
 
@@ -37,10 +103,10 @@ const decode = (event, args) => Schema.decodeUnknownSync(schema.eventsDefsMap.ge
 const materializer = (event) => schema.state.materializers.get(event)
 const own = (event) => materializer(event)?.headgateTest?.own ?? materializer(event)
 
-/** What a materializer does with an event: its statements, or why it does not. */
-const outcome = (run, made, answers, about) => {
+/** What a materializer does with an event in a state: its statements, or why it does not. */
+const outcome = (run, made, answers, state, about) => {
   const args = decode(made.event, made.args)
-  const context = contextOf({ ...made, args }, answers)
+  const context = contextOf({ ...made, args }, answers, state)
   try {
     const list = [(about === undefined ? run : about())(args, context)].flat()
     return list.map((s) => (typeof s === 'string' ? s : typeof s?.asSql === 'function' ? s.asSql() : { sql: s.sql, bindValues: s.bindValues }))
@@ -61,18 +127,19 @@ for (const { name, event, listed, makes, answers, unreadable, others, ...writer 
     })
 
     test(makes.length === 0 ? 'skips the event' : 'makes of the event what it declares', ({ skip }) => {
-      const wanted = makes.map((made) => outcome(own(made.event), { ...bad, ...made }, answers))
-      if (wanted.some((one) => typeof one === 'string')) return skip(`the app's materializer needs another state: ${wanted}`)
+      const wants = states.map((state) => ({ state, made: makes.map((made) => outcome(own(made.event), { ...bad, ...made }, answers, state)) }))
+      const runs = wants.find(({ made }) => made.every((one) => typeof one !== 'string'))
+      if (runs === undefined) return skip(`the app's materializer needs another state: ${wants[0].made}`)
       const args = decode(event, bad.args)
-      expect(outcome(materializer(event), bad, answers, meant(args, contextOf({ ...bad, args }, answers)))).toEqual(wanted.flat())
+      expect(outcome(materializer(event), bad, answers, runs.state, meant(args, contextOf({ ...bad, args }, answers)))).toEqual(runs.made.flat())
     })
 
     for (const { other, ...changed } of others) {
       test(`leaves an event alone that has another ${other}`, () => {
         const args = decode(event, bad.args)
-        const got = outcome(materializer(event), { ...bad, ...changed }, answers, meant(args, contextOf({ ...bad, args }, answers)))
+        const got = outcome(materializer(event), { ...bad, ...changed }, answers, 0, meant(args, contextOf({ ...bad, args }, answers)))
         if (unreadable) expect(got).toContain('no correction is about this one')
-        else expect(got).toEqual(outcome(own(event), { ...bad, ...changed }, answers))
+        else expect(got).toEqual(outcome(own(event), { ...bad, ...changed }, answers, 0))
       })
     }
   })
