@@ -55,6 +55,7 @@ func shareCache(app string) error {
 //
 //	status N PROGRAM ARGS…   run it and demand the exit status N
 //	copytodo DIR             copy the example app, with its npm packages linked
+//	[!] vitest DIR [ARGS…]   run vitest on the tests of the app in DIR
 //	makelog FILE N [SQL…]    write a client's log of N generated events, then run the statements on it
 //	sqlite FILE SQL…         run the statements on a SQLite database
 //	truncate FILE BYTES      cut bytes off the file's end
@@ -83,6 +84,7 @@ func TestScript(t *testing.T) {
 			"truncate": truncate,
 			"envfrom":  envFrom,
 			"serve":    serve,
+			"vitest":   func(ts *testscript.TestScript, neg bool, args []string) { vitest(t, ts, neg, args) },
 			"copytodo": func(ts *testscript.TestScript, neg bool, args []string) { copyTodo(t, ts, neg, args) },
 		},
 		Condition: func(cond string) (bool, error) {
@@ -113,6 +115,21 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// vitest has the packages of codegen's proofs; it finds the app's own from the app.
+func vitest(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 {
+		ts.Fatalf("usage: vitest dir args...")
+	}
+	packages := filepath.Join(testenv.Root(t), "internal", "codegen", "testdata", "app", "node_modules")
+	if _, err := os.Stat(filepath.Join(packages, ".bin", "vitest")); err != nil {
+		testenv.Need(t, "internal/codegen/testdata/app/node_modules", "run `npm ci --prefix internal/codegen/testdata/app`")
+	}
+	args = append([]string{"run", "--no-color", "--reporter=verbose", "--root", ts.MkAbs(args[0])}, args[1:]...)
+	if err := ts.Exec(filepath.Join(packages, ".bin", "vitest"), args...); (err != nil) != neg {
+		ts.Fatalf("vitest: %v", err)
 	}
 }
 

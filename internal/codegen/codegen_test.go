@@ -177,6 +177,32 @@ func FuzzParseManifest(f *testing.F) {
 }
 
 // The example's copies, those of its past releases too, are what this version renders: nobody edits them.
+// The generated file is beside the schema's module, is imported as that one imports others, and takes no other schema's name.
+func TestPlaces(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string][]byte{
+		"package.json": []byte(`{"dependencies": {"effect": "3.21.2"}}`), "a.ts": []byte("import { x } from './x.ts'"), "b.ts": []byte("import { x } from '../lib/x.js'"),
+		"src/c.mts": []byte("import { x } from './x.mjs'"), "src/d.tsx": []byte("import { z } from 'z'\nimport { x } from './store.x'"),
+	})
+	w, m := codegen.Workspace{Dir: dir}, &codegen.Manifest{Version: codegen.ManifestVersion, Schemas: map[string]codegen.Schema{}}
+	for _, c := range []struct{ schema, entry, file, module, test string }{
+		{"a", "a.ts", "headgate.generated.ts", "./headgate.generated.ts", "headgate.corrections.test.ts"},
+		{"b", "b.ts", "headgate.b.generated.ts", "./headgate.b.generated.js", "headgate.b.corrections.test.ts"},
+		{"c", "src/c.mts", "src/headgate.generated.ts", "./headgate.generated.js", "src/headgate.corrections.test.ts"},
+		{"d", "src/d.tsx", "src/headgate.d.generated.ts", "./headgate.d.generated", "src/headgate.d.corrections.test.ts"},
+	} {
+		if _, err := w.Add(m, c.schema, filepath.Join(dir, c.entry)); err != nil {
+			t.Fatal(err)
+		}
+		if s := m.Schemas[c.schema]; s.File != c.file || s.Module() != c.module || s.TestFile() != c.test {
+			t.Errorf("%s: %s, imported as %s, tested in %s; want %+v", c.schema, s.File, s.Module(), s.TestFile(), c)
+		}
+	}
+	if err := m.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestExampleIsCurrent(t *testing.T) {
 	root := filepath.Join(testenv.Root(t), "examples", "todo")
 	found := 0

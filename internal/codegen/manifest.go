@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -74,15 +75,16 @@ const (
 	ImportNone ImportStyle = "none" // './headgate.generated'
 )
 
-// Suffix is what stands after "./headgate.generated" in the app's import.
-func (s ImportStyle) Suffix() string {
-	if s == ImportNone {
-		return ""
+// Module is how a module of the app beside the generated file imports it.
+func (s Schema) Module() string {
+	module := "./" + strings.TrimSuffix(path.Base(s.File), ".ts")
+	if s.Imports != ImportNone {
+		module += "." + string(s.Imports)
 	}
-	return "." + string(s)
+	return module
 }
 
-// FileName is the generated file's name.
+// FileName is the generated file's name, but of a second schema in one directory.
 const FileName = "headgate.generated.ts"
 
 // NewSchema returns the section of a schema whose entry module is entry, relative to the directory of headgate.yaml.
@@ -187,10 +189,10 @@ func (m *Manifest) Validate() error {
 		if s.Corrections.Test == nil {
 			continue
 		}
-		if other, taken := files[s.testFile()]; taken {
-			return errs.Invalidf("schemas %s and %s have their tests of corrections in the same file %s", other, name, s.testFile())
+		if other, taken := files[s.TestFile()]; taken {
+			return errs.Invalidf("schemas %s and %s have their tests of corrections in the same file %s", other, name, s.TestFile())
 		}
-		files[s.testFile()] = name
+		files[s.TestFile()] = name
 	}
 	return nil
 }

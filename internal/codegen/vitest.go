@@ -12,9 +12,6 @@ import (
 	"headgate/internal/errs"
 )
 
-// TestFileName is the name of the generated test of corrections, beside the generated file.
-const TestFileName = "headgate.corrections.test.ts"
-
 // A CorrectionsTest is what the test of corrections is rendered from. The events in it are made up.
 type CorrectionsTest struct {
 	Entry  string     `yaml:"entry"` // the schema's module, relative to the directory of headgate.yaml
@@ -32,6 +29,7 @@ type TestCase struct {
 	Args       string            `yaml:"args"`
 	Unreadable bool              `yaml:"unreadable,omitempty"` // the release does not decode it
 	Listed     bool              `yaml:"listed,omitempty"`     // the correction lists its events
+	Assumed    bool              `yaml:"assumed,omitempty"`    // that it meets the correction's condition: in truth it does not
 	Makes      []TestEvent       `yaml:"makes"`                // what counts in its place
 	Answers    map[string]string `yaml:"answers,omitempty"`    // what the correction's SQL gives, JSON by expression
 	Others     []TestOther       `yaml:"others,omitempty"`     // near ones that it does not meet
@@ -43,13 +41,14 @@ type TestEvent struct {
 	Args  string `yaml:"args"`
 }
 
-// A TestOther differs from the case's event in one thing. What is empty is as there.
+// A TestOther differs from the case's event in one thing. What is empty is as there, and so are answers that it lacks.
 type TestOther struct {
-	Other   string `yaml:"other"`
-	Seq     int64  `yaml:"seq,omitempty"`
-	Client  string `yaml:"client,omitempty"`
-	Session string `yaml:"session,omitempty"`
-	Args    string `yaml:"args,omitempty"`
+	Other   string            `yaml:"other"`
+	Seq     int64             `yaml:"seq,omitempty"`
+	Client  string            `yaml:"client,omitempty"`
+	Session string            `yaml:"session,omitempty"`
+	Args    string            `yaml:"args,omitempty"`
+	Answers map[string]string `yaml:"answers,omitempty"`
 }
 
 // validate reports the first rule that the section breaks, for the corrections of list.
@@ -100,19 +99,29 @@ func (c TestCase) validate(of Correction) error {
 			return fmt.Errorf("makes: %q is no event, or its args are no JSON", e.Event)
 		}
 	}
-	for sql, value := range c.Answers {
-		if sql == "" || !json.Valid([]byte(value)) {
-			return fmt.Errorf("answers: that to %q is no JSON", sql)
-		}
+	if err := checkAnswers(c.Answers); err != nil {
+		return err
 	}
 	for _, o := range c.Others {
+		if err := checkAnswers(o.Answers); err != nil {
+			return fmt.Errorf("others: %w", err)
+		}
 		switch {
 		case !isLine(o.Other):
 			return errors.New("others: one does not say what it differs in")
-		case o.Seq < 0 || o.Seq == 0 && o.Client == "" && o.Session == "" && o.Args == "":
+		case o.Seq < 0 || o.Seq == 0 && o.Client == "" && o.Session == "" && o.Args == "" && len(o.Answers) == 0:
 			return fmt.Errorf("others: that of another %s is not another", o.Other)
 		case o.Args != "" && !json.Valid([]byte(o.Args)):
 			return fmt.Errorf("others: the args of another %s are no JSON", o.Other)
+		}
+	}
+	return nil
+}
+
+func checkAnswers(answers map[string]string) error {
+	for sql, value := range answers {
+		if sql == "" || !json.Valid([]byte(value)) {
+			return fmt.Errorf("answers: that to %q is no JSON", sql)
 		}
 	}
 	return nil
@@ -128,13 +137,15 @@ func (w Workspace) TestFile(m *Manifest, name string) (f File, ok bool, err erro
 	if err != nil {
 		return File{}, false, err
 	}
-	file := s.testFile()
+	file := s.TestFile()
 	f, err = compare(File{Schema: name, Path: filepath.Join(w.Dir, filepath.FromSlash(file)), Want: want})
 	return f, err == nil, err
 }
 
-// testFile is where the test of the corrections lies.
-func (s Schema) testFile() string { return path.Join(path.Dir(s.File), TestFileName) }
+// TestFile is where the test of the corrections lies: headgate.corrections.test.ts beside headgate.generated.ts.
+func (s Schema) TestFile() string {
+	return strings.TrimSuffix(strings.TrimSuffix(s.File, ".ts"), ".generated") + ".corrections.test.ts"
+}
 
 // RenderTest returns the test of a schema's corrections: the same bytes for the same manifest, always.
 func RenderTest(m *Manifest, name string) ([]byte, error) {
@@ -150,28 +161,11 @@ func RenderTest(m *Manifest, name string) ([]byte, error) {
 			makes = append(makes, map[string]any{"event": e.Event, "args": json.RawMessage(e.Args)})
 		}
 		for _, o := range c.Others {
-			one := map[string]any{"other": o.Other}
-			if o.Seq != 0 {
-				one["seq"] = o.Seq
-			}
-			if o.Client != "" {
-				one["client"] = o.Client
-			}
-			if o.Session != "" {
-				one["session"] = o.Session
-			}
-			if o.Args != "" {
-				one["args"] = json.RawMessage(o.Args)
-			}
-			others = append(others, one)
-		}
-		answers := map[string]json.RawMessage{}
-		for sql, value := range c.Answers {
-			answers[sql] = json.RawMessage(value)
+			others = append(others, o.shown())
 		}
 		cases = append(cases, map[string]any{
 			"name": c.Name, "event": c.Event, "seq": c.Seq, "client": c.Client, "session": c.Session, "args": json.RawMessage(c.Args),
-			"unreadable": c.Unreadable, "listed": c.Listed, "makes": makes, "answers": answers, "others": others,
+			"unreadable": c.Unreadable, "listed": c.Listed, "makes": makes, "answers": rawValues(c.Answers), "others": others,
 		})
 	}
 	text, err := json.MarshalIndent(cases, "", "  ")
@@ -186,14 +180,43 @@ func RenderTest(m *Manifest, name string) ([]byte, error) {
 	return withHead(name, s.Epoch, body), nil
 }
 
-// importOf is how a module beside the generated file imports entry.
+// shown is o as the test has it.
+func (o TestOther) shown() map[string]any {
+	one := map[string]any{"other": o.Other}
+	if o.Seq != 0 {
+		one["seq"] = o.Seq
+	}
+	if o.Client != "" {
+		one["client"] = o.Client
+	}
+	if o.Session != "" {
+		one["session"] = o.Session
+	}
+	if o.Args != "" {
+		one["args"] = json.RawMessage(o.Args)
+	}
+	if len(o.Answers) > 0 {
+		one["answers"] = rawValues(o.Answers)
+	}
+	return one
+}
+
+func rawValues(texts map[string]string) map[string]json.RawMessage {
+	out := map[string]json.RawMessage{}
+	for key, value := range texts {
+		out[key] = json.RawMessage(value)
+	}
+	return out
+}
+
+// importOf is how a test beside the generated file imports entry: by its whole name, which vitest finds however the app writes
+// its imports.
 func importOf(s Schema, entry string) string {
 	rel, err := filepath.Rel(filepath.FromSlash(path.Dir(s.File)), filepath.FromSlash(entry))
 	if err != nil {
 		rel = path.Base(entry)
 	}
-	rel = filepath.ToSlash(rel)
-	return "./" + strings.TrimSuffix(rel, path.Ext(rel)) + s.Imports.Suffix()
+	return "./" + filepath.ToSlash(rel)
 }
 
 // UsesVitest reports whether the app's package.json, that of dir or the one above, names vitest.

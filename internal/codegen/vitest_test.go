@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func testedCorrections() *codegen.Manifest {
 				Name: "inbox", Event: "v1.Moved", Seq: 1, Client: "anna", Session: "s.1-3-0", Args: `{"id":"s1","list":"s1"}`,
 				Makes:   []codegen.TestEvent{{Event: "v1.Moved", Args: `{"id":"s1","list":"inbox"}`}},
 				Answers: map[string]string{"args ->> 'list' <> 'inbox'": "1"},
-				Others:  []codegen.TestOther{{Other: "number", Seq: 10}, {Other: "writer", Client: "c"}, {Other: "release", Session: "s.1-0-0"}},
+				Others:  []codegen.TestOther{{Other: "number", Seq: 10}, {Other: "writer", Client: "c"}, {Other: "release", Session: "s.1-0-0"}, {Other: "answer", Answers: map[string]string{"args ->> 'list' <> 'inbox'": "0"}}},
 			},
 			{
 				Name: "loud", Event: "v1.Renamed", Seq: 1, Client: "client", Session: "session", Args: `{"id":"s1","text":"s1"}`, Listed: true,
@@ -202,7 +203,7 @@ func TestCorrectionsTestInVitest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeFiles(t, filepath.Join(root, name), map[string][]byte{codegen.FileName: generated, codegen.TestFileName: test, "schema.ts": []byte(source)})
+		writeFiles(t, filepath.Join(root, name), map[string][]byte{codegen.FileName: generated, path.Base(m.Schemas["main"].TestFile()): test, "schema.ts": []byte(source)})
 	}
 	all := m.Schemas["main"].Corrections.List
 	lay("all", testedSchema, all)
@@ -223,6 +224,9 @@ func TestCorrectionsTestInVitest(t *testing.T) {
 	changed[1] = all[1]
 	changed[1].Clients = nil
 	failing("wider", testedSchema, changed, "correction inbox leaves an event alone that has another writer")
+	changed[1] = all[1]
+	changed[1].Where = ""
+	failing("anyhow", testedSchema, changed, "correction inbox leaves an event alone that has another answer")
 
 	reports := runVitest(t, app, root)
 	if r := reports["all"]; len(r.with("passed")) == 0 || len(r.with("passed")) != len(r.Tests) || r.Message != "" {
@@ -272,9 +276,9 @@ func TestCorrectionsTestRefused(t *testing.T) {
 	}
 	two := testedCorrections()
 	s := two.Schemas["main"]
-	s.File = "other.generated.ts"
+	s.File = "headgate.ts"
 	two.Schemas["other"] = s
-	if err := two.Validate(); err == nil || !strings.Contains(err.Error(), "tests of corrections in the same file "+codegen.TestFileName) {
+	if err := two.Validate(); err == nil || !strings.Contains(err.Error(), "tests of corrections in the same file headgate.corrections.test.ts") {
 		t.Errorf("two tests in one file: %v", err)
 	}
 }

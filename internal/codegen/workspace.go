@@ -1,11 +1,13 @@
 package codegen
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -46,20 +48,27 @@ func (w Workspace) Add(m *Manifest, name, entry string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m.Schemas[name] = NewSchema(filepath.ToSlash(rel), importStyle(source), effect)
+	s := NewSchema(filepath.ToSlash(rel), importStyle(source), effect)
+	for _, other := range m.Schemas { // two schemas in one directory
+		if other.File == s.File {
+			s.File = path.Join(path.Dir(s.File), "headgate."+name+".generated.ts")
+			break
+		}
+	}
+	m.Schemas[name] = s
 	return true, nil
 }
 
-var relativeImport = regexp.MustCompile(`(?m)\bfrom\s+['"]\.{1,2}/[^'"\n]*?(\.ts|\.tsx|\.js)?['"]`)
+var relativeImport = regexp.MustCompile(`(?m)\bfrom\s+['"]\.{1,2}/[^'"\n]*?(\.[cm]?[tj]sx?)?['"]`)
 
 // importStyle is how source ends its first import of another module of the app.
 func importStyle(source []byte) ImportStyle {
 	m := relativeImport.FindSubmatch(source)
 	switch {
-	case m == nil || string(m[1]) == ".ts" || string(m[1]) == ".tsx":
+	case m == nil || bytes.Contains(m[1], []byte("ts")):
 		return ImportTS
-	case string(m[1]) == ".js":
-		return ImportJS
+	case len(m[1]) > 0:
+		return ImportJS // .mjs, too: the generated file is a .ts, which a compiler calls .js
 	}
 	return ImportNone
 }

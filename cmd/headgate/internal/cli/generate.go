@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"path"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -131,7 +130,7 @@ func (a *app) generate(c *cli.Context) error {
 			return err
 		}
 		if ok {
-			file := path.Join(path.Dir(g.File), codegen.TestFileName)
+			file := m.Schemas[s.Name].TestFile()
 			files, report = append(files, test), append(report, generated{Schema: s.Name, File: file, Epoch: g.Epoch, Status: test.Status, Test: true})
 		}
 	}
@@ -195,7 +194,7 @@ func (a *app) renderSchema(c *cli.Context, w codegen.Workspace, m *codegen.Manif
 	section := m.Schemas[s.Name]
 	g := generated{
 		Schema: s.Name, File: section.File, Epoch: section.Epoch,
-		Import: fmt.Sprintf("import { withHeadgate } from './headgate.generated%s'", section.Imports.Suffix()),
+		Import: fmt.Sprintf("import { withHeadgate } from '%s'", section.Module()),
 	}
 	cfg, err := a.config()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -197,13 +196,14 @@ func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Sche
 	if r.Test.Skipped, err = wantsTest(c, s, section.Corrections.Test != nil); err != nil {
 		return none, err
 	}
-	r.Test.Tested, r.Test.Without = []string{}, []string{}
+	r.Test.Tested, r.Test.Without, r.Test.Assumed = []string{}, []string{}, []string{}
 	if r.Test.Skipped == "" {
 		if resolved.Test, r.Test.Without, err = a.correctionsTest(c.Context, cfg, s, tree, list, f); err != nil {
 			return none, err
 		}
-		for _, one := range resolved.Test.Cases {
-			r.Test.Tested = append(r.Test.Tested, one.Name)
+		r.Test.takes(resolved.Test.Cases)
+		if len(resolved.Test.Cases) == 0 {
+			resolved.Test, r.Test.Skipped = nil, "no event that one of them is about could be made up"
 		}
 	}
 	section.Corrections = resolved
@@ -227,14 +227,14 @@ func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Sche
 			return none, err
 		}
 		files = append(files, test)
-		r.Test.File, r.Test.Written = path.Join(path.Dir(section.File), codegen.TestFileName), r.Written
+		r.Test.File, r.Test.Written = section.TestFile(), r.Written
 	}
 	if r.Written {
 		if err := w.Save(m, files); err != nil {
 			return none, err
 		}
 	}
-	r.Edits = edits(resolved)
+	r.Edits = edits(section)
 	r.NextActions = []string{"headgate release add VERSION", "headgate rollback verify --release VERSION" + onlyEnv(c)}
 	return r, nil
 }
@@ -327,15 +327,18 @@ func resolve(list corrective.Corrections, f *found, before codegen.Corrections, 
 }
 
 // edits are the lines of the app's own code that the corrections need.
-func edits(c codegen.Corrections) []string {
-	state, events := "withHeadgate({ tables, materializers })", "events"
-	if c.NeedsEvents() {
+func edits(s codegen.Schema) []string {
+	state, events, names := "withHeadgate({ tables, materializers })", "events", "withHeadgate"
+	if s.Corrections.NeedsEvents() {
 		state = "withHeadgate({ tables, materializers }, events)"
 	}
-	if c.WrapsEvents() {
-		events = "events: withCorrectedEvents(events)"
+	if s.Corrections.WrapsEvents() {
+		events, names = "events: withCorrectedEvents(events)", "withCorrectedEvents, withHeadgate"
 	}
-	return []string{"makeSchema({ " + events + ", state: State.SQLite.makeState(" + state + "), … })"}
+	return []string{
+		"import { " + names + " } from '" + s.Module() + "'",
+		"makeSchema({ " + events + ", state: State.SQLite.makeState(" + state + "), … })",
+	}
 }
 
 func (a *app) writeCorrectionsText(w io.Writer, r correctionsReport) error {
@@ -366,6 +369,9 @@ func (a *app) writeCorrectionsText(w io.Writer, r correctionsReport) error {
 		fmt.Fprintf(w, "\n%s %s, for vitest: %d of %d corrections are tested.", verb, r.Test.File, len(r.Test.Tested), len(r.List))
 		for _, n := range r.Test.Without {
 			fmt.Fprintf(w, "\nNo event could be made up for %s: it has no test.", n)
+		}
+		for _, n := range r.Test.Assumed {
+			fmt.Fprintf(w, "\nNo event could be made up that meets the condition of %s: its test takes one as if it did.", n)
 		}
 	case r.Test.Skipped != "":
 		fmt.Fprintf(w, "\nNo test of the corrections is written: %s.", r.Test.Skipped)
