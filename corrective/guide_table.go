@@ -128,7 +128,7 @@ func expoGuide() Guide {
 		Adapter: "expo", Title: "Expo and React Native (expo-sqlite)", LiveStore: GuideVersion,
 		Places: []Kept{
 			{"event log", "BASE/STORE/livestore-eventlog@6.db; BASE is storage.directory, or SQLite.defaultDatabaseDirectory, with storage.subDirectory below it"},
-			{"state", "BASE/STORE/livestore-<HASH>@6.db: one file for each state hash that ever ran here"},
+			{"state", "BASE/STORE/livestore-<HASH>@6.db: one file for each state hash that ever ran here; livestore-fixed@6.db with migrations of the strategy manual"},
 			{"ids", "clientId is the device's id and sessionId static unless they are set"},
 			{"generation of headgate's reset", "where the app keeps it (the option marks)"},
 		},
@@ -157,7 +157,7 @@ func expoGuide() Guide {
 			},
 		},
 		Notes: []string{
-			"resetPersistence fails, and the store does not open, where the state file of the running hash is not there yet (expo-sqlite: DatabaseNotFoundException): let the release open the store once before.",
+			"resetPersistence fails, and the store does not open, where the state file of the running hash is not there yet (expo-sqlite: DatabaseNotFoundException), or one of the files is open (DeleteDatabaseException), after 10 seconds of trying: let the release open the store once before, and restart the app.",
 			"Removing the app from the device, or its storage in Android's settings, is a full reset of all of its stores.",
 			helps,
 		},
@@ -165,19 +165,23 @@ func expoGuide() Guide {
 }
 
 func cloudflareGuide() Guide {
+	// An object that never had a store has none of the tables: DELETE would throw there.
+	const clear = "if (sql.exec('SELECT 1 FROM sqlite_master WHERE name = ?', t).toArray().length > 0) sql.exec(`DELETE FROM ${t}`)"
+	once := Step{Do: "record under a key of yours in ctx.storage that it was done, or take it out with the next deployment: it runs whenever the object wakes up"}
 	return Guide{
 		Adapter: "cloudflare", Title: "A client in a Cloudflare Durable Object", LiveStore: GuideVersion,
 		Places: []Kept{
 			{"event log", "the tables eventlog and __livestore_sync_status of the object's own SQLite"},
-			{"state", "the pages of virtual files state<HASH>@6.db in its table vfs_pages (file_path, page_no, page_data)"},
+			{"state", "the pages of virtual files /state<HASH>@6.db in its table vfs_pages (file_path, page_no, page_data): one file for each state hash that ever ran here; /statefixed@6.db with migrations of the strategy manual"},
 			{"ids", "in the Worker's code: clientId and sessionId are required"},
 			{"generation of headgate's reset", "where the Worker keeps it (the option marks): the object's own storage, under a key of yours"},
 		},
 		Ways: []Way{
 			{
-				Kind: StateOnly, Title: "Remove the state's pages", Proof: ByReading,
+				Kind: StateOnly, Title: "Remove the state's pages", Proof: ByTest,
 				Steps: []Step{
-					{Do: "in a deployment for this, in the object's constructor or before createStoreDo: the state files of all hashes", Run: "this.ctx.storage.sql.exec('DELETE FROM vfs_pages')"},
+					{Do: "in a deployment for this, in the object's code before createStoreDo: the state files of all hashes", Run: "const { sql } = this.ctx.storage; for (const t of ['vfs_pages']) " + clear},
+					once,
 					{Do: "never the tables eventlog and __livestore_sync_status"},
 					{Do: "let the object make its store: " + replays},
 				},
@@ -185,10 +189,11 @@ func cloudflareGuide() Guide {
 				Check: []Step{{Do: "one file is there, with pages", Run: "SELECT file_path, count(*) FROM vfs_pages GROUP BY file_path"}},
 			},
 			{
-				Kind: FullReset, Title: "Remove all three tables' rows", Proof: ByReading,
+				Kind: FullReset, Title: "Remove all three tables' rows", Proof: ByTest,
 				Steps: []Step{
 					{Do: "let the object send what it has"},
-					{Do: "in a deployment for this, before createStoreDo, in one transaction", Run: "this.ctx.storage.transactionSync(() => { for (const t of ['vfs_pages', 'eventlog', '__livestore_sync_status']) this.ctx.storage.sql.exec(`DELETE FROM ${t}`) })"},
+					{Do: "in a deployment for this, before createStoreDo, in one transaction", Run: "const { sql } = this.ctx.storage; this.ctx.storage.transactionSync(() => { for (const t of ['vfs_pages', 'eventlog', '__livestore_sync_status']) " + clear + " })"},
+					once,
 					{Do: "or let the next start do it, once, and take the option out again", Run: "createStoreDo({ …, resetPersistence: true })"},
 				},
 				Loses: FullResetLoses(),

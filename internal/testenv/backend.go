@@ -18,9 +18,17 @@ import (
 // node or the backend's npm packages are missing. More settings are NAME=value, see the backend's start.mjs.
 func Backend(t testing.TB, settings ...string) (url, token string) {
 	t.Helper()
+	token = "todo"
+	return Workerd(t, filepath.Join(Root(t), "examples", "todo", "backend", "start.mjs"), append([]string{"PORT=0", "SYNC_TOKEN=" + token}, settings...)...), token
+}
+
+// Workerd runs a script that starts workerd and prints READY and its address, and ends it with the test. It finds workerd in
+// examples/todo/backend, and is told in DATA_DIR where its files go. It skips the test where node or workerd is missing.
+func Workerd(t testing.TB, script string, settings ...string) (url string) {
+	t.Helper()
 	const how = "run `npm ci --prefix examples/todo/backend`"
-	dir := filepath.Join(Root(t), "examples", "todo", "backend")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "workerd")); errors.Is(err, fs.ErrNotExist) {
+	packages := filepath.Join(Root(t), "examples", "todo", "backend", "node_modules")
+	if _, err := os.Stat(filepath.Join(packages, "workerd")); errors.Is(err, fs.ErrNotExist) {
 		Need(t, "examples/todo/backend/node_modules", how)
 	} else if err != nil {
 		t.Fatal(err)
@@ -30,15 +38,14 @@ func Backend(t testing.TB, settings ...string) (url, token string) {
 		Need(t, "node", "install Node 20 or later")
 	}
 
-	token = "todo"
 	data := t.TempDir() // removed after the cleanup below: the last registered runs first
 	log, err := os.Create(filepath.Join(data, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(node, "start.mjs")
-	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "PORT=0", "SYNC_TOKEN="+token, "DATA_DIR="+data), settings...)
+	cmd := exec.Command(node, script)
+	cmd.Dir = filepath.Dir(script)
+	cmd.Env = append(append(os.Environ(), "DATA_DIR="+data), settings...)
 	cmd.Stderr = log
 	ownGroup(cmd)
 	stdout, err := cmd.StdoutPipe()
@@ -75,11 +82,11 @@ func Backend(t testing.TB, settings ...string) (url, token string) {
 	select {
 	case url, ok := <-ready:
 		if ok {
-			return url, token
+			return url
 		}
 		t.Fatal("the sync backend ended before it was ready")
 	case <-time.After(time.Minute):
 		t.Fatal("the sync backend is not ready after a minute")
 	}
-	return "", ""
+	return ""
 }
