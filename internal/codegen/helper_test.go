@@ -109,6 +109,7 @@ func TestHelperOnNode(t *testing.T) {
 		t.Fatal(body)
 	}
 
+	server.loseNext("/v1/telemetry")
 	first := client("1.2.0", "a")
 	if first.Release != "1.2.0" || first.SessionID != "static.1-2-0" || first.Pending != 0 || first.Below != "" {
 		t.Errorf("the client saw %+v", first)
@@ -130,6 +131,12 @@ func TestHelperOnNode(t *testing.T) {
 	} {
 		if o := server.await(t, kind, "ann", "1.2.0"); o.Event != name || o.StoreID != "s" || o.Schema != "main" {
 			t.Errorf("reported %+v", o)
+		}
+	}
+
+	for kind, want := range map[observe.Kind]int64{observe.Started: 1, observe.UnknownEvent: 1, observe.Materializer: 1, observe.OpenFailed: 1, observe.Flag: 1} {
+		if n := server.times(t, kind, "ann"); n != want {
+			t.Errorf("%s was counted %d times", kind, n)
 		}
 	}
 

@@ -28,6 +28,7 @@ type headgateServer struct {
 	mu    sync.Mutex
 	seen  []observe.Observation
 	floor map[string]string
+	lose  string // the path whose next answer is lost: the sender can't know whether it arrived
 }
 
 const workerToken = "the-token-of-the-worker"
@@ -35,7 +36,7 @@ const workerToken = "the-token-of-the-worker"
 func startHeadgate(t *testing.T) *headgateServer {
 	t.Helper()
 	s := &headgateServer{}
-	rc := observe.Receiver{Observer: s, MayReport: func(*http.Request, string) bool { return true }, Now: time.Now}
+	rc := observe.Receiver{Observer: s, MayReport: func(*http.Request, string) bool { return true }, Now: time.Now, Batches: &observe.Batches{}}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/reports", rc.Reports())
 	mux.Handle("/v1/telemetry", rc.Telemetry())
@@ -53,6 +54,10 @@ func startHeadgate(t *testing.T) *headgateServer {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+		if s.loses(r.URL.Path) {
+			mux.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -64,6 +69,38 @@ func (s *headgateServer) Observe(_ context.Context, batch []observe.Observation)
 	defer s.mu.Unlock()
 	s.seen = append(s.seen, batch...)
 	return nil
+}
+
+func (s *headgateServer) loseNext(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lose = path
+}
+
+func (s *headgateServer) loses(path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lose != path {
+		return false
+	}
+	s.lose = ""
+	return true
+}
+
+// times is how often a kind of a client was kept. It fails where no answer was lost.
+func (s *headgateServer) times(t *testing.T, kind observe.Kind, client string) (n int64) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lose != "" {
+		t.Errorf("no answer of %s was lost", s.lose)
+	}
+	for _, o := range s.seen {
+		if o.Kind == kind && o.ClientID == client {
+			n += o.Count
+		}
+	}
+	return n
 }
 
 func (s *headgateServer) setFloor(floor map[string]string) {
@@ -149,6 +186,20 @@ func TestWorkerReports(t *testing.T) {
 		t.Errorf("a push with a wrong token: %s", body)
 	}
 	server.await(t, observe.Rejected, "eve", "1.1.0")
+
+	// A batch whose answer was lost goes out again before the next one, and counts once.
+	server.loseNext("/v1/reports")
+	pull(t, address, "s", map[string]any{"authToken": token, "headgate": says("lost", "1.1.0")})
+	server.await(t, observe.Pull, "lost", "1.1.0")
+	for deadline := time.Now().Add(30 * time.Second); server.times(t, observe.Pull, "next") == 0; pause(t) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was reported any more")
+		}
+		pull(t, address, "s", map[string]any{"authToken": token, "headgate": says("next", "1.1.0")})
+	}
+	if n := server.times(t, observe.Pull, "lost"); n != 1 {
+		t.Errorf("a pull was counted %d times", n)
+	}
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	for _, o := range server.seen {

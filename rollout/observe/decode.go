@@ -20,6 +20,7 @@ const (
 	MaxStoreID = 256
 	MaxClient  = 512
 	MaxName    = 256
+	MaxBatchID = 64
 	MaxCount   = 1_000_000
 )
 
@@ -27,8 +28,9 @@ const version = 1
 
 // A ReportBatch is what the wrapped sync backend sends.
 type ReportBatch struct {
-	Version int      `json:"version"` // 1
-	Dropped int64    `json:"dropped"` // reports that were not kept
+	Version int      `json:"version"`         // 1
+	Batch   string   `json:"batch,omitempty"` // its name, the same when it is sent again; it counts once
+	Dropped int64    `json:"dropped"`         // reports that were not kept
 	Reports []Report `json:"reports"`
 }
 
@@ -45,8 +47,9 @@ type Report struct {
 
 // A TelemetryBatch is what one app's helper sends.
 type TelemetryBatch struct {
-	Version  int    `json:"version"` // 1
-	Dropped  int64  `json:"dropped"` // items that were not kept
+	Version  int    `json:"version"`         // 1
+	Batch    string `json:"batch,omitempty"` // as in a ReportBatch
+	Dropped  int64  `json:"dropped"`         // items that were not kept
 	StoreID  string `json:"storeId"`
 	Schema   string `json:"schema"`
 	ClientID string `json:"clientId"`
@@ -65,6 +68,7 @@ type Item struct {
 
 // A Batch is what is known of a batch that came.
 type Batch struct {
+	ID           string // the sender's name of it; "" where it has none
 	Observations []Observation
 	Dropped      int64 // that the sender could not keep
 	Foreign      int64 // that this server does not know, see DecodeReports
@@ -78,10 +82,10 @@ func DecodeReports(body []byte, at time.Time) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	if err := checkBatch(in.Version, in.Dropped, len(in.Reports)); err != nil {
+	if err := checkBatch(in.Version, in.Batch, in.Dropped, len(in.Reports)); err != nil {
 		return Batch{}, err
 	}
-	out := Batch{Dropped: in.Dropped, Foreign: foreign}
+	out := Batch{ID: in.Batch, Dropped: in.Dropped, Foreign: foreign}
 	for i, r := range in.Reports {
 		if !r.Kind.known() {
 			out.Foreign++
@@ -102,10 +106,10 @@ func DecodeTelemetry(body []byte, at time.Time) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	if err := checkBatch(in.Version, in.Dropped, len(in.Items)); err != nil {
+	if err := checkBatch(in.Version, in.Batch, in.Dropped, len(in.Items)); err != nil {
 		return Batch{}, err
 	}
-	out := Batch{Dropped: in.Dropped, Foreign: foreign}
+	out := Batch{ID: in.Batch, Dropped: in.Dropped, Foreign: foreign}
 	for i, item := range in.Items {
 		if !item.Kind.known() {
 			out.Foreign++
@@ -143,10 +147,12 @@ func decode[T any](body []byte) (v T, foreign int64, err error) {
 	return known, 1, nil
 }
 
-func checkBatch(v int, dropped int64, n int) error {
+func checkBatch(v int, id string, dropped int64, n int) error {
 	switch {
 	case v != version:
 		return errs.Invalidf("version %d is not %d", v, version)
+	case id != "" && !isName(id, MaxBatchID):
+		return errs.Invalidf("batch is too long or no plain text")
 	case dropped < 0:
 		return errs.Invalidf("dropped is negative")
 	case n < 1 || n > MaxBatch:

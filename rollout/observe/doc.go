@@ -7,6 +7,8 @@
 //	POST /v1/telemetry  from the apps        Telemetry
 //	POST /v1/traces     from OpenTelemetry   Traces
 //
-// It stores nothing, decides nothing about a rollout, and knows no tokens: whoever mounts it has found out who sends, and
+// A batch has a name, so that one that is sent again, because the answer was lost, counts once.
+//
+// It stores nothing but the names of the last batches, decides nothing about a rollout, and knows no tokens: whoever mounts it has found out who sends, and
 // passes in for which stores.
 package observe

@@ -12,15 +12,16 @@ import (
 	"headgate/internal/errs"
 )
 
-// A Receiver makes the handlers. All fields but Lost and Foreign are required. Whoever mounts them has found out who sends, takes POST
+// A Receiver makes the handlers. All fields but Lost, Foreign and Batches are required. Whoever mounts them has found out who sends, takes POST
 // only, and answers for pages of other origins.
 type Receiver struct {
 	Observer Observer
 	// MayReport says whether the sender of a request may speak of a store.
 	MayReport func(r *http.Request, storeID string) bool
 	Now       func() time.Time
-	Lost      Loss // what the sender had to drop before the batch
-	Foreign   Loss // what this server does not know: the sender is newer
+	Lost      Loss     // what the sender had to drop before the batch
+	Foreign   Loss     // what this server does not know: the sender is newer
+	Batches   *Batches // nil where what comes again counts again
 }
 
 // Reports takes the batches of the wrapped sync backend. It answers 202, or 400, 403, 413, 415, 503 with {"error": …}.
@@ -57,26 +58,40 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) (Batch,
 				return
 			}
 		}
-		if err := rc.observe(r.Context(), batch.Observations); err != nil {
+		if err := rc.keep(r.Context(), sender, batch); err != nil {
 			w.Header().Set("Retry-After", "5")
 			fail(w, http.StatusServiceUnavailable, "the observations could not be stored, send them again")
 			return
-		}
-		if batch.Dropped > 0 && rc.Lost != nil {
-			rc.Lost(sender, batch.Dropped)
-		}
-		if batch.Foreign > 0 && rc.Foreign != nil {
-			rc.Foreign(sender, batch.Foreign)
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
 }
 
-func (rc Receiver) observe(ctx context.Context, batch []Observation) error {
-	if len(batch) == 0 { // all of it is foreign
-		return nil
+// keep hands a batch on, unless it came before.
+func (rc Receiver) keep(ctx context.Context, sender string, b Batch) error {
+	if b.ID == "" || rc.Batches == nil {
+		return rc.observe(ctx, sender, b)
 	}
-	return rc.Observer.Observe(ctx, batch)
+	var first Observation // none where all of it is foreign
+	if len(b.Observations) > 0 {
+		first = b.Observations[0]
+	}
+	return rc.Batches.once(keyOf(sender, b.ID, first.StoreID, first.ClientID), func() error { return rc.observe(ctx, sender, b) })
+}
+
+func (rc Receiver) observe(ctx context.Context, sender string, b Batch) error {
+	if len(b.Observations) > 0 {
+		if err := rc.Observer.Observe(ctx, b.Observations); err != nil {
+			return err
+		}
+	}
+	if b.Dropped > 0 && rc.Lost != nil {
+		rc.Lost(sender, b.Dropped)
+	}
+	if b.Foreign > 0 && rc.Foreign != nil {
+		rc.Foreign(sender, b.Foreign)
+	}
+	return nil
 }
 
 // A Failure is the answer to what is not taken over.

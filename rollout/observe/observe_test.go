@@ -89,6 +89,37 @@ func TestNewerSender(t *testing.T) {
 	}
 }
 
+// TestAgain: a batch that comes again, because its answer was lost, counts once; another sender's of the same name is another.
+func TestAgain(t *testing.T) {
+	s := &stored{err: errors.New("away")}
+	rc := receiver(s)
+	rc.Batches = &observe.Batches{}
+	lost := map[string]int64{}
+	rc.Lost = func(sender string, n int64) { lost[sender] += n }
+	named := func(body string) string {
+		return strings.Replace(body, `"version":1,"dropped":`, `"version":1,"batch":"b1","dropped":1`, 1)
+	}
+	send := func(h http.Handler, body string, status, want int) {
+		t.Helper()
+		s.batch = nil
+		if w := post(h, "application/json", body); w.Code != status || len(s.batch) != want {
+			t.Errorf("%d %s, stored %d, want %d", w.Code, w.Body, len(s.batch), want)
+		}
+	}
+	send(rc.Telemetry(), named(telemetry), http.StatusServiceUnavailable, 1)
+	s.err = nil
+	send(rc.Telemetry(), named(telemetry), http.StatusAccepted, 1)
+	send(rc.Telemetry(), named(telemetry), http.StatusAccepted, 0)
+	send(rc.Telemetry(), named(strings.Replace(telemetry, "ann", "ben", 1)), http.StatusAccepted, 1)
+	send(rc.Reports(), named(report), http.StatusAccepted, 1)
+	send(rc.Reports(), named(report), http.StatusAccepted, 0)
+	send(rc.Reports(), report, http.StatusAccepted, 1)
+	send(rc.Reports(), report, http.StatusAccepted, 1)
+	if lost["app"] != 20 || lost["worker"] != 13+3+3 {
+		t.Errorf("lost %v", lost)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	many := strings.Repeat(`{"storeId":"s","schema":"main","clientId":"ann","release":"1.1.0","kind":"pull","count":1},`, observe.MaxBatch+1)
 	for name, c := range map[string]struct {
@@ -101,6 +132,7 @@ func TestRefuses(t *testing.T) {
 		"too long":       {body: strings.Repeat(" ", observe.MaxBody+1) + report, want: http.StatusRequestEntityTooLarge},
 		"two documents":  {body: report + report, want: http.StatusBadRequest},
 		"version":        {body: strings.Replace(report, `"version":1`, `"version":2`, 1), want: http.StatusBadRequest},
+		"batch":          {body: strings.Replace(report, `"version":1`, `"version":1,"batch":"`+strings.Repeat("b", observe.MaxBatchID+1)+`"`, 1), want: http.StatusBadRequest},
 		"empty":          {body: `{"version":1,"reports":[]}`, want: http.StatusBadRequest},
 		"too many":       {body: `{"version":1,"reports":[` + strings.TrimSuffix(many, ",") + `]}`, want: http.StatusBadRequest},
 		"kind":           {body: strings.Replace(report, `"pull"`, `"started"`, 1), want: http.StatusBadRequest},
@@ -144,7 +176,7 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if n := int64(len(got.Observations)); n+got.Foreign == 0 || n > observe.MaxBatch || got.Dropped < 0 {
+			if n := int64(len(got.Observations)); n+got.Foreign == 0 || n > observe.MaxBatch || got.Dropped < 0 || len(got.ID) > observe.MaxBatchID {
 				t.Errorf("%s: %d observations, %d dropped, %d foreign", name, n, got.Dropped, got.Foreign)
 			}
 			for _, o := range got.Observations {

@@ -33,6 +33,8 @@ export type ReporterOptions = {
 
 type ReportItem = { readonly kind: 'started' | 'flag' | 'unknown_event' | 'materializer' | 'open_failed' | 'must_update'; readonly event: string; readonly revision?: number }
 
+type ReportBatch = { readonly name: string; readonly items: readonly (ReportItem & { readonly count: number })[]; readonly lost: number }
+
 export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOptions): HeadgateReporter => {
   const web = globalThis as unknown as ReportingHost
   const waiting = new Map<string, ReportItem & { count: number }>()
@@ -40,15 +42,14 @@ export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOpt
   let failures = 0
   let timer: unknown
   let sending: Promise<void> | undefined
+  let unanswered: ReportBatch | undefined
   // A batch has as many different reports as the server takes; the same one again only counts.
   const most = 100
-
-  const keyOf = ({ kind, event, revision }: ReportItem): string => `${kind} ${event} ${revision ?? ''}`
 
   const report = (kind: ReportItem['kind'], event = '', revision?: number): void => {
     if (url === undefined || url === '') return
     const reported: ReportItem = { kind, event: event.slice(0, 200), ...(revision === undefined ? {} : { revision }) }
-    const key = keyOf(reported)
+    const key = `${kind} ${reported.event} ${revision ?? ''}`
     const item = waiting.get(key)
     if (item !== undefined) item.count = Math.min(item.count + 1, 1_000_000)
     else if (waiting.size >= most) dropped++
@@ -67,40 +68,46 @@ export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOpt
 
   const flush = (): Promise<void> => (sending ??= send().finally(() => (sending = undefined)))
 
+  // A batch without an answer goes out again as it is, by its name: it may have arrived.
   const send = async (): Promise<void> => {
-    if (waiting.size === 0 || url === undefined) return
-    const items = [...waiting.values()]
-    const lost = dropped
+    while (waiting.size > 0 || unanswered !== undefined) {
+      const batch = (unanswered ??= nextBatch())
+      const status = await post(batch)
+      const arrived = status >= 200 && status < 300
+      if (!arrived && ![400, 413, 422].includes(status)) {
+        failures++
+        return arm(Math.min(300_000, after * 2 ** failures))
+      }
+      if (arrived) failures = 0
+      else dropped += batch.lost + batch.items.reduce((sum, { count }) => sum + count, 0) // it would be refused again
+      unanswered = undefined
+    }
+  }
+
+  const nextBatch = (): ReportBatch => {
+    const batch = { name: `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`, items: [...waiting.values()], lost: dropped }
     waiting.clear()
-    let status = 0
+    dropped = 0
+    return batch
+  }
+
+  /** The answer's status; 0 for none. */
+  const post = async ({ name, items, lost }: ReportBatch): Promise<number> => {
     try {
-      const response = await web.fetch(`${url.replace(/\/$/, '')}/v1/telemetry`, {
+      const response = await web.fetch(`${url!.replace(/\/$/, '')}/v1/telemetry`, {
         method: 'POST',
         keepalive: true, // goes out even when the page is closed
         credentials: 'omit',
         headers: { 'content-type': 'application/json', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
-        body: JSON.stringify({ version: 1, dropped: lost, storeId: identity.storeId, schema: __SCHEMA__, clientId: identity.clientId, release: HEADGATE_RELEASE, items }),
+        body: JSON.stringify({
+          version: 1, batch: name, dropped: lost, storeId: identity.storeId, schema: __SCHEMA__, clientId: identity.clientId, release: HEADGATE_RELEASE, items,
+        }),
         ...(web.AbortSignal?.timeout === undefined ? {} : { signal: web.AbortSignal.timeout(10_000) }),
       })
-      status = response.status
+      return response.status
     } catch {
-      // Offline, or the server is away.
+      return 0 // Offline, or the server is away.
     }
-    if (status >= 200 && status < 300) {
-      dropped -= lost
-      failures = 0
-      return
-    }
-    const never = [400, 413, 422].includes(status) // it would be refused again
-    for (const item of items) {
-      const key = keyOf(item)
-      const newer = waiting.get(key)
-      if (newer !== undefined && !never) newer.count = Math.min(newer.count + item.count, 1_000_000)
-      else if (never || waiting.size >= most) dropped += item.count
-      else waiting.set(key, item)
-    }
-    failures++
-    if (waiting.size > 0) arm(Math.min(300_000, after * 2 ** failures))
   }
 
   web.addEventListener?.('pagehide', () => void flush())
@@ -136,7 +143,7 @@ export const makeReporter = ({ url, token, identity, after = 5000 }: ReporterOpt
     },
     mustUpdate: () => report('must_update'),
     flush,
-    standing: () => ({ waiting: waiting.size, dropped }),
+    standing: () => ({ waiting: waiting.size + (unanswered?.items.length ?? 0), dropped: dropped + (unanswered?.lost ?? 0) }),
   }
 }
 

@@ -61,10 +61,10 @@ type Kind = 'pull' | 'push' | 'rejected' | 'refused'
 type Report = { readonly storeId: string; readonly schema: string; readonly clientId: string; readonly release: string; readonly kind: Kind; readonly count: number; readonly floor?: string }
 type Background = { readonly waitUntil?: (promise: Promise<unknown>) => void } | undefined
 
-const most = { queued: 1000, batch: 100, sampled: 10_000, exported: 4_000_000 }
+const most = { queued: 1000, batch: 100, undelivered: 3, sampled: 10_000, exported: 4_000_000 }
 const flushAfter = 1000
 const sampled = new Map<string, { count: number; at: number }>()
-let queue: Report[] = []
+const queue: Report[] = []
 let dropped = 0
 let failures = 0
 let notBefore = 0
@@ -93,7 +93,7 @@ const observe = (background: Background, storeId: string, who: Who, kind: Kind):
     sampled.set(key, sample) // the one seen last stands last
     if (sampled.size > most.sampled) sampled.delete(sampled.keys().next().value!)
     // The timer dies with the request or the object that started it, so it counts for a while only.
-    if (queue.length === 0 || now < armedUntil || now < notBefore) return
+    if (queue.length + undelivered.length === 0 || now < armedUntil || now < notBefore) return
     armedUntil = now + flushAfter + 10_000
     background?.waitUntil?.(wait(flushAfter).then(flush))
   } catch {
@@ -103,25 +103,32 @@ const observe = (background: Background, storeId: string, who: Who, kind: Kind):
 
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
+type Batch = { readonly name: string; readonly reports: readonly Report[]; readonly lost: number }
+
+/** Those without an answer go out again as they are, by their names: they may have arrived. */
+const undelivered: Batch[] = []
+
+const nextBatch = (): Batch | undefined => {
+  if (undelivered.length > 0 || queue.length === 0) return undelivered.shift()
+  const batch = { name: crypto.randomUUID(), reports: queue.splice(0, most.batch), lost: dropped }
+  dropped = 0
+  return batch
+}
+
 const flush = async (): Promise<void> => {
   try {
-    while (queue.length > 0) {
-      const batch = queue.slice(0, most.batch)
-      queue = queue.slice(batch.length)
-      const lost = dropped
-      const answer = await ask('/v1/reports', { method: 'POST', body: JSON.stringify({ version: 1, dropped: lost, reports: batch }) })
+    for (let batch = nextBatch(); batch !== undefined; batch = nextBatch()) {
+      const { name, reports, lost } = batch
+      const answer = await ask('/v1/reports', { method: 'POST', body: JSON.stringify({ version: 1, batch: name, dropped: lost, reports }) })
       if (answer.ok) {
-        dropped -= lost
         failures = 0
         continue
       }
-      if ([400, 413, 422].includes(answer.status)) {
-        dropped += batch.length // it would be refused again
-        continue
-      }
-      const kept = batch.slice(0, most.queued - queue.length)
-      dropped += batch.length - kept.length
-      queue = [...kept, ...queue]
+      const never = [400, 413, 422].includes(answer.status) // it would be refused again
+      if (never || undelivered.length >= most.undelivered) {
+        dropped += lost + reports.length
+        if (never) continue
+      } else undelivered.push(batch)
       failures++
       notBefore = Date.now() + Math.min(60_000, 1000 * 2 ** failures)
       return

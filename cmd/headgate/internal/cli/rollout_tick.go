@@ -23,7 +23,11 @@ are under way. Where no headgate serve runs, run it every few minutes, from cron
 
 func (a *app) rolloutTick(c *cli.Context) error {
 	return a.withControl(c, func(env config.Environment, db *control.DB) error {
-		out, err := a.rollouts(env, db).Tick(c.Context, c.Bool("dry-run"), c.Args().Slice()...)
+		r := a.rollouts(env, db)
+		p := a.progress("counting events", 0) // of all of them: several are looked at side by side
+		defer p.Done()
+		r.Counting = func() (func(), func()) { return func() { p.Add(1) }, func() {} }
+		out, err := r.Tick(c.Context, c.Bool("dry-run"), c.Args().Slice()...)
 		if err != nil {
 			return err
 		}

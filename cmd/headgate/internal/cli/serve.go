@@ -135,7 +135,6 @@ func (a *app) serve(c *cli.Context) error {
 const (
 	inventoryAge = 10 * time.Second
 	countTime    = 20 * time.Second
-	together     = 4 // rollouts, in a tick
 )
 
 // served are an environment's rollouts as the server has them: for a long time, for many at once, and for whoever has no
@@ -159,7 +158,7 @@ func (a *app) served(env config.Environment, db *control.DB) operate.Rollouts {
 		return filepath.Base(path)
 	}
 	r.Where = fmt.Sprintf("%s:%d", r.Place(a.loaded.Path), env.Line)
-	r.CountTime, r.Together = countTime, together
+	r.CountTime = countTime
 	r.Counting = func() (func(), func()) { return func() {}, func() {} }
 	return r
 }

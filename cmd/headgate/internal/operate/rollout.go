@@ -38,8 +38,9 @@ type Rollouts struct {
 	Getenv    func(name string) string             // what signs in to Prometheus
 
 	CountTime time.Duration // how long a status may read the stores' logs; 0 for as long as it takes
-	Together  int           // rollouts that a tick looks at side by side; 0 for one after the other
 	Ticking   bool          // something ticks: nobody has to type it
+
+	shared *sharedFleet // during a tick
 }
 
 // A Rollout is a rollout in an environment, as a command sees it.
@@ -98,12 +99,14 @@ func (v *Rollout) Look(ctx context.Context) error {
 			v.Stores = append(v.Stores, s)
 		}
 	}
-	now := v.Now()
-	fleet, err := v.DB.Fleet(ctx, v.Name, now.Add(-v.Definition.Horizon))
-	if err != nil {
+	seen := v.readFleet
+	if v.shared != nil {
+		seen = v.shared.of
+	}
+	if v.fleet, err = seen(ctx, v.Definition.Horizon); err != nil {
 		return err
 	}
-	v.fleet = fleet
+	now := v.Now()
 	stopped, err := v.DB.Stopped(ctx, v.Name)
 	if err != nil {
 		return err
@@ -125,10 +128,10 @@ func (v *Rollout) Look(ctx context.Context) error {
 	v.Facts = rollout.Facts{Floor: v.Definition.FloorOf(v.Releases), Stopped: stopped.Reason}
 	gate := rollout.Gate{Horizon: v.Definition.Horizon, Waivers: v.Definition.Waivers, Clients: v.Clients, Reads: v.Definition.Readers(v.Releases)}
 	for _, s := range v.Stores {
-		w := fleet.Watch(s.ID)
+		w := v.fleet.Watch(s.ID)
 		w.Known, w.Now = !floor.At.IsZero(), floor.Value
 		v.Facts.Stores = append(v.Facts.Stores, rollout.StoreFact{
-			ID: s.ID, Open: opened[s.ID], Verdict: gate.Store(s.ID, now, w, fleet.Seen[s.ID]),
+			ID: s.ID, Open: opened[s.ID], Verdict: gate.Store(s.ID, now, w, v.fleet.Seen[s.ID]),
 		})
 	}
 	return v.lookBack(ctx)

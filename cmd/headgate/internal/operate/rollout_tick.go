@@ -17,8 +17,11 @@ import (
 	"headgate/rollout"
 )
 
+// sideBySide is how many rollouts a tick looks at side by side.
+const sideBySide = 4
+
 // Tick looks once at the rollouts that are named, or at all that are under way, and does what is due. One that fails
-// holds no other, and neither does one whose analysis takes its time, where several are looked at side by side: the errors come
+// holds no other, and neither does one whose analysis takes its time: several are looked at side by side. The errors come
 // joined, beside the results of the others.
 func (r Rollouts) Tick(ctx context.Context, dryRun bool, names ...string) ([]RolloutResult, error) {
 	all := len(names) == 0
@@ -28,9 +31,10 @@ func (r Rollouts) Tick(ctx context.Context, dryRun bool, names ...string) ([]Rol
 			return nil, err
 		}
 	}
+	r.shared = &sharedFleet{read: r.readFleet, now: r.Now}
 	results, failed := make([]*RolloutResult, len(names)), make([]error, len(names))
 	var g errgroup.Group
-	g.SetLimit(max(1, r.Together))
+	g.SetLimit(sideBySide)
 	for i, name := range names {
 		g.Go(func() error {
 			results[i], failed[i] = r.tick(ctx, dryRun, name, all)
@@ -97,6 +101,7 @@ func (v *Rollout) Tick(ctx context.Context, dryRun bool) (RolloutResult, error) 
 			v.Facts.Confirmation = v.confirm(ctx, c, false)
 		}
 		if asked := v.Facts; len(asked.Measurements) > 0 || asked.Confirmation != nil { // that took its time: who is out there now?
+			v.shared.forget()
 			if err := v.Look(ctx); err != nil {
 				return RolloutResult{}, err
 			}

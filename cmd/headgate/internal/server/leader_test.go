@@ -109,7 +109,7 @@ func TestSlowAnalysis(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorld(t, func(o *Options) {
 		read := o.Operate.Read
-		o.Operate.Dir, o.Operate.Together = dir, 2
+		o.Operate.Dir = dir
 		o.Operate.Read = func(name string) (*rollout.Definition, []*schema.Release, error) {
 			d, releases, err := read(name)
 			if err == nil && name == "abort" { // the first of them

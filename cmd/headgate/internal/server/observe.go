@@ -11,7 +11,7 @@ import (
 // receiver takes what is seen of clients. Who may send was found out on the way in.
 func (s *Server) receiver() observe.Receiver {
 	return observe.Receiver{
-		Observer: observer{s}, Now: s.Operate.Now,
+		Observer: observer{s}, Now: s.Operate.Now, Batches: &s.batches,
 		MayReport: func(r *http.Request, store string) bool {
 			stores := caller(r.Context()).Stores
 			return len(stores) == 0 || slices.Contains(stores, store)
