@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"headgate/internal/control"
@@ -14,36 +13,42 @@ import (
 // TestSharedFleet: rollouts that look at the same time read once for each horizon, and nobody gets what is old, was forgotten
 // or failed.
 func TestSharedFleet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reads := map[time.Duration]int{}
-		var fails error
-		s := sharedFleet{now: time.Now, read: func(_ context.Context, horizon time.Duration) (control.Fleet, error) {
-			time.Sleep(2 * fleetAge) // it is large
-			reads[horizon]++
-			return control.Fleet{Since: time.Now()}, fails
-		}}
-		get := func(horizon time.Duration, want int) {
-			t.Helper()
-			f, err := s.of(t.Context(), horizon)
-			if reads[horizon] != want || !errors.Is(err, fails) || err == nil && time.Since(f.Since) >= fleetAge {
-				t.Errorf("%d reads, want %d; %v, %v", reads[horizon], want, f.Since, err)
-			}
+	now, reads := time.Now(), map[time.Duration]int{}
+	var fails error
+	s := sharedFleet{now: func() time.Time { return now }, read: func(_ context.Context, horizon time.Duration) (control.Fleet, error) {
+		reads[horizon]++
+		return control.Fleet{Since: now}, fails
+	}}
+	get := func(horizon time.Duration) {
+		t.Helper()
+		if f, err := s.of(t.Context(), horizon); !errors.Is(err, fails) || err == nil && now.Sub(f.Since) >= fleetAge {
+			t.Errorf("%v, %v", f.Since, err)
 		}
-		var all sync.WaitGroup
-		for range 8 {
-			all.Go(func() { get(time.Hour, 1) })
+	}
+	want := func(n int) {
+		t.Helper()
+		if reads[time.Minute] != n {
+			t.Errorf("%d reads, want %d", reads[time.Minute], n)
 		}
-		all.Wait()
-		get(time.Minute, 1)
-		get(time.Minute, 1)
-		time.Sleep(fleetAge)
-		get(time.Minute, 2)
-		s.forget()
-		get(time.Minute, 3)
-		s.forget()
-		fails = errors.New("away")
-		get(time.Minute, 4)
-		fails = nil
-		get(time.Minute, 5)
-	})
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { get(time.Hour) })
+		all.Go(func() { get(time.Minute) })
+	}
+	all.Wait()
+	want(1)
+	now = now.Add(fleetAge)
+	get(time.Minute)
+	get(time.Minute)
+	want(2)
+	s.forget()
+	get(time.Minute)
+	want(3)
+	s.forget()
+	fails = errors.New("away")
+	get(time.Minute)
+	fails = nil
+	get(time.Minute)
+	want(5)
 }
