@@ -9,7 +9,7 @@
 //
 // The file is parsed strictly ([Parse]), held against the recorded releases ([Lint]), evaluated in process as an
 // OpenFeature provider ([Provider]), and exported as a flagd file ([File.Flagd]) that any flagd evaluator reads the same
-// way. Evaluation and export come from the same rules (rule.go):
+// way, and a Provider in another process ([ParseFlagd]). Evaluation and export come from the same rules (rule.go):
 //
 //	may the build emit v3, by its floor?  and the store is known -> listed store, else bucket: v3 | v2 | v1
 //	may the build emit v2?                and the store is known -> the same with v2 in v3's place
@@ -55,6 +55,6 @@
 //
 // # Limits
 //
-// The package reads no log and no database and has no clock. It does not watch the files, and serves nothing over a
-// network.
+// The package reads no log and no database and has no clock, but that by which a [Provider] reads its flags again where it is
+// asked to. It serves nothing over a network.
 package rollout

@@ -3,10 +3,15 @@ package rollout_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"headgate/internal/errs"
 	"headgate/internal/livestore"
 	"headgate/rollout"
 )
@@ -133,4 +138,77 @@ func TestAbortKeepsTheOrder(t *testing.T) {
 	if !bytes.Contains(compact, []byte(`["v2",0],["v1",100]`)) {
 		t.Errorf("percent 0 must leave v2 in its place: %s", compact)
 	}
+}
+
+// TestParseFlagd reads generated flags' exports: what comes of it is exported as the same file again, and answers the same.
+func TestParseFlagd(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 2026))
+	for range 60 {
+		text := "flags:\n"
+		var all []*generated
+		for i := range 4 {
+			g := newGenerated(r, fmt.Sprintf("event.Family%d", i), "string")
+			if i == 0 {
+				g = newGenerated(r, "plain", pick(r, "string", "number", "boolean"))
+			}
+			all, text = append(all, g), text+g.yaml
+		}
+		raw, _ := exported(t, text)
+		file, err := rollout.ParseFlagd(raw, "flags.json")
+		if err != nil {
+			t.Fatalf("%v\n%s\n%s", err, text, raw)
+		}
+		if again, err := file.Flagd(); err != nil || !bytes.Equal(raw, again) {
+			t.Fatalf("%v\n%s\n%s", err, raw, again)
+		}
+		written := flags(t, text)
+		for _, g := range all {
+			was, _ := written.Flag(g.key)
+			is, _ := file.Flag(g.key)
+			for range 50 {
+				store, _ := g.context(r)["storeId"].(string)
+				version, _ := g.context(r)["appVersion"].(string)
+				c := rollout.Caller{Store: livestore.StoreID(store), AppVersion: version}
+				if diff := cmp.Diff(was.Evaluate(c), is.Evaluate(c), cmpopts.IgnoreFields(rollout.Evaluation{}, "Why")); diff != "" {
+					t.Fatalf("%+v\n%s\n%s", c, diff, text)
+				}
+			}
+		}
+	}
+}
+
+// TestParseFlagdRefuses what another program wrote, or somebody changed so that it says more than a file of headgate's.
+func TestParseFlagdRefuses(t *testing.T) {
+	raw, _ := exported(t, "flags: {event.A: {variants: {v1: v1.A, v2: {event: v2.A, floor: 1.5.0, percent: 25, stores: [demo]}}}}")
+	for what, text := range map[string]string{
+		"no JSON":             "flags:",
+		"no flagd file":       `{"flags":{"event.A":{}}}`,
+		"no name":             `{"flags":{"event.A":{"state":"ENABLED","variants":{"":"v1.A"},"defaultVariant":""}}}`,
+		"another attribute":   strings.Replace(string(raw), `"storeId"`, `"userId"`, 1),
+		"another comparison":  strings.Replace(string(raw), `">="`, `">"`, 1),
+		"another default":     strings.Replace(string(raw), `"defaultVariant": "v1"`, `"defaultVariant": "v2"`, 1),
+		"an unknown default":  strings.Replace(string(raw), `"defaultVariant": "v1"`, `"defaultVariant": "v9"`, 1),
+		"another metadata":    strings.Replace(string(raw), `"state"`, `"metadata": {"owner": "ana"}, "state"`, 1),
+		"a negative share":    strings.Replace(string(raw), "75", "-75", 1),
+		"something follows":   string(raw) + "{}",
+		"one that is no list": strings.Replace(string(raw), `"if"`, `"or"`, 1),
+	} {
+		if _, err := rollout.ParseFlagd([]byte(text), "flags.json"); errs.CodeOf(err) != errs.Invalid || text == string(raw) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func FuzzParseFlagd(f *testing.F) {
+	raw, _ := exported(f, "flags: {event.A: {variants: {v1: v1.A, v2: {event: v2.A, floor: 1.5.0, percent: 25, stores: [demo]}}}}")
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := rollout.ParseFlagd(data, "flags.json")
+		if err != nil {
+			return
+		}
+		if _, err := file.Flagd(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -3,7 +3,9 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
 
@@ -16,40 +18,58 @@ const (
 	AppVersionAttribute = "appVersion" // the release compiled into the build that would emit
 )
 
-// A Provider evaluates the flags of a file in this process, for an OpenFeature client. Flags of events are strings, plain
-// ones have the type of their values. It reads the file when OpenFeature initializes it; Publish gives it another one. It is safe for concurrent use.
+// A Provider evaluates the flags of a file in this process, for an OpenFeature client: in headgate serve, and in any other Go
+// service. Flags of events are strings, plain ones have the type of their values. It reads the file when OpenFeature
+// initializes it; Publish gives it another one. It is safe for concurrent use.
 //
 // What can't be placed gets the default variant and no error: a context without a store, a version that is missing or
 // can't be read. A storeId that is not a string is INVALID_CONTEXT, which gives the caller its own default.
 type Provider struct {
+	// Every, set before OpenFeature initializes the provider, is after how long the flags are read again; 0 for never. Where
+	// they can't be read the last good ones stay in force, and the provider is stale until they can.
+	Every time.Duration
+	// Tracked, set before as well, is told what the app tracks; nil for nobody.
+	Tracked func(ctx context.Context, name string, about openfeature.EvaluationContext, details openfeature.TrackingEventDetails)
+
 	read  func(context.Context) (*File, error)
 	flags atomic.Pointer[map[string]*prepared] // nil before there are any
 
 	events chan openfeature.Event
+
+	mu   sync.Mutex
+	stop func() // ends the reading and waits; nil where there is none
 }
 
 var (
 	_ openfeature.FeatureProvider          = (*Provider)(nil)
 	_ openfeature.ContextAwareStateHandler = (*Provider)(nil)
 	_ openfeature.EventHandler             = (*Provider)(nil)
+	_ openfeature.Tracker                  = (*Provider)(nil)
 )
 
-// NewProvider returns a provider of the flags that read gives, such as [Read] of a path. One provider belongs to one
-// OpenFeature API.
+// eventsWait is how many events wait for OpenFeature; more, which nobody takes, are left out.
+const eventsWait = 16
+
+// NewProvider returns a provider of the flags that read gives, such as [Read] of a path, or [ParseFlagd] of what was fetched.
+// One provider belongs to one OpenFeature API.
 func NewProvider(read func(context.Context) (*File, error)) *Provider {
-	return &Provider{read: read, events: make(chan openfeature.Event, 1)}
+	return &Provider{read: read, events: make(chan openfeature.Event, eventsWait)}
 }
 
-// Publish puts other flags into force, from one evaluation to the next, and tells OpenFeature's handlers that the
-// configuration changed. While several changes wait to be told they are told as one.
+// Publish puts flags into force, from one evaluation to the next. Where they are others than before OpenFeature's handlers are
+// told that the configuration changed, with the flags' keys.
 func (p *Provider) Publish(f *File) {
-	p.put(f)
+	if changed := p.put(f); len(changed) > 0 {
+		p.tell(openfeature.ProviderConfigChange, openfeature.ProviderEventDetails{Message: "other flags are in force", FlagChanges: changed})
+	}
+}
+
+func (p *Provider) tell(what openfeature.EventType, details openfeature.ProviderEventDetails) (told bool) {
 	select {
-	case p.events <- openfeature.Event{
-		ProviderName: p.Metadata().Name, EventType: openfeature.ProviderConfigChange,
-		ProviderEventDetails: openfeature.ProviderEventDetails{Message: "other flags are in force"},
-	}:
+	case p.events <- openfeature.Event{ProviderName: p.Metadata().Name, EventType: what, ProviderEventDetails: details}:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -62,23 +82,30 @@ func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata
 // Hooks returns none.
 func (p *Provider) Hooks() []openfeature.Hook { return nil }
 
-// InitWithContext reads the flags. A file that is not there or has a mistake is a [openfeature.ProviderInitError].
+// InitWithContext reads the flags, and begins to read them again where Every says so. A file that is not there or has a mistake is a [openfeature.ProviderInitError].
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
 	f, err := p.read(ctx)
 	if err != nil {
 		return &openfeature.ProviderInitError{ErrorCode: openfeature.ProviderFatalCode, Message: err.Error()}
 	}
 	p.put(f)
+	p.begin(ctx)
 	return nil
 }
 
-func (p *Provider) put(f *File) {
+// put puts flags into force, and returns the keys of those that are others than before.
+func (p *Provider) put(f *File) (changed []string) {
 	flags := prepare(f)
-	p.flags.Store(&flags)
+	before := p.flags.Swap(&flags)
+	if before == nil {
+		before = &map[string]*prepared{}
+	}
+	return changes(*before, flags)
 }
 
-// ShutdownWithContext forgets the flags.
+// ShutdownWithContext ends the reading, and forgets the flags.
 func (p *Provider) ShutdownWithContext(context.Context) error {
+	p.end()
 	p.flags.Store(nil)
 	return nil
 }
@@ -89,7 +116,7 @@ func (p *Provider) Init(c openfeature.EvaluationContext) error {
 }
 
 // Shutdown is ShutdownWithContext for an SDK that has no context.
-func (p *Provider) Shutdown() { p.flags.Store(nil) }
+func (p *Provider) Shutdown() { _ = p.ShutdownWithContext(context.Background()) } // never fails
 
 // StringEvaluation answers for an event family's flag, with the name of the event to emit, and for a plain one of texts.
 func (p *Provider) StringEvaluation(_ context.Context, flag, defaultValue string, flat openfeature.FlattenedContext) openfeature.StringResolutionDetail {

@@ -3,14 +3,19 @@ package rollout_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
 
+	"headgate/internal/errs"
 	"headgate/rollout"
 )
 
@@ -220,4 +225,67 @@ func BenchmarkProviderManyStores(b *testing.B) {
 			b.Fatal(got, err)
 		}
 	}
+}
+
+// TestProviderReadsAgain: a provider that reads again is ready, stale while it can't read and answers from what it had, and
+// ready again; where nothing changed but the place of a flag nobody is told; and it ends with its API.
+func TestProviderReadsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var read atomic.Pointer[rollout.File] // nil for none that can be read
+		at := func(percent int, before string) *rollout.File {
+			return flags(t, fmt.Sprintf("%sflags:\n  event.B: {variants: {v1: v1.B}}\n  event.A: {variants: {v1: v1.A, v2: {event: v2.A, floor: 1.0.0, percent: %d}}}\n", before, percent))
+		}
+		read.Store(at(0, ""))
+		reads := 0
+		p := rollout.NewProvider(func(context.Context) (*rollout.File, error) {
+			reads++
+			if f := read.Load(); f != nil {
+				return f, nil
+			}
+			return nil, errs.Invalidf("half of a file")
+		})
+		p.Every = time.Minute
+		api := isolated.NewAPI()
+		var mu sync.Mutex // each is told by a goroutine of its own
+		var told []string
+		for _, what := range []openfeature.EventType{openfeature.ProviderConfigChange, openfeature.ProviderStale, openfeature.ProviderReady} {
+			tell := func(d openfeature.EventDetails) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, fmt.Sprint(what, d.FlagChanges))
+			}
+			api.AddHandler(what, &tell)
+		}
+		if err := api.SetProviderAndWait(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		c := api.NewClient()
+		look := func(f *rollout.File, state openfeature.State, value string, want ...string) {
+			t.Helper()
+			read.Store(f)
+			<-time.After(61 * time.Second) // by the bubble's clock
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			slices.Sort(told)
+			got, err := c.StringValue(t.Context(), "event.A", "none", attributes(map[string]any{"storeId": "s", "appVersion": "1.0.0"}))
+			if err != nil || got != value || c.State() != state || !slices.Equal(told, want) {
+				t.Errorf("%s, %v, %s, %q, want %q", got, err, c.State(), told, want)
+			}
+			told = nil
+		}
+		look(at(0, "# a line more\n"), openfeature.ReadyState, "v1.A", "PROVIDER_READY[]") // at first
+		look(at(100, ""), openfeature.ReadyState, "v2.A", "PROVIDER_CONFIGURATION_CHANGED[event.A]")
+		look(nil, openfeature.StaleState, "v2.A", "PROVIDER_STALE[]")
+		look(nil, openfeature.StaleState, "v2.A")
+		look(flags(t, "flags: {event.A: {variants: {v1: v1.A}}}"), openfeature.ReadyState, "v1.A", "PROVIDER_CONFIGURATION_CHANGED[event.A event.B]", "PROVIDER_READY[]")
+		if err := api.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		before := reads
+		<-time.After(time.Hour)
+		if reads != before {
+			t.Error("it reads on after its end")
+		}
+	})
 }
