@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/livestore"
 	"headgate/internal/testenv"
 )
 
@@ -24,7 +26,7 @@ import (
 func TestBackendReset(t *testing.T) {
 	t.Parallel()
 	const secret = "an-admin-token-of-the-test"
-	w := &world{t: t, app: testenv.CopyExample(t, "todo")}
+	w := &world{t: t, app: testenv.CopyExample(t, "todo"), sent: map[livestore.StoreID]int{}}
 	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
 	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
 		"    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme-2}]\n")
@@ -39,18 +41,19 @@ func TestBackendReset(t *testing.T) {
 		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, skip: true}\n")
 
 	dirs := map[string]string{}
-	client := func(name string, online bool) *testenv.Member {
+	clientOf := func(store, name string, online bool) *testenv.Member {
 		t.Helper()
 		if dirs[name] == "" {
 			dirs[name] = t.TempDir()
 		}
-		o := map[string]any{"version": "1.0.0", "dir": dirs[name], "storeId": "acme", "clientId": name, "token": w.token, "onBackendIdMismatch": "reset"}
+		o := map[string]any{"version": "1.0.0", "dir": dirs[name], "storeId": store, "clientId": name, "token": w.token, "onBackendIdMismatch": "reset"}
 		if online {
 			o["url"] = w.url
 		}
 		m, _ := testenv.OpenMember(t, o)
 		return m
 	}
+	client := func(name string, online bool) *testenv.Member { return clientOf("acme", name, online) }
 	ann := client("ann", true)
 	for _, todo := range []string{`["a","good"]`, `["b","bad"]`, `["c","good"]`} {
 		ann.Do(`{"commit":` + todo + `}`)
@@ -151,7 +154,45 @@ func TestBackendReset(t *testing.T) {
 
 	out, _ = s.run(t, 0, "audit", "--env", "prod")
 	wantText(t, out, "ana", "store.reset ", "store.reset.done", "log.import", `"reason":"a test"`)
+
+	// Killed in the midst of the import. Who loads the store meanwhile gets the rest when it is gone on with.
+	const events = 600
+	w.fill(t, "acme-2", events-2)
+	s.run(t, 0, "log", "export", "--env", "prod", "--store", "acme-2", "--out", "two.json")
+	again2 := []string{"store", "reset", "acme-2", "--env", "prod", "--export", "two-before.json", "--import", "two.json", "--accept-loss", "--reason", "a test"}
+	route := operate.AdminRoute{URL: w.url, Token: secret}
+	was := w.info(route, "acme-2")
+	partly := func() bool {
+		now := w.info(route, "acme-2")
+		return now.BackendID != was.BackendID && now.Head > 0 && now.Head < events
+	}
+	killedWhen(t, s, again2, partly)
+	if !partly() {
+		t.Fatalf("it was not killed in the midst of the import: %+v", w.info(route, "acme-2"))
+	}
+	mia := clientOf("acme-2", "mia", true)
+	out, _ = s.run(t, 0, again2...)
+	wantText(t, out, "store acme-2 is reset: it ended at e600", "events into store acme-2, and read all back")
+	if now := w.info(route, "acme-2"); !now.HeldUntil.IsZero() {
+		t.Errorf("clients still wait: %+v", now)
+	}
+	s.run(t, 0, "log", "verify", "two-before.json", "--env", "prod", "--store", "acme-2")
+	mia.Do(`{"commit":["m","from mia"]}`)
+	// Two were there, a third of the others move one, and there is hers.
+	if state := mia.Do(`{"head":601}`); len(state.Todos) != 2+398+1 || state.Pending != 0 || state.Ended != "" {
+		t.Errorf("mia ends with %d todos, %d pending, %q", len(state.Todos), state.Pending, state.Ended)
+	}
 	s.run(t, 0, "audit", "verify", "--env", "prod")
+}
+
+// info is what the backend's admin route says of a store.
+func (w *world) info(route operate.AdminRoute, store livestore.StoreID) operate.BackendStore {
+	w.t.Helper()
+	now, err := route.Info(w.t.Context(), store)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return now
 }
 
 // killed runs headgate and kills it when the file is there.
