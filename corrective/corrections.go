@@ -3,6 +3,7 @@ package corrective
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -219,6 +220,15 @@ func (c Correction) onClients() []string {
 		out = append(out, r.Args)
 	}
 	return out
+}
+
+// Digest is of what the corrections say: a comment or another layout of the file is none of it.
+func (c Corrections) Digest() (string, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("digest of the corrections: %w", err)
+	}
+	return fmt.Sprintf("sha256-%x", sha256.Sum256(text)), nil
 }
 
 // Events are the names of the events that corrections are about, sorted.

@@ -149,7 +149,7 @@ func stopsAt(k planner.StepKind) []string {
 	case planner.ResetClients:
 		return []string{"clients hand over events that they could not send", "the backend can't keep up with the loading: fewer per hour, or cancel"}
 	case planner.ResetBackend, planner.CopyLog:
-		return []string{"a command ends with anything but 0: the same command goes on, or says why not", "events arrived between the export and the reset (8): they are in the second export only"}
+		return []string{"a command ends with anything but 0: the same command goes on, or says why not", "events arrived between the export and the reset (7): nothing was reset, and the step is run again"}
 	case planner.EpochBump:
 		return []string{"its state hash is that of an earlier release"}
 	}

@@ -14,7 +14,9 @@ type Layout struct {
 	Kind      RemedyKind
 	Version   string // that the release to be shipped may have
 	Migration string // with the opposite events; empty where nobody wrote it yet
-	Stores    []livestore.StoreID
+	// Corrections is the digest of those that logs are made by, see [Corrections.Digest].
+	Corrections string
+	Stores      []livestore.StoreID
 }
 
 // Steps lays out a remedy. What makes new bad events is stopped first, whatever the remedy.
@@ -178,7 +180,8 @@ func (l Layout) clientResetStep() planner.Step {
 func (l Layout) backendResetStep() planner.Step {
 	return planner.Step{
 		ID: "reset-backend", Kind: planner.ResetBackend, Title: "Reset the backend of " + stores(len(l.Stores)) + ", with logs that are corrected",
-		Gate:         "headgate's worker wraps the backend, with its admin route (examples/backend-reset.md); headgate/corrections/" + l.Schema + ".yaml says what is made of the bad events.",
+		Corrections:  l.Corrections,
+		Gate:         "headgate's worker wraps the backend, with its admin route (examples/backend-reset.md); " + l.whatIsMade(),
 		Action:       "Store by store: exports the log, makes the corrected one, resets the backend and imports it. The exports stay in .headgate/rollback, for their owner only.",
 		Verification: "The import was read back; clients load the store anew under the new backend id.",
 		Undo:         "The export has what was there: headgate log import, into a new store.",
@@ -189,7 +192,8 @@ func (l Layout) copySteps() []planner.Step {
 	return []planner.Step{
 		{
 			ID: "copy-log", Kind: planner.CopyLog, Title: "Copy the logs of " + stores(len(l.Stores)) + ", corrected, into new stores",
-			Gate:         "The inventory has a new, empty store beside each: STORE" + CopySuffix + ". headgate/corrections/" + l.Schema + ".yaml says what is made of the bad events.",
+			Corrections:  l.Corrections,
+			Gate:         "The inventory has a new, empty store beside each: STORE" + CopySuffix + "; " + l.whatIsMade(),
 			Action:       "Store by store: exports the log, makes the corrected one, imports it into the new store. The old store stays.",
 			Verification: "The import was read back; headgate state replay of the new store shows the right rows.",
 			Undo:         "None needed: the old stores are as they were.",
@@ -202,6 +206,10 @@ func (l Layout) copySteps() []planner.Step {
 			Undo:         "The app opens the old store id again; what was written meanwhile stays in the new one.",
 		},
 	}
+}
+
+func (l Layout) whatIsMade() string {
+	return "headgate/corrections/" + l.Schema + ".yaml says what is made of the bad events, and is as it was when this was planned: after a change, plan again."
 }
 
 // UnwrittenStep is the step of a migration with the opposite events that nobody wrote yet.

@@ -53,15 +53,18 @@ type Transform struct {
 	Progress    func() // called after each event of both passes
 }
 
-// Run reads the log twice and holds one event at a time. Corrections of which none matches anything are errs.NotFound, and
-// then nothing is written. An event that got too large to be pulled is errs.Refused.
-func (r Transform) Run(ctx context.Context) (Transformed, error) {
-	c := r.Corrections
-	x, err := c.Compile(ctx)
+// Look finds out what Run would write, and writes nothing; it needs neither Out nor Provenance.
+func (r Transform) Look(ctx context.Context) (Transformed, error) {
+	x, err := r.Corrections.Compile(ctx)
 	if err != nil {
 		return Transformed{}, err
 	}
 	defer x.Close() //nolint:errcheck // in memory
+	return r.look(ctx, x)
+}
+
+func (r Transform) look(ctx context.Context, x *Corrector) (Transformed, error) {
+	c := r.Corrections
 	t := Transformed{Store: r.Store, Corrections: []CorrectionCount{}}
 	counts := map[string]*CorrectionCount{}
 	for _, one := range c.List {
@@ -101,7 +104,21 @@ func (r Transform) Run(ctx context.Context) (Transformed, error) {
 	if len(c.List) > 0 && matched == 0 {
 		return t, errs.NotFoundf("no correction matches any of the %d events", t.Read).Hintf("nothing was written: is it the right log?")
 	}
+	return t, nil
+}
 
+// Run reads the log twice and holds one event at a time. Corrections of which none matches anything are errs.NotFound, and
+// then nothing is written. An event that got too large to be pulled is errs.Refused.
+func (r Transform) Run(ctx context.Context) (Transformed, error) {
+	x, err := r.Corrections.Compile(ctx)
+	if err != nil {
+		return Transformed{}, err
+	}
+	defer x.Close() //nolint:errcheck // in memory
+	t, err := r.look(ctx, x)
+	if err != nil {
+		return t, err
+	}
 	header := dumplog.Header{StoreID: r.Store, ExportedAt: r.Now.UTC().Format("2006-01-02T15:04:05.000Z"), EventCount: t.Written, Digest: t.Digest}
 	w, lines := dumplog.NewWriter(r.Out, header), bufio.NewWriter(r.Provenance)
 	enc := json.NewEncoder(lines)

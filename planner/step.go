@@ -66,6 +66,8 @@ type Step struct {
 	Rollout   string `json:"rollout,omitempty"`
 	Migration string `json:"migration,omitempty"`
 	Release   string `json:"release,omitempty"`
+	// Corrections is the digest of those that the step makes logs by.
+	Corrections string `json:"corrections,omitempty"`
 	// Placeholder is true when the step's content is not planned yet.
 	Placeholder bool `json:"placeholder,omitempty"`
 

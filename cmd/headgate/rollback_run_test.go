@@ -56,15 +56,16 @@ func (w *incidentWorld) client(name, store string, online bool) *testenv.Member 
 	return m
 }
 
-// planned opens an incident about the text "bad", plans a remedy that loses data, and has somebody else approve it.
+// planned opens an incident about the text "bad", plans a remedy that loses data, edits the corrections that were drafted, plans
+// again, and has somebody else approve that: nobody agrees to other corrections than those of the plan.
 func (w *incidentWorld) planned(remedy string) (plan string) {
 	t := w.t
 	t.Helper()
 	w.shell.run(t, 0, "rollback", "--env", "prod", "--event", "v1.TodoCreated", "--where", "args ->> 'text' = 'bad'", "--store", "acme", "--reason", "bad texts")
 	w.shell.run(t, 0, "rollback", "assess", "--env", "prod")
-	w.shell.run(t, 0, "rollback", "plan", "--env", "prod", "--remedy", remedy, "--accept-loss", "--reason", "a test")
-	w.write("headgate/corrections/main.yaml", "version: 1\nschema: main\ncorrections:\n"+
-		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, set: {text: good}}\n")
+	write := []string{"rollback", "plan", "--env", "prod", "--remedy", remedy, "--accept-loss", "--reason", "a test"}
+	w.shell.run(t, 0, write...)
+	w.correct("good")
 	found, err := filepath.Glob(filepath.Join(w.app, "headgate/incidents/*/plan.json"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("%v %v", found, err)
@@ -73,16 +74,33 @@ func (w *incidentWorld) planned(remedy string) (plan string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, said := w.shell.run(t, 4, "rollback", "run", "--env", "prod", "--yes")
-	wantText(t, said, "the plan has 0 of the 1 approval that environment \"prod\" asks for", "headgate plan approve "+plan+" --env prod")
 	bob := w.shell
 	bob.env = append(slices.Clone(bob.env), "HEADGATE_ACTOR=bob")
+	run := []string{"rollback", "run", "--env", "prod", "--yes"}
+	_, said := w.shell.run(t, 4, run...)
+	wantText(t, said, "the corrections are others than when step 1-", "headgate rollback plan --remedy "+remedy+" --env prod --accept-loss")
+	_, said = bob.run(t, 4, "plan", "approve", plan, "--env", "prod")
+	wantText(t, said, "the corrections are others")
+	w.shell.run(t, 0, write...)
+	if text, err := os.ReadFile(filepath.Join(w.app, "headgate/corrections/main.yaml")); err != nil || strings.Contains(string(text), "skip") {
+		t.Errorf("corrections that somebody wrote were added to: %v\n%s", err, text)
+	}
+	_, said = w.shell.run(t, 4, run...)
+	wantText(t, said, "the plan has 0 of the 1 approval that environment \"prod\" asks for", "headgate plan approve "+plan+" --env prod")
 	bob.run(t, 0, "plan", "approve", plan, "--env", "prod")
 	return plan
 }
 
-// TestRollbackRunBackendReset has `rollback run` reset a backend for real, and kills it twice, before the reset and in the
-// midst of it. ann is connected all the while, zoe has never been online and loses nothing.
+// correct has the bad text be another one.
+func (w *incidentWorld) correct(text string) {
+	w.t.Helper()
+	w.write("headgate/corrections/main.yaml", "version: 1\nschema: main\ncorrections:\n"+
+		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, set: {text: "+text+"}}\n")
+}
+
+// TestRollbackRunBackendReset has `rollback run` reset a backend for real, as others approved it, and kills it twice, before the
+// reset and in the midst of it. What was approved is what the corrections make of the log: no other dump gets past it. ann is
+// connected all the while, zoe has never been online and loses nothing.
 func TestRollbackRunBackendReset(t *testing.T) {
 	t.Parallel()
 	w := newIncidentWorld(t)
@@ -106,20 +124,43 @@ func TestRollbackRunBackendReset(t *testing.T) {
 	killed(t, w.shell, filepath.Join(work, "acme-corrected.json"), run)
 	out, _ := w.shell.run(t, 0, "rollback", "status", "--env", "prod")
 	wantText(t, out, "run")
+
+	// Another dump than the one that was agreed to: the log as it was, one by other corrections, and one that lacks an event.
+	byHand := func(file string) []string {
+		return []string{"store", "reset", "acme", "--env", "prod", "--export", "x.json", "--import", file, "--plan", plan, "--accept-loss", "--reason", "a test"}
+	}
+	rel := filepath.ToSlash(filepath.Join(".headgate", "rollback", id)) + "/"
+	refused := func(status int, file, why string) {
+		t.Helper()
+		_, said := w.shell.run(t, status, byHand(file)...)
+		wantText(t, said, why)
+		if err := os.Remove(filepath.Join(w.app, "x.json")); err != nil { // the log was exported, and that is all
+			t.Error(err)
+		}
+	}
+	const other = "what is imported is not what the plan's corrections make of the log of store acme"
+	refused(7, rel+"acme.json", other)
+	w.correct("worse")
+	refused(4, rel+"acme-corrected.json", "the corrections are others than when step 1-reset-backend was planned")
+	w.correct("good")
+	ann.Do(`{"commit":["d","good"]}`)
+	ann.Do(`{"head":4}`)
+	refused(7, rel+"acme-corrected.json", other)
+
 	killed(t, w.shell, filepath.Join(work, "acme-last.json.reset.json"), run)
 	out, _ = w.shell.run(t, 0, run...)
-	wantText(t, out, "store acme is reset: it ended at e3", "1 event of 3 of the log that what is imported does not have: 1 v1.TodoCreated",
+	wantText(t, out, "store acme is reset: it ended at e4", "1 event of 4 of the log that what is imported does not have: 1 v1.TodoCreated",
 		"1 event of what is imported the log does not have: 1 v1.TodoCreated")
 	if state := ann.Do(`{"ended":true}`); state.Ended != "backend-id-mismatch" {
 		t.Errorf("ann: %+v", state)
 	}
 	ann.End()
 	ann = w.client("ann", "acme", true)
-	if state := ann.Do(`{"head":3}`); !slices.Equal(state.Todos, []string{"a", "b", "c"}) || state.Pending != 0 {
+	if state := ann.Do(`{"head":4}`); !slices.Equal(state.Todos, []string{"a", "b", "c", "d"}) || state.Pending != 0 {
 		t.Errorf("ann ends with %+v", state)
 	}
 	zoe = w.client("zoe", "acme", true)
-	if state := zoe.Do(`{"head":4}`); !slices.Equal(state.Todos, []string{"a", "b", "c", "z"}) || state.Pending != 0 {
+	if state := zoe.Do(`{"head":5}`); !slices.Equal(state.Todos, []string{"a", "b", "c", "d", "z"}) || state.Pending != 0 {
 		t.Errorf("zoe ends with %+v", state)
 	}
 	out, _ = w.shell.run(t, 0, "log", "tail", "--env", "prod", "--store", "acme", "--reveal")

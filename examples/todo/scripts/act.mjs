@@ -1,22 +1,41 @@
-// A real client of one release of this app that opens its store, commits, and says what it shows.
+// Real clients of releases of this app: each opens its store, commits, says what it shows, and ends before the next one begins.
 //
 //   node scripts/act.mjs '{"version":"1.3.0","dir":"DIR","storeId":"berlin","clientId":"ann","sessionId":"s.1-3-0","url":"ws://…"}' \
-//     '[["todoMoved", {"id": "a", "list": "inbox", "position": 0}]]'
+//     '[["todoMoved", {"id": "a", "list": "inbox", "position": 0}]]' [OPTIONS COMMITS]…
 //
-// Without url it is offline. Its files stay in DIR, for the next run. It prints {"pending", "confirmed", "todos"}: events that
-// the backend does not have, the backend's head as far as it knows, and [id, list, text] of each todo.
+// Without url it is offline. Its files stay in DIR, for the next run. With flags, a file of `headgate flags export`, it emits
+// the versions that they say, and resets when they ask for it. Each prints a line {"pending", "confirmed", "todos", "drafts"}:
+// events that the backend does not have, the backend's head as far as it knows, [id, list, text] of each todo, and how many
+// drafts it has, which never leave a client.
+import { join } from 'node:path'
 import { pullAll, token } from './backend.mjs'
 import { openClient } from './client.mjs'
+import { app, load } from './load.mjs'
 
-const [text, commits = '[]'] = process.argv.slice(2)
-const options = JSON.parse(text)
-const { url, storeId } = options
-const log = url === undefined ? [] : await pullAll({ url: url.replace(/^ws/, 'http'), token }, storeId)
-const client = await openClient({ token, head: log.at(-1)?.seqNum ?? 0, ...options })
 const times = (key, value) => (/At$/.test(key) && typeof value === 'string' ? new Date(value) : value)
-for (const [event, args] of JSON.parse(commits, times)) client.commit(client.events[event](args))
-const { pending, confirmed } = await client.settle()
-const { todos } = client.tables
-const shown = client.store.query(todos.orderBy('id', 'asc')).map(({ id, list, text }) => [id, list, text])
-await client.store.shutdownPromise()
-process.stdout.write(`${JSON.stringify({ pending, confirmed, todos: shown })}\n`, () => process.exit(0))
+
+const act = async (options, commits) => {
+  const { url, storeId, flags: file } = options
+  const log = url === undefined ? [] : await pullAll({ url: url.replace(/^ws/, 'http'), token }, storeId)
+  const { openFlags, emittable } = file === undefined ? {} : await load(join(app, 'src', 'flags.ts'))
+  const flags = await openFlags?.(file)
+  const generation = await flags?.getNumberValue('store.reset', 0, { targetingKey: storeId, storeId })
+  const client = await openClient({ token, head: log.at(-1)?.seqNum ?? 0, generation, ...options })
+  for (const [event, args] of commits) {
+    const wanted = client.events[event](args)
+    client.commit(flags === undefined ? wanted : await emittable(flags, storeId, wanted))
+  }
+  const { pending, confirmed } = await client.settle()
+  const { todos, drafts } = client.tables
+  const shown = client.store.query(todos.orderBy('id', 'asc')).map(({ id, list, text }) => [id, list, text])
+  const kept = client.store.query(drafts.select()).length
+  await client.store.shutdownPromise()
+  return { pending, confirmed, todos: shown, drafts: kept }
+}
+
+const lines = []
+for (const args = process.argv.slice(2); args.length > 0; ) {
+  const [options, commits = '[]'] = args.splice(0, 2)
+  lines.push(JSON.stringify(await act(JSON.parse(options), JSON.parse(commits, times))))
+}
+process.stdout.write(`${lines.join('\n')}\n`, () => process.exit(0))

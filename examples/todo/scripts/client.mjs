@@ -14,22 +14,18 @@ const patience = 120_000 // beside other work a client that lost a race tries ag
 /**
  * Opens a client. With url it syncs, and is handed out once it knows what the backend has up to head; without, it is
  * offline. Its files lie in dir/storeId. headgate is what headgate's helper adds to the sync payload. onUnknownEvent takes the
- * place of what the release does with events that it does not know. ended resolves when the store was shut down by itself,
- * with the reason.
+ * place of what the release does with events that it does not know. generation is the value of the flag store.reset, for a
+ * release with headgate's withReset. ended resolves when the store was shut down by itself, with the reason.
  */
-export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId, onUnknownEvent, onBackendIdMismatch = 'shutdown' }) => {
-  const { schema: released, events, tables, skippedEvents } = await loadRelease(version)
+export const openClient = async ({ version, dir, storeId, clientId, url, token, head = 0, headgate, sessionId, generation, onUnknownEvent, onBackendIdMismatch = 'shutdown' }) => {
+  const { schema: released, events, tables, skippedEvents, withReset } = await loadRelease(version)
   const schema = onUnknownEvent === undefined ? released : { ...released, unknownEventHandling: { strategy: 'callback', onUnknownEvent } }
   const shutdownDeferred = Effect.runSync(Deferred.make())
-  const store = await createStorePromise({
-    schema,
-    storeId,
-    disableDevtools: true,
-    logLevel: LogLevel.None,
-    shutdownDeferred,
-    syncPayload: { authToken: token, ...(headgate === undefined ? {} : { headgate }) },
-    adapter: makeAdapter({
-      storage: { type: 'fs', baseDirectory: dir },
+  const storage = { type: 'fs', baseDirectory: dir }
+  const adapterFor = (reset) =>
+    makeAdapter({
+      ...reset,
+      storage,
       clientId,
       ...(sessionId === undefined ? {} : { sessionId }),
       sync: {
@@ -37,7 +33,15 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
         onBackendIdMismatch,
         onSyncError: 'shutdown',
       },
-    }),
+    })
+  const store = await createStorePromise({
+    schema,
+    storeId,
+    disableDevtools: true,
+    logLevel: LogLevel.None,
+    shutdownDeferred,
+    syncPayload: { authToken: token, ...(headgate === undefined ? {} : { headgate }) },
+    adapter: generation === undefined || withReset === undefined ? adapterFor({}) : withReset(adapterFor, { storage, flag: { storeId, generation } }),
   })
 
   const heads = async () => {

@@ -43,7 +43,7 @@ export const release = (version) => join(app, 'history', version, 'livestore')
 /** Everything that a release of this app exports, as one instance. */
 export const loadRelease = (version) => {
   const resolveDir = release(version)
-  const files = ['schema', 'events', 'tables', 'telemetry'].filter((name) => existsSync(join(resolveDir, `${name}.ts`)))
+  const files = ['schema', 'events', 'tables', 'telemetry', 'headgate.generated'].filter((name) => existsSync(join(resolveDir, `${name}.ts`)))
   const contents = files.map((name) => `export * from './${name}.ts'`).join('\n')
   return bundle({ stdin: { contents, resolveDir, loader: 'ts' } })
 }

@@ -118,8 +118,8 @@ func (a *app) logImport(c *cli.Context) error {
 func (a *app) approvedImport(c *cli.Context, env config.Environment, s config.Store) error {
 	return a.approvedLog(c, env, "an import", corrective.CopyLog, func(p *planner.Plan) error {
 		of, copied := strings.CutSuffix(string(s.ID), corrective.CopySuffix)
-		if hasStep(p, planner.CopyLog) && copied && slices.Contains(p.Intent.Stores, livestore.StoreID(of)) ||
-			hasStep(p, planner.ResetBackend) && slices.Contains(p.Intent.Stores, s.ID) {
+		if stepOf(p, planner.CopyLog) != nil && copied && slices.Contains(p.Intent.Stores, livestore.StoreID(of)) ||
+			stepOf(p, planner.ResetBackend) != nil && slices.Contains(p.Intent.Stores, s.ID) {
 			return nil
 		}
 		return errs.Invalidf("the plan is not of an import into store %s in environment %q", s.ID, env.Name)

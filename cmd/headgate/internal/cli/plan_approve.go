@@ -37,7 +37,8 @@ func (a *app) planApproveCommand() *cli.Command {
 		Description: `Records who agrees to exactly this plan, by its digest, in the environment's control database and its audit.
 HEADGATE_ACTOR says who you are, or else USER. Where headgate.yaml says approvals: 2 for the environment, headgate apply
 waits for so many, and that of who applies it does not count. The plan is kept there, too, and the dashboard shows it. A plan that is made anew has the same digest where nothing
-changed but counts; otherwise it is another one. A plan that findings block is refused with 3.`,
+changed but counts; otherwise it is another one. A plan that findings block is refused with 3, one of a rollback with 4 where other corrections
+lie here than it was made with.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`; that of the plan by default"},
 			&cli.StringFlag{Name: "reason", Usage: "why: `TEXT`"},
@@ -63,6 +64,14 @@ func (a *app) planApprove(c *cli.Context) error {
 	}
 	if p.Blocked() {
 		return blockedPlan(p, file)
+	}
+	for _, step := range p.Intent.Steps {
+		if step.Corrections == "" {
+			continue
+		}
+		if _, err := a.plannedCorrections(c.Context, a.loaded, p.Intent.Schema, step); err != nil {
+			return err
+		}
 	}
 	var mine control.Approval
 	r := approvals(env, p)

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +11,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/corrective"
-	"headgate/internal/atomicfile"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
 	"headgate/migrations"
@@ -66,7 +62,11 @@ func (i *incident) planned(c *cli.Context, s *assessor, facts corrective.Facts, 
 	if err != nil {
 		return err
 	}
-	layout := corrective.Layout{Facts: facts, Kind: m.Kind}
+	drafted, err := i.draftCorrections(c.Context, m.Kind, r)
+	if err != nil {
+		return err
+	}
+	layout := corrective.Layout{Facts: facts, Kind: m.Kind, Corrections: drafted.digest}
 	for _, d := range r.Damages {
 		layout.Stores = append(layout.Stores, d.Store)
 	}
@@ -107,7 +107,7 @@ func (i *incident) planned(c *cli.Context, s *assessor, facts corrective.Facts, 
 	if err := i.choose(c, *r, m); err != nil {
 		return err
 	}
-	return i.writePlan(c, s, r, m)
+	return i.writePlan(c, s, r, m, drafted)
 }
 
 // fits refuses a migration that can't commit the opposite events now.
@@ -178,7 +178,7 @@ func (i *incident) choose(c *cli.Context, r rollbackReport, m corrective.Remedy)
 }
 
 // writePlan writes what the plan consists of. The incident's own file comes last: it names the plan that is there.
-func (i *incident) writePlan(c *cli.Context, s *assessor, r *rollbackReport, m corrective.Remedy) error {
+func (i *incident) writePlan(c *cli.Context, s *assessor, r *rollbackReport, m corrective.Remedy, drafted correctionsDraft) error {
 	if err := i.keepJSON("assess.json", r.withoutRows()); err != nil {
 		return err
 	}
@@ -199,10 +199,11 @@ func (i *incident) writePlan(c *cli.Context, s *assessor, r *rollbackReport, m c
 		}
 	}
 	r.Wrote = []string{i.shown("plan.json"), i.shown("plan.md"), i.shown("runbook.md")}
-	if slices.Contains([]corrective.RemedyKind{corrective.CorrectiveRelease, corrective.BackendReset, corrective.CopyLog}, m.Kind) {
-		if err := i.draftCorrections(c.Context, r); err != nil {
+	if drafted.text != "" {
+		if err := drafted.write(); err != nil {
 			return err
 		}
+		r.Wrote = append(r.Wrote, i.app.rel(drafted.path))
 	}
 	r.NextActions = []string{i.nextCommand()}
 	if m.Kind == corrective.CompensatingEvent && c.String("migration") == "" {
@@ -227,33 +228,6 @@ func (i *incident) circumstances(reason string) corrective.Circumstances {
 
 // work is where logs as files lie while the plan is carried out: never among what is committed.
 func (i *incident) work() string { return filepath.Join(i.cfg.Dir, ".headgate", "rollback", i.ID) }
-
-// draftCorrections begins the corrections, or adds to those that are there.
-func (i *incident) draftCorrections(ctx context.Context, r *rollbackReport) error {
-	rel := correctionsPath(i.Schema)
-	path := filepath.Join(i.cfg.Dir, filepath.FromSlash(rel))
-	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errs.New(errs.Internal, "can't read the corrections").At("%s", rel).Because(err).Hintf("make the file readable")
-	}
-	d := corrective.Draft{Schema: i.Schema, Selection: i.Selection, Reason: i.Reason, Stamped: r.Events.Proven == r.Events.Total()}
-	for _, one := range r.Damages {
-		for _, n := range one.Names {
-			d.Events = append(d.Events, n.Event)
-		}
-	}
-	slices.Sort(d.Events)
-	d.Events = slices.Compact(d.Events)
-	text, added, err := d.AddTo(ctx, rel, data)
-	if err != nil || !added {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(rel)).Because(err)
-	}
-	r.Wrote = append(r.Wrote, i.app.rel(path))
-	return atomicfile.Write(path, []byte(text), 0o666)
-}
 
 // affected sums up whom it concerns.
 func affected(s *assessor, r *rollbackReport) corrective.Affected {

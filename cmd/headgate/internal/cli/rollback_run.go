@@ -15,6 +15,7 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/corrective"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
 	"headgate/planner"
 )
 
@@ -189,7 +190,7 @@ func (r *planRun) step(c *cli.Context, s planner.Step) error {
 		return nil
 	}
 	if !r.report.DryRun {
-		if err := r.ready(s); err != nil {
+		if err := r.ready(c.Context, s); err != nil {
 			return err
 		}
 	}
@@ -212,6 +213,9 @@ func (r *planRun) step(c *cli.Context, s planner.Step) error {
 		return err
 	}
 	if len(commands) == 0 {
+		if err := r.believed(s); err != nil {
+			return err
+		}
 		return r.done(c.Context, s, nil, nil, "done by people")
 	}
 	if err := r.record(c.Context, "incident.step", r.reason, map[string]any{"step": s.ID, "state": corrective.Begun}); err != nil {
@@ -251,8 +255,12 @@ func (r *planRun) refresh() error {
 }
 
 // ready refuses a step that lacks something: those before it, or what people have to write first.
-func (r *planRun) ready(s planner.Step) error {
+func (r *planRun) ready(ctx context.Context, s planner.Step) error {
 	switch {
+	case s.Corrections != "" && r.Doing(s.ID).State == corrective.Todo: // what was begun with them goes on with its files
+		if err := r.sameCorrections(ctx, s); err != nil {
+			return err
+		}
 	case s.Kind == planner.ProveCorrections && r.corrected() == "":
 		return errs.NotFoundf("release %s is not recorded yet", s.Release).
 			Hintf("make the edits that headgate rollback generate named, run the app's own tests, and record the code").
@@ -273,34 +281,26 @@ func (r *planRun) ready(s planner.Step) error {
 	return nil
 }
 
-// commands are what carries out a step; note says that it is so already.
-func (r *planRun) commands(ctx context.Context, s planner.Step) (out []corrective.Command, note string, err error) {
-	out = corrective.Commands(r.plan, s, r.here())
-	if s.Kind == planner.StopEmission && s.Rollout != "" {
-		lines, err := r.app.rolloutLines(ctx, r.env)
-		if err != nil {
-			return nil, "", err
-		}
-		for _, line := range lines {
-			switch {
-			case line.Name != s.Rollout:
-			case line.Phase.Open():
-				out[0][1] = "undo"
-			case !line.Phase.Ramping():
-				return nil, fmt.Sprintf("rollout %s is %s already", line.Name, line.Phase), nil
-			}
+// believed refuses a word that the recorded releases contradict: a deployment without a new epoch would change nothing.
+func (r *planRun) believed(s planner.Step) error {
+	if s.Kind != planner.EpochBump {
+		return nil
+	}
+	all, err := releaseDir(r.cfg).LoadAll(r.plan.Intent.Schema)
+	if err != nil {
+		return err
+	}
+	bump, add := "headgate epoch bump"+r.onlySchema()+" --reason "+r.ID, "headgate release add VERSION"+r.onlySchema()
+	last := all[len(all)-1]
+	if schema.CompareVersions(last.Version, r.Remedy.Bad) <= 0 {
+		return errs.NotFoundf("no release after %s is recorded yet", r.Remedy.Bad).Then(bump).Then(add)
+	}
+	for _, other := range all[:len(all)-1] {
+		if other.StateHash == last.StateHash {
+			return errs.Refusedf("the state hash of %s is that of %s: clients that ran it rebuild nothing", last.Version, other.Version).Then(bump).Then(add)
 		}
 	}
-	return out, "", nil
-}
-
-// here are the circumstances of the plan's steps.
-func (r *planRun) here() corrective.Circumstances {
-	c := r.circumstances(r.reason)
-	if c.Reason == r.Reason {
-		c.Reason = "incident " + r.ID
-	}
-	return c
+	return nil
 }
 
 // describe says what a step is, on a terminal and in a dry run.

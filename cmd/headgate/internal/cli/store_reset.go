@@ -38,8 +38,8 @@ of headgate log import. An export is never written over. Whatever interrupts it,
 FILE.reset.json beside the export says what was begun.
 
 Where headgate.yaml demands approvals for the environment, a reset needs a plan that has it and that others approved (4):
---plan names it, and --import the corrected log. headgate rollback plan --remedy backend-reset makes one, and headgate
-rollback run carries it out.
+--plan names it, and --import the corrected log, which must be just what the plan's corrections make of the log as it is
+exported (7). headgate rollback plan --remedy backend-reset makes one, and headgate rollback run carries it out.
 
 It takes headgate's worker with its admin route (headgate generate --worker; HEADGATE_ADMIN_TOKEN there). Its secret is in the
 variable that admin: in headgate.yaml names, HEADGATE_ADMIN_TOKEN by default, and in no argument. What was done, and why, is
@@ -79,8 +79,9 @@ func (a *app) storeReset(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		var agreed *planner.Step
 		if accept {
-			if err := a.approvedReset(c, env, s); err != nil {
+			if agreed, err = a.approvedReset(c, env, s); err != nil {
 				return err
 			}
 		}
@@ -107,6 +108,11 @@ func (a *app) storeReset(c *cli.Context) error {
 				return err
 			}
 			reset.Import = &d
+		}
+		if agreed != nil {
+			reset.Agreed = func(ctx context.Context, exported operate.Dump) error {
+				return a.agreedImport(ctx, s, *agreed, exported, *reset.Import)
+			}
 		}
 		if !accept {
 			return a.wouldReset(c.Context, reset)
@@ -138,11 +144,14 @@ func (a *app) storeReset(c *cli.Context) error {
 	})
 }
 
-// approvedReset refuses a reset that nobody else approved, where the environment asks for that.
-func (a *app) approvedReset(c *cli.Context, env config.Environment, s config.Store) error {
-	return a.approvedLog(c, env, "a reset", corrective.BackendReset, func(p *planner.Plan) error {
+// approvedReset refuses a reset that nobody else approved, where the environment asks for that. It returns the plan's step; nil
+// for no plan.
+func (a *app) approvedReset(c *cli.Context, env config.Environment, s config.Store) (*planner.Step, error) {
+	var step *planner.Step
+	err := a.approvedLog(c, env, "a reset", corrective.BackendReset, func(p *planner.Plan) error {
+		step = stepOf(p, planner.ResetBackend)
 		switch {
-		case !hasStep(p, planner.ResetBackend) || !slices.Contains(p.Intent.Stores, s.ID):
+		case step == nil || !slices.Contains(p.Intent.Stores, s.ID):
 			return errs.Invalidf("the plan is not of a reset of store %s in environment %q", s.ID, env.Name)
 		case c.String("import") == "": // nobody agreed to a store that is left empty
 			return errs.New(errs.Stale, "the plan imports the corrected log of store %s, and --import is missing", s.ID).
@@ -150,10 +159,16 @@ func (a *app) approvedReset(c *cli.Context, env config.Environment, s config.Sto
 		}
 		return nil
 	})
+	return step, err
 }
 
-func hasStep(p *planner.Plan, kind planner.StepKind) bool {
-	return slices.ContainsFunc(p.Intent.Steps, func(s planner.Step) bool { return s.Kind == kind })
+// stepOf is the first step of a kind; nil for none.
+func stepOf(p *planner.Plan, kind planner.StepKind) *planner.Step {
+	i := slices.IndexFunc(p.Intent.Steps, func(s planner.Step) bool { return s.Kind == kind })
+	if i < 0 {
+		return nil
+	}
+	return &p.Intent.Steps[i]
 }
 
 // approvedLog refuses what writes a whole log and is no step of a plan that others approved, where the environment asks for
@@ -181,6 +196,45 @@ func (a *app) approvedLog(c *cli.Context, env config.Environment, what string, r
 		return e.At("%s", file).Then("headgate plan show " + file)
 	}
 	return a.approved(c.Context, env, p, file)
+}
+
+// agreedImport refuses an import that is not what the corrections of the plan make of the log that was exported, right before the
+// reset: somebody agreed to those, not to a file.
+func (a *app) agreedImport(ctx context.Context, s config.Store, step planner.Step, exported, imported operate.Dump) error {
+	list, err := a.plannedCorrections(ctx, a.loaded, s.Schema, step)
+	if err != nil {
+		return err
+	}
+	p := a.progress("correcting "+string(s.ID), exported.Found.Events)
+	defer p.Done()
+	made, err := corrective.Transform{Log: exported, Store: s.ID, Corrections: list, Progress: func() { p.Add(1) }}.Look(ctx)
+	if err != nil {
+		return readable(err)
+	}
+	if made.Digest == imported.Found.Digest {
+		return nil
+	}
+	return errs.Refusedf("what is imported is not what the plan's corrections make of the log of store %s, which is %s with the digest %s", s.ID, counted(made.Written, "event"), made.Digest).
+		At("%s", imported.Path).Hintf("it is another file, or events arrived after the log was corrected. Nothing was reset; headgate rollback run corrects the log as it is now").
+		Then("headgate log transform " + exported.Path + " --corrections " + correctionsPath(s.Schema) + " --out " + imported.Path)
+}
+
+// plannedCorrections reads the corrections that a step was planned with; others are errs.Stale.
+func (a *app) plannedCorrections(ctx context.Context, cfg *config.Config, schemaName string, step planner.Step) (corrective.Corrections, error) {
+	s, err := cfg.Schema(schemaName)
+	if err != nil {
+		return corrective.Corrections{}, err
+	}
+	list, err := a.corrections(ctx, cfg, s)
+	if err != nil {
+		return list, err
+	}
+	digest, err := list.Digest()
+	if err == nil && digest != step.Corrections {
+		err = errs.New(errs.Stale, "the corrections are others than when step %s was planned", step.ID).At("%s", correctionsPath(schemaName)).
+			Hintf("the plan, and who approved it, is about those that were there: plan again, or take the file back")
+	}
+	return list, err
 }
 
 // wouldReset says what a reset loses, and that nobody agreed to that.

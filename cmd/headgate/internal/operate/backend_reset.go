@@ -29,6 +29,7 @@ type BackendReset struct {
 	Export   string                                           // the file that gets the log as it is
 	ExportAs string                                           // how that was named, for people
 	Import   *Dump                                            // what the store holds afterwards; nil for nothing
+	Agreed   func(context.Context, Dump) error                // refuses an export that Import was not made of; nil to take any
 	Forget   func() error                                     // what else is kept of the log that is gone; nil for nothing
 	Seen     livestore.SeqNum                                 // where the store ended when its loss was accepted; 0 where nobody said
 	By       control.By                                       // with a reason
@@ -252,6 +253,11 @@ func (s BackendReset) prepare(ctx context.Context) (j backendJournal, err error)
 	if s.Seen != 0 && was.Head != s.Seen {
 		return j, errs.Refusedf("the store ends at e%d, and its loss was accepted when it ended at e%d", was.Head, s.Seen).At("%s", s.Route.where()).
 			Hintf("look again at what would be lost; nothing was reset")
+	}
+	if s.Agreed != nil {
+		if err := s.Agreed(ctx, dump); err != nil {
+			return j, err
+		}
 	}
 	loss, err := s.loss(ctx, was, dump)
 	if err != nil {
