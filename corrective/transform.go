@@ -50,6 +50,7 @@ type Transform struct {
 	Out         io.Writer         // gets the dump
 	Provenance  io.Writer         // gets where each event comes from, a [Provenance] a line
 	Now         time.Time
+	First       int64  // Look only at so many events of what comes out; 0 for all of it
 	Progress    func() // called after each event of both passes
 }
 
@@ -92,7 +93,12 @@ func (r Transform) look(ctx context.Context, x *Corrector) (Transformed, error) 
 			if err := eventlog.CheckBatch([]livestore.Event{e}); err != nil {
 				return t, err
 			}
-			digest.Add(e)
+			if digest.Add(e); digest.Events() == r.First {
+				break
+			}
+		}
+		if digest.Events() == r.First && r.First > 0 {
+			break
 		}
 	}
 	t.Written, t.Digest = digest.Events(), digest.Sum()
@@ -161,6 +167,9 @@ func (c *Corrector) transformed(ctx context.Context, log eventlog.Reader) iter.S
 	return func(yield func(made, error) bool) {
 		var last livestore.SeqNum
 		for e, err := range log.Events(ctx, livestore.ClientSeq{}) {
+			if err == nil && e.ClientOnly() { // a client's own, in no dump
+				continue
+			}
 			m := made{from: e}
 			if err == nil {
 				m.events, m.correction, err = c.Apply(ctx, e)

@@ -40,7 +40,7 @@ func TestTransform(t *testing.T) {
 		return done, out.String(), provenance.String(), err
 	}
 
-	done, out, provenance, err := run(`
+	const list = `
   - {name: drop, reason: r, match: {event: v1.A, where: args ->> 'id' = 'b'}, skip: true}
   - name: split
     reason: r
@@ -49,9 +49,18 @@ func TestTransform(t *testing.T) {
       - {event: v2.A, args: "json_object('id', args ->> 'id')"}
       - {event: v2.B, args: "json_object('of', args ->> 'id')"}
   - {name: nothing, reason: r, match: {event: v9.Z}, skip: true}
-`)
+`
+	done, out, provenance, err := run(list)
 	if err != nil {
 		t.Fatal(err)
+	}
+	look := corrective.Transform{Log: log, Store: "s", Corrections: parse(t, "version: 1\nschema: main\ncorrections:\n"+list), Progress: func() {}}
+	if seen, err := look.Look(t.Context()); err != nil || !cmp.Equal(seen, done) {
+		t.Errorf("looked at only, it is %+v, %v", seen, err)
+	}
+	look.First = 2 // in the midst of what is made of one event
+	if seen, err := look.Look(t.Context()); err != nil || seen.Written != 2 || seen.Digest == done.Digest {
+		t.Errorf("the first two are %+v, %v", seen, err)
 	}
 	want := corrective.Transformed{
 		Store: "s", Read: 4, Written: 4, Unchanged: 2, Digest: done.Digest,

@@ -185,6 +185,8 @@ func TestRollbackRunCopy(t *testing.T) {
 	work := filepath.Join(w.app, ".headgate", "rollback", filepath.Base(filepath.Dir(plan)))
 	run := []string{"rollback", "run", "--env", "prod", "--yes"}
 	killed(t, w.shell, filepath.Join(work, "acme.json"), run)
+	_, said := w.shell.run(t, 7, "log", "import", filepath.Join(work, "acme.json"), "--store", "acme"+copied, "--env", "prod", "--plan", plan, "--reason", "by hand")
+	wantText(t, said, "what is imported is not what the plan's corrections make of the log of store acme")
 	out, _ := w.shell.run(t, 0, append(run, "--step", "copy-log")...)
 	wantText(t, out, "imported 2 events into store acme"+copied)
 	if state := ann.Do(`{}`); !slices.Equal(state.Todos, []string{"a", "b"}) || state.Ended != "" {

@@ -40,7 +40,8 @@ Nobody else may write into the store meanwhile; the pushes of clients are not he
 that. On a backend the events get the time of the import as theirs. In a client's log they are pending until it is online.
 
 Where headgate.yaml demands approvals for the environment, an import needs a plan that has it and that others approved (4):
-headgate rollback plan --remedy copy-log writes one. --dry-run needs none.`,
+headgate rollback plan --remedy copy-log writes one. What it imports must be what the plan's corrections make of the log that it
+copies (7). --dry-run needs none.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "env", Usage: "the environment `ENV`"},
 			&cli.StringFlag{Name: "store", Usage: "the store `STORE`", Required: true},
@@ -62,8 +63,9 @@ func (a *app) logImport(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		var agreed *planner.Step
 		if !c.Bool("dry-run") {
-			if err := a.approvedImport(c, env, s); err != nil {
+			if agreed, err = a.approvedImport(c, env, s); err != nil {
 				return err
 			}
 		}
@@ -72,6 +74,11 @@ func (a *app) logImport(c *cli.Context) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, d.Close()) }()
+		if agreed != nil {
+			if err := a.agreedCopy(c.Context, env, s, agreed, d); err != nil {
+				return err
+			}
+		}
 		var log eventlog.Appender
 		i := operate.LogImport{
 			Environment: a.operate(env, db), Store: s.ID, Dump: d, By: a.by(reasonOf(c)), Progress: a.progresses,
@@ -114,16 +121,41 @@ func (a *app) logImport(c *cli.Context) error {
 }
 
 // approvedImport refuses an import that nobody else approved, where the environment asks for that: into a store's copy, or into
-// the store that a plan resets.
-func (a *app) approvedImport(c *cli.Context, env config.Environment, s config.Store) error {
-	return a.approvedLog(c, env, "an import", corrective.CopyLog, func(p *planner.Plan) error {
-		of, copied := strings.CutSuffix(string(s.ID), corrective.CopySuffix)
-		if stepOf(p, planner.CopyLog) != nil && copied && slices.Contains(p.Intent.Stores, livestore.StoreID(of)) ||
-			stepOf(p, planner.ResetBackend) != nil && slices.Contains(p.Intent.Stores, s.ID) {
+// the store that a plan resets. It returns the step that copies; nil for none.
+func (a *app) approvedImport(c *cli.Context, env config.Environment, s config.Store) (*planner.Step, error) {
+	var copies *planner.Step
+	err := a.approvedLog(c, env, "an import", corrective.CopyLog, func(p *planner.Plan) error {
+		if of, copied := copiedStore(s.ID); copied && slices.Contains(p.Intent.Stores, of) {
+			copies = stepOf(p, planner.CopyLog)
+		}
+		if copies != nil || stepOf(p, planner.ResetBackend) != nil && slices.Contains(p.Intent.Stores, s.ID) {
 			return nil
 		}
 		return errs.Invalidf("the plan is not of an import into store %s in environment %q", s.ID, env.Name)
 	})
+	return copies, err
+}
+
+// copiedStore is the store that a plan copies into another one.
+func copiedStore(id livestore.StoreID) (of livestore.StoreID, copied bool) {
+	name, copied := strings.CutSuffix(string(id), corrective.CopySuffix)
+	return livestore.StoreID(name), copied
+}
+
+// agreedCopy refuses a dump that is not what the step makes of the log that it copies. That goes on: events that came behind the
+// dump's last one are not in the copy.
+func (a *app) agreedCopy(ctx context.Context, env config.Environment, s config.Store, step *planner.Step, d operate.Dump) (err error) {
+	of, _ := copiedStore(s.ID)
+	from, err := a.store(ctx, a.loaded, env, of)
+	if err != nil {
+		return err
+	}
+	log, err := a.openStore(ctx, a.loaded, env, from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	return a.agreedDump(ctx, env, from, step, log, d.Found.Events, d)
 }
 
 func writeImport(w io.Writer, r operate.ImportReport, undefined []string) {

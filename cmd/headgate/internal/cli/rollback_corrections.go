@@ -8,9 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 
+	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/atomicfile"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/eventlog"
+	"headgate/planner"
 )
 
 // A correctionsDraft is the corrections that a remedy goes by.
@@ -71,4 +75,43 @@ func (d correctionsDraft) write() error {
 		return errs.New(errs.Internal, "can't create the directory").At("%s", filepath.Dir(d.path)).Because(err)
 	}
 	return atomicfile.Write(d.path, []byte(d.text), 0o666)
+}
+
+// plannedCorrections reads the corrections that a step was planned with; others are errs.Stale.
+func (a *app) plannedCorrections(ctx context.Context, cfg *config.Config, schemaName string, step planner.Step) (corrective.Corrections, error) {
+	s, err := cfg.Schema(schemaName)
+	if err != nil {
+		return corrective.Corrections{}, err
+	}
+	list, err := a.corrections(ctx, cfg, s)
+	if err != nil {
+		return list, err
+	}
+	digest, err := list.Digest()
+	if err == nil && digest != step.Corrections {
+		err = errs.New(errs.Stale, "the corrections are others than when step %s was planned", step.ID).At("%s", correctionsPath(schemaName)).
+			Hintf("the plan, and who approved it, is about those that were there: plan again, or take the file back")
+	}
+	return list, err
+}
+
+// agreedDump refuses to import a dump that is not what the corrections of a plan make of a log, as far as the first so many events
+// go; 0 for all of them. Somebody agreed to those, not to a file.
+func (a *app) agreedDump(ctx context.Context, env config.Environment, s config.Store, step *planner.Step, log eventlog.Reader, first int64, d operate.Dump) error {
+	list, err := a.plannedCorrections(ctx, a.loaded, s.Schema, *step)
+	if err != nil {
+		return err
+	}
+	p := a.progress("correcting "+string(s.ID), first)
+	defer p.Done()
+	made, err := corrective.Transform{Log: log, Store: s.ID, Corrections: list, First: first, Progress: func() { p.Add(1) }}.Look(ctx)
+	if err != nil {
+		return readable(err)
+	}
+	if made.Digest == d.Found.Digest {
+		return nil
+	}
+	return errs.Refusedf("what is imported is not what the plan's corrections make of the log of store %s", s.ID).At("%s", d.Path).
+		Hintf("it is another file, or events arrived after the log was corrected. Nothing was changed; this corrects the log as it is now").
+		Then("headgate rollback run --env " + env.Name)
 }

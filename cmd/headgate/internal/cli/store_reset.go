@@ -111,7 +111,7 @@ func (a *app) storeReset(c *cli.Context) error {
 		}
 		if agreed != nil {
 			reset.Agreed = func(ctx context.Context, exported operate.Dump) error {
-				return a.agreedImport(ctx, s, *agreed, exported, *reset.Import)
+				return a.agreedDump(ctx, env, s, agreed, exported, 0, *reset.Import)
 			}
 		}
 		if !accept {
@@ -196,45 +196,6 @@ func (a *app) approvedLog(c *cli.Context, env config.Environment, what string, r
 		return e.At("%s", file).Then("headgate plan show " + file)
 	}
 	return a.approved(c.Context, env, p, file)
-}
-
-// agreedImport refuses an import that is not what the corrections of the plan make of the log that was exported, right before the
-// reset: somebody agreed to those, not to a file.
-func (a *app) agreedImport(ctx context.Context, s config.Store, step planner.Step, exported, imported operate.Dump) error {
-	list, err := a.plannedCorrections(ctx, a.loaded, s.Schema, step)
-	if err != nil {
-		return err
-	}
-	p := a.progress("correcting "+string(s.ID), exported.Found.Events)
-	defer p.Done()
-	made, err := corrective.Transform{Log: exported, Store: s.ID, Corrections: list, Progress: func() { p.Add(1) }}.Look(ctx)
-	if err != nil {
-		return readable(err)
-	}
-	if made.Digest == imported.Found.Digest {
-		return nil
-	}
-	return errs.Refusedf("what is imported is not what the plan's corrections make of the log of store %s, which is %s with the digest %s", s.ID, counted(made.Written, "event"), made.Digest).
-		At("%s", imported.Path).Hintf("it is another file, or events arrived after the log was corrected. Nothing was reset; headgate rollback run corrects the log as it is now").
-		Then("headgate log transform " + exported.Path + " --corrections " + correctionsPath(s.Schema) + " --out " + imported.Path)
-}
-
-// plannedCorrections reads the corrections that a step was planned with; others are errs.Stale.
-func (a *app) plannedCorrections(ctx context.Context, cfg *config.Config, schemaName string, step planner.Step) (corrective.Corrections, error) {
-	s, err := cfg.Schema(schemaName)
-	if err != nil {
-		return corrective.Corrections{}, err
-	}
-	list, err := a.corrections(ctx, cfg, s)
-	if err != nil {
-		return list, err
-	}
-	digest, err := list.Digest()
-	if err == nil && digest != step.Corrections {
-		err = errs.New(errs.Stale, "the corrections are others than when step %s was planned", step.ID).At("%s", correctionsPath(schemaName)).
-			Hintf("the plan, and who approved it, is about those that were there: plan again, or take the file back")
-	}
-	return list, err
 }
 
 // wouldReset says what a reset loses, and that nobody agreed to that.
