@@ -82,8 +82,9 @@ it as RO106, and ` + "`headgate rollout start`" + ` repeats that.
 confirm is asked before the first step opens, when a store of it is eligible; before a step is left, when it has lasted as long
 as it should and its analysis has succeeded; and before promote --full. A step's own takes the place of the rollout's when that
 step is left, and that of the last one before promote --full. It is asked with a POST of the rollout, the environment, the step
-(0 before the first) and what comes next (a weight, "point of no return" or "full") as JSON. 200 lets it go on. Another answer, or none, holds it, with the first line of its text in the
-status, and it is asked again. A promotion asks, too; an abort asks nobody.
+(0 before the first) and what comes next (a weight, "point of no return" or "full") as JSON. 200 lets it go on. Another answer,
+or none, holds it, with the first line of its text in the status, and it is asked again. A promotion asks, too; an abort asks
+nobody.
 
     confirm:
       url: https://deploy.internal/may-advance
