@@ -107,6 +107,13 @@ type ApprovePlan struct {
 	Reason string `json:"reason,omitempty"` // for the audit
 }
 
+// A RecordIncident says what was done in an incident, whose folder the caller has.
+type RecordIncident struct {
+	Action string `json:"action"`           // open, plan, step or close
+	Reason string `json:"reason,omitempty"` // for the audit
+	operate.IncidentNote
+}
+
 // An AskRuns asks for something to be done to runs of migrations.
 type AskRuns struct {
 	Migration string `json:"migration,omitempty"` // the name of one, or all of them

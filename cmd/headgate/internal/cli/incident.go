@@ -17,9 +17,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/atomicfile"
-	"headgate/internal/control"
 	"headgate/internal/errs"
 )
 
@@ -208,32 +208,21 @@ func (i *incident) mark(step string, state corrective.StepState, note string) er
 	return i.save()
 }
 
-// record writes what was done into the audit of the environment's control database. Through a server nobody but the server
-// writes there, and it records what it is asked to do.
-func (i *incident) record(ctx context.Context, action, reason string, detail map[string]any) (err error) {
+// record writes what was done into the audit of the incident's environment, here or through its server.
+func (i *incident) record(ctx context.Context, action, reason string, note operate.IncidentNote) error {
 	env, err := i.cfg.Environment(i.Environment)
 	if err != nil {
 		return err
 	}
-	if i.app.serverOf(env) != "" {
-		i.app.log.Debug("the audit is the server's to write", "action", action)
-		return nil
-	}
-	db, err := i.app.openControl(ctx, env)
-	if err != nil {
+	return i.app.withOperationsOf(ctx, env, func(ops operations) error {
+		_, err := ops.RecordIncident(ctx, i.ID, action, note, i.app.by(reason))
 		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	all := map[string]any{"reason": reason}
-	for k, v := range detail {
-		all[k] = v
-	}
-	return db.Record(ctx, control.Entry{Env: i.Environment, Actor: i.app.by("").Actor, Action: action, Subject: i.ID, Detail: all})
+	})
 }
 
 // command is one of headgate's for the incident's environment, to be typed.
 func (i *incident) command(words string) string {
-	return "headgate " + words + " --env " + i.Environment
+	return i.app.here("headgate " + words + " --env " + i.Environment)
 }
 
 // notInFolders is what an event's name may have and a folder's should not.
@@ -259,7 +248,7 @@ func (a *app) newIncident(ctx context.Context, cfg *config.Config, env config.En
 	if sel.Where != "" {
 		sel.Where = "…" // it may quote what users wrote
 	}
-	if err := i.record(ctx, "incident.open", i.Reason, map[string]any{"schema": schema, "selection": sel.String()}); err != nil {
+	if err := i.record(ctx, operate.OpenIncident, i.Reason, operate.IncidentNote{Schema: schema, Selection: sel.String()}); err != nil {
 		return nil, err
 	}
 	return i, i.save()

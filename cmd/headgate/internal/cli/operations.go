@@ -79,6 +79,7 @@ type recordOperations interface {
 	VerifyAudit(ctx context.Context) (control.AuditCheck, error)
 	ApprovePlan(ctx context.Context, digest, text string, by control.By) (control.Approval, error)
 	PlanApprovals(ctx context.Context, digest string) ([]control.Approval, error)
+	RecordIncident(ctx context.Context, incident, action string, note operate.IncidentNote, by control.By) (operate.IncidentRecord, error)
 }
 
 type tokenOperations interface {
@@ -98,6 +99,7 @@ func remoteForms() []string {
 		"rollout list", "rollout status", "rollout check", "rollout start", "rollout pause", "rollout resume", "rollout promote", "rollout approve",
 		"rollout abort", "rollout undo", "rollout history", "floor show", "floor set", "stop", "status", "audit", "audit verify", "migration status",
 		"migration pause", "migration resume", "migration cancel", "census", "census import", "flags eval", "flags export", "plan approve", "plan show",
+		"rollback", "rollback assess", "rollback plan", "rollback generate", "rollback verify", "rollback run", "rollback status", "rollback close",
 		"reset arm", "reset status", "reset fire", "reset cancel", "store list", "store show", "store forget", "webhook status", "webhook retry", "token create", "token list", "token revoke", "lock list", "lock break",
 	}
 }
@@ -213,9 +215,13 @@ func (a *app) here(command string) string {
 	return a.through(command, a.server)
 }
 
-// hasRemoteForm reports whether a command line, without its headgate, is of a command that works through a server.
+// hasRemoteForm reports whether a command line, without its headgate, is of a command that works through a server. A word
+// after rollback is another command, which may have no such form.
 func hasRemoteForm(words string) bool {
-	return slices.ContainsFunc(remoteForms(), func(form string) bool { return words == form || strings.HasPrefix(words, form+" ") })
+	return slices.ContainsFunc(remoteForms(), func(form string) bool {
+		more, ok := strings.CutPrefix(words, form)
+		return ok && (more == "" || strings.HasPrefix(more, " -") || form != "rollback" && strings.HasPrefix(more, " "))
+	})
 }
 
 // needsControl refuses to use an environment's control database where its server is named and the database is not: what a

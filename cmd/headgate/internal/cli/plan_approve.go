@@ -117,6 +117,14 @@ func approvals(env config.Environment, p *planner.Plan) planApprovals {
 // approvalsOf reads who approved a plan, from the control database.
 func (a *app) approvalsOf(ctx context.Context, env config.Environment, p *planner.Plan) (r planApprovals, err error) {
 	r = approvals(env, p)
+	if a.needsControl(env) != nil { // the database is the server's
+		err = a.withOperationsOf(ctx, env, func(ops operations) error {
+			list, err := ops.PlanApprovals(ctx, p.Digest)
+			r.Approvals = append(r.Approvals, list...)
+			return err
+		})
+		return r, err
+	}
 	db, err := a.existingControl(ctx, env)
 	if db == nil || err != nil {
 		return r, err

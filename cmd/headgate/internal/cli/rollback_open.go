@@ -83,7 +83,7 @@ func (a *app) open(c *cli.Context, cfg *config.Config) (*incident, error) {
 	if len(open) > 0 {
 		i := open[0]
 		return nil, errs.Invalidf("incident %s is open on %s already, about %s", i.ID, env.Name, i.Selection).
-			Hintf("one at a time: go on with it, or close it first").Then("headgate rollback --env " + env.Name).Then(i.command("rollback close --reason TEXT"))
+			Hintf("one at a time: go on with it, or close it first").Then(i.command("rollback")).Then(i.command("rollback close --reason TEXT"))
 	}
 	bad, err := a.badRelease(cfg, s, sel)
 	if err != nil {
@@ -175,7 +175,7 @@ func (a *app) rollbackScreen(c *cli.Context, env config.Environment, i *incident
 	if err != nil {
 		return err
 	}
-	s := rollbackState{Incidents: []*corrective.Incident{}, Closed: []*corrective.Incident{}, Situation: &sit, NextActions: []string{"headgate rollback --release RELEASE --env " + env.Name}}
+	s := rollbackState{Incidents: []*corrective.Incident{}, Closed: []*corrective.Incident{}, Situation: &sit, NextActions: []string{a.here("headgate rollback --release RELEASE --env " + env.Name)}}
 	if i != nil {
 		s.Incidents, s.NextActions = append(s.Incidents, i.Incident), []string{i.nextCommand()}
 		if i.Next() == corrective.WalkStop {

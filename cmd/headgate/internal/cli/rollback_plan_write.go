@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
@@ -76,7 +77,7 @@ func (i *incident) planned(c *cli.Context, s *assessor, facts corrective.Facts, 
 	in := planner.RollbackInput{
 		App: i.cfg.App, Schema: i.Schema, Environment: i.Environment, From: facts.Bad, To: facts.Base(m.Kind), Stores: layout.Stores,
 		Answer: planner.Answer{Incident: i.ID, Selection: r.Selection, Remedy: string(m.Kind)}, Horizon: s.env.Fleet.Horizon, Now: i.app.now(),
-		Facts: planner.Facts{Adapters: adapterNames(s)}, Next: []string{i.command("rollback run")},
+		Facts: planner.Facts{Adapters: adapterNames(s)}, Next: []string{"headgate rollback run --env " + i.Environment},
 	}
 	if m.Kind.Destructive() {
 		in.Answer.Loses, in.Answer.LossReason = m.Loses, reasonOf(c)
@@ -161,16 +162,16 @@ func (i *incident) remedy(c *cli.Context, r *rollbackReport) (corrective.Remedy,
 func (i *incident) choose(c *cli.Context, r rollbackReport, m corrective.Remedy) error {
 	by := i.app.by("")
 	choice := corrective.Choice{Kind: m.Kind, Plan: r.Plan.Digest, Base: r.Plan.Intent.To.Version, Bad: r.Plan.Intent.From.Version, Steps: []corrective.Doing{}}
-	detail := map[string]any{"remedy": m.Kind, "plan": r.Plan.Digest}
+	note := operate.IncidentNote{Remedy: string(m.Kind), Plan: r.Plan.Digest}
 	if m.Kind.Destructive() {
 		choice.Loses = m.Loses
 		choice.AcceptedLoss = &corrective.Deed{By: by.Actor, At: i.app.now().UTC().Truncate(1e9), Reason: reasonOf(c)}
-		detail["loses"] = m.Loses
+		note.Loses = m.Loses
 	}
 	for _, s := range r.Plan.Intent.Steps {
 		choice.Steps = append(choice.Steps, corrective.Doing{ID: s.ID, State: corrective.Todo})
 	}
-	if err := i.record(c.Context, "incident.plan", reasonOf(c), detail); err != nil {
+	if err := i.record(c.Context, operate.PlanIncident, reasonOf(c), note); err != nil {
 		return err
 	}
 	i.Choose(choice, r.Target, by.Actor, i.app.now())

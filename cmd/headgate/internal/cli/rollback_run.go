@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"headgate/cmd/headgate/internal/config"
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
@@ -218,7 +219,7 @@ func (r *planRun) step(c *cli.Context, s planner.Step) error {
 		}
 		return r.done(c.Context, s, nil, nil, "done by people")
 	}
-	if err := r.record(c.Context, "incident.step", r.reason, map[string]any{"step": s.ID, "state": corrective.Begun}); err != nil {
+	if err := r.record(c.Context, operate.StepIncident, r.reason, operate.IncidentNote{Step: s.ID, State: string(corrective.Begun)}); err != nil {
 		return err
 	}
 	r.MarkStep(s.ID, corrective.Begun, r.app.by("").Actor, r.app.now(), "")
@@ -375,7 +376,7 @@ func (r *planRun) skip(ctx context.Context, s planner.Step) error {
 	if d := r.Doing(s.ID); d.State == corrective.Done {
 		return errs.Invalidf("step %s is done already", s.ID).Then(r.command("rollback status"))
 	}
-	if err := r.record(ctx, "incident.step", r.reason, map[string]any{"step": s.ID, "state": corrective.Skipped}); err != nil {
+	if err := r.record(ctx, operate.StepIncident, r.reason, operate.IncidentNote{Step: s.ID, State: string(corrective.Skipped)}); err != nil {
 		return err
 	}
 	r.MarkStep(s.ID, corrective.Skipped, r.app.by("").Actor, r.app.now(), r.reason)
@@ -391,7 +392,7 @@ func (r *planRun) done(ctx context.Context, s planner.Step, commands []correctiv
 	if d := r.Doing(s.ID); d.State == corrective.Done && note == "" {
 		note = d.Note // its command said so itself
 	}
-	if err := r.record(ctx, "incident.step", r.reason, map[string]any{"step": s.ID, "state": corrective.Done}); err != nil {
+	if err := r.record(ctx, operate.StepIncident, r.reason, operate.IncidentNote{Step: s.ID, State: string(corrective.Done)}); err != nil {
 		return err
 	}
 	r.MarkStep(s.ID, corrective.Done, r.app.by("").Actor, r.app.now(), note)

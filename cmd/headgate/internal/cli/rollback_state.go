@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
@@ -127,7 +128,7 @@ func (a *app) writeDoing(w io.Writer, indent string, d corrective.Doing, next bo
 func (i *incident) nextCommand() string {
 	switch i.Next() {
 	case corrective.WalkStop:
-		return commandLine([]string{"stop", "--env", i.Environment, "--reason", i.ID})
+		return i.app.here(commandLine([]string{"stop", "--env", i.Environment, "--reason", i.ID}))
 	case corrective.WalkVerify:
 		if v := i.corrected(); v != "" {
 			return i.command("rollback verify --release " + v)
@@ -231,7 +232,7 @@ func (a *app) rollbackClose(c *cli.Context) error {
 			left = append(left, s.ID)
 		}
 	}
-	if err := i.record(c.Context, "incident.close", reason, map[string]any{"left": left}); err != nil {
+	if err := i.record(c.Context, operate.CloseIncident, reason, operate.IncidentNote{Left: left}); err != nil {
 		return err
 	}
 	i.Closed = &corrective.Deed{By: a.by("").Actor, At: a.now().UTC().Truncate(time.Second), Reason: reason}
@@ -239,9 +240,9 @@ func (a *app) rollbackClose(c *cli.Context) error {
 		return err
 	}
 	_ = os.Remove(i.path(keptFile)) // best effort: assess.json says what was found
-	next := []string{"headgate rollback status --env " + i.Environment}
+	next := []string{i.command("rollback status")}
 	if i.Step(corrective.WalkStop).State == corrective.Done {
-		next = []string{"headgate stop --env " + i.Environment + " --lift --reason TEXT"}
+		next = []string{a.here("headgate stop --env " + i.Environment + " --lift --reason TEXT")}
 	}
 	return a.render(map[string]any{"incident": i.Incident, "left": left, "next_actions": next}, func(w io.Writer) error {
 		fmt.Fprintf(w, "incident %s is closed; its folder stays\n", i.ID)

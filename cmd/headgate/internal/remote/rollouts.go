@@ -97,6 +97,12 @@ func (c *Client) ApprovePlan(ctx context.Context, digest, text string, by contro
 	return post[control.Approval](ctx, c, "/v1/plans/"+url.PathEscape(digest)+"/approve", api.ApprovePlan{Plan: text, Reason: by.Reason})
 }
 
+// RecordIncident is operate.Environment.RecordIncident. The server says who acts.
+func (c *Client) RecordIncident(ctx context.Context, incident, action string, note operate.IncidentNote, by control.By) (operate.IncidentRecord, error) {
+	in := api.RecordIncident{Action: action, Reason: by.Reason, IncidentNote: note}
+	return post[operate.IncidentRecord](ctx, c, "/v1/incidents/"+url.PathEscape(incident)+"/record", in)
+}
+
 // PlanApprovals is operate.Environment.PlanApprovals.
 func (c *Client) PlanApprovals(ctx context.Context, digest string) ([]control.Approval, error) {
 	out, err := get[api.Approvals](ctx, c, "/v1/plans/"+url.PathEscape(digest)+"/approvals", nil)

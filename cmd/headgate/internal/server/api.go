@@ -63,6 +63,15 @@ func (s *Server) forgetStore(ctx context.Context, in *forgetIn) (operate.Forgott
 	return s.Operate.StoreForget(ctx, in.Store, by(ctx, in.Reason))
 }
 
+type incidentIn struct {
+	Incident string `path:"incident" json:"-"`
+	api.RecordIncident
+}
+
+func (s *Server) recordIncident(ctx context.Context, in *incidentIn) (operate.IncidentRecord, error) {
+	return s.Operate.RecordIncident(ctx, in.Incident, in.Action, in.IncidentNote, by(ctx, in.Reason))
+}
+
 func (s *Server) webhook(ctx context.Context, _ *nothing) (operate.WebhookReport, error) {
 	return s.Operate.Webhook(ctx)
 }

@@ -158,6 +158,14 @@ func TestRemoteIsTheSame(t *testing.T) {
 		d, errD := there.RetryWebhook(ctx, by)
 		same("tell it again", c, d, errC, errD)
 	}
+	for _, action := range append(operate.IncidentActions(), "reopen") {
+		note := operate.IncidentNote{Schema: "main", Selection: "v1.X", Left: []string{"verify"}}
+		for _, incident := range []string{"2027-01-31-v1.X", " ", strings.Repeat("x", 201)} {
+			a, errA := here.RecordIncident(ctx, incident, action, note, by)
+			b, errB := there.RecordIncident(ctx, incident, action, note, by)
+			same("record "+action+" of "+incident, a, b, errA, errB)
+		}
+	}
 	for _, ask := range []operate.ResetAsk{
 		{Stores: []livestore.StoreID{"s1", "s2"}, PerHour: 3, DryRun: true}, {All: true, PerHour: 1, Schema: "other", DryRun: true},
 		{Stores: []livestore.StoreID{"s1"}, All: true, PerHour: 1}, {Stores: []livestore.StoreID{"s1"}, Schema: "main", PerHour: 1},

@@ -81,6 +81,7 @@ func routes() []route {
 		get("/v1/plans", "The plans that were approved last, with their findings", read, (*Server).plans),
 		approvePlan,
 
+		post("/v1/incidents/{incident}/record", "Write into the audit what was done in an incident, which is a folder of the app", move, (*Server).recordIncident),
 		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
 		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
 		get("/v1/reset", "How far the last reset of stores is", read, (*Server).reset),
