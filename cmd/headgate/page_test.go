@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -17,23 +18,27 @@ func TestServePageIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	joined := func(text []byte) string { return regexp.MustCompile(`\\\n\s*`).ReplaceAllString(string(text), "") }
 	inBlock, shown := false, 0
-	for line := range strings.Lines(string(page)) {
+	for line := range strings.Lines(joined(page)) {
 		if strings.HasPrefix(line, "```") {
 			inBlock = strings.TrimSpace(line) == "```sh"
 			continue
 		}
 		command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
 		command = strings.TrimSpace(command)
-		if !inBlock || !strings.HasPrefix(command, "headgate ") {
+		curl := strings.HasPrefix(command, "curl ")
+		if !inBlock || !curl && !strings.HasPrefix(command, "headgate ") {
 			continue
 		}
 		shown++
 		run := "\nexec " + command + "\n"
-		if args, ok := strings.CutPrefix(command, "headgate serve "); ok {
+		if curl { // in the script that it runs
+			run = "\n" + command + "\n"
+		} else if args, ok := strings.CutPrefix(command, "headgate serve "); ok {
 			run = "\nserve SERVER " + args
 		}
-		if !strings.Contains(string(script), run) {
+		if !strings.Contains(joined(script), run) {
 			t.Errorf("no script runs %q", command)
 		}
 	}
