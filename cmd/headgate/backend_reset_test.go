@@ -26,17 +26,12 @@ import (
 func TestBackendReset(t *testing.T) {
 	t.Parallel()
 	const secret = "an-admin-token-of-the-test"
-	w := &world{t: t, app: testenv.CopyExample(t, "todo"), sent: map[livestore.StoreID]int{}}
+	w := &world{t: t, app: copyExample(t), sent: map[livestore.StoreID]int{}}
 	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
 	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
 		"    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme-2}]\n")
-	checkout := exec.CommandContext(t.Context(), "node", "scripts/checkout.mjs", "1.0.0")
-	checkout.Dir = w.app
-	if out, err := checkout.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	w.record(t, "1.0.0")
 	s := shell{dir: w.app, env: []string{"PROD_ADMIN_TOKEN=" + secret, "HEADGATE_ACTOR=ana"}, secret: secret}
-	s.run(t, 0, "release", "add", "1.0.0")
 	w.write("headgate/corrections/main.yaml", "version: 1\nschema: main\ncorrections:\n"+
 		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, skip: true}\n")
 

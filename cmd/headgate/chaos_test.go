@@ -125,10 +125,7 @@ type world struct {
 
 func newWorld(t *testing.T, stores int) *world {
 	t.Helper()
-	w := &world{t: t, app: testenv.CopyExample(t, "todo"), sent: map[livestore.StoreID]int{}}
-	if err := shareCache(w.app); err != nil {
-		t.Fatal(err)
-	}
+	w := &world{t: t, app: copyExample(t), sent: map[livestore.StoreID]int{}}
 	w.url, w.token = testenv.Backend(t)
 	addMarker(t, w.app)
 	for i := range stores {
@@ -185,12 +182,7 @@ func (w *world) configure(url, pace, migration string) {
 	}
 	w.write("headgate.yaml", b.String())
 	w.write("headgate/migrations/00001_schedule.sql", migration)
-	checkout := exec.CommandContext(w.t.Context(), "node", "scripts/checkout.mjs", "1.4.0")
-	checkout.Dir = w.app
-	if out, err := checkout.CombinedOutput(); err != nil {
-		w.t.Fatalf("%v\n%s", err, out)
-	}
-	w.headgate(w.t, 0, "release", "add", "1.4.0")
+	w.record(w.t, "1.4.0")
 	w.headgate(w.t, 0, "migration", "check")
 }
 
@@ -222,6 +214,17 @@ func (w *world) headgate(t *testing.T, status int, args ...string) string {
 		t.Fatalf("headgate %s: exit status %d, want %d\n%s", strings.Join(args, " "), got, status, out)
 	}
 	return string(out)
+}
+
+// record is [recordRelease] for tests that are no scripts.
+func (w *world) record(t *testing.T, versions ...string) {
+	t.Helper()
+	for _, version := range versions {
+		err := recordRelease(w.app, version, func() error { w.headgate(t, 0, "release", "add", version); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // kill runs the real program and kills it some time after its start, or after it has begun to commit, with its children

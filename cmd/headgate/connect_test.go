@@ -30,7 +30,7 @@ steps:
 
 func newConnected(t *testing.T, serve ...string) *connected {
 	t.Helper()
-	w := &connected{world: &world{t: t, app: testenv.CopyExample(t, "todo")}, dirs: map[string]string{}}
+	w := &connected{world: &world{t: t, app: copyExample(t)}, dirs: map[string]string{}}
 	// The two need each other's address before they start.
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,14 +43,7 @@ func newConnected(t *testing.T, serve ...string) *connected {
 	w.url, w.token = testenv.Backend(t, "HEADGATE_URL="+w.server, "HEADGATE_TOKEN="+reporter, "HEADGATE_FLOOR_MS=200", "HEADGATE_SAMPLE_MS=100")
 	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n    fleet: {horizon: 30d}\n"+
 		"    auth: {payload: {authToken: "+w.token+"}}\n    stores:\n      - {id: s, schema: main, log: \"sync-cf:"+w.url+"\"}\n")
-	for _, version := range []string{"1.0.0", "1.1.0"} {
-		checkout := exec.CommandContext(t.Context(), "node", "scripts/checkout.mjs", version)
-		checkout.Dir = w.app
-		if out, err := checkout.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		w.headgate(t, 0, "release", "add", version)
-	}
+	w.record(t, "1.0.0", "1.1.0")
 	w.write("headgate/rollouts/todo-created-v2.yaml", connectedRollout)
 	if err := free.Close(); err != nil {
 		t.Fatal(err)

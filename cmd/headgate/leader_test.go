@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +23,6 @@ import (
 	"time"
 
 	"headgate/internal/control"
-	"headgate/internal/testenv"
 	"headgate/rollout"
 )
 
@@ -136,13 +134,10 @@ const leaderSteps = 8
 func newLeaderWorld(t *testing.T, rollouts, stores int) *leaderWorld {
 	t.Helper()
 	l := &leaderWorld{
-		world: &world{t: t, app: testenv.CopyExample(t, "todo"), control: postgresSchema(t)}, tokens: map[control.Role]string{},
+		world: &world{t: t, app: copyExample(t), control: postgresSchema(t)}, tokens: map[control.Role]string{},
 		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}, acts: map[string]outcome{},
 	}
 	t.Cleanup(l.client.CloseIdleConnections)
-	if err := shareCache(l.app); err != nil {
-		t.Fatal(err)
-	}
 	var events, materializers strings.Builder
 	for i := range rollouts {
 		for _, v := range []string{"v1", "v2"} {
@@ -175,12 +170,7 @@ func newLeaderWorld(t *testing.T, rollouts, stores int) *leaderWorld {
 		}
 		l.write("headgate/rollouts/"+name+".yaml", text)
 	}
-	checkout := exec.CommandContext(t.Context(), "node", "scripts/checkout.mjs", "1.1.0")
-	checkout.Dir = l.app
-	if out, err := checkout.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	l.headgate(t, 0, "release", "add", "1.1.0")
+	l.record(t, "1.1.0")
 	l.headgate(t, 0, "census", "import", "census.csv", "--env", "prod", "--source", "sync")
 	for _, role := range []control.Role{control.RoleOperator, control.RoleClient, control.RoleWorker} {
 		var made struct{ Token string }

@@ -226,7 +226,7 @@ func writeConfig(t *testing.T, dir, prod string) {
 
 // TestPostgresLog reads a real Postgres table through the command line.
 func TestPostgresLog(t *testing.T) {
-	dir := testenv.CopyExample(t, "todo")
+	dir := copyExample(t)
 	dsn := postgresSchema(t, "demo", "odd-store")
 	events := demoEvents(t)
 	fill(t, "postgres:"+dsn, "demo", nil, events)
@@ -259,7 +259,7 @@ func TestPostgresLog(t *testing.T) {
 // TestSyncBackendLog reads the real sync backend through the command line.
 func TestSyncBackendLog(t *testing.T) {
 	address, token := testenv.Backend(t)
-	dir := testenv.CopyExample(t, "todo")
+	dir := copyExample(t)
 	events := demoEvents(t)
 	payload, err := json.Marshal(map[string]string{"authToken": token})
 	if err != nil {

@@ -56,6 +56,7 @@ func shareCache(app string) error {
 //	status N PROGRAM ARGS…   run it and demand the exit status N
 //	copytodo DIR             copy the example app, with its npm packages linked
 //	[!] vitest DIR [ARGS…]   run vitest on the tests of the app in DIR
+//	record VERSION…          check out releases of the example and record them, which another test may have done already
 //	makelog FILE N [SQL…]    write a client's log of N generated events, then run the statements on it
 //	sqlite FILE SQL…         run the statements on a SQLite database
 //	truncate FILE BYTES      cut bytes off the file's end
@@ -85,6 +86,7 @@ func TestScript(t *testing.T) {
 			"envfrom":  envFrom,
 			"serve":    serve,
 			"vitest":   func(ts *testscript.TestScript, neg bool, args []string) { vitest(t, ts, neg, args) },
+			"record":   record,
 			"copytodo": func(ts *testscript.TestScript, neg bool, args []string) { copyTodo(t, ts, neg, args) },
 		},
 		Condition: func(cond string) (bool, error) {

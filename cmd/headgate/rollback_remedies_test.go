@@ -51,10 +51,7 @@ func (s shown) lists() (out []string) {
 
 func newRemedyWorld(t *testing.T) *remedyWorld {
 	t.Helper()
-	w := &remedyWorld{world: &world{t: t, app: testenv.CopyExample(t, "todo")}, dir: t.TempDir()}
-	if err := shareCache(w.app); err != nil {
-		t.Fatal(err)
-	}
+	w := &remedyWorld{world: &world{t: t, app: copyExample(t)}, dir: t.TempDir()}
 	w.url, w.token = testenv.Backend(t)
 	config := "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n"
 	for _, env := range []string{"flags", "opposite", "reset", "epoch"} {
@@ -62,10 +59,7 @@ func newRemedyWorld(t *testing.T) *remedyWorld {
 	}
 	w.write("headgate.yaml", strings.Replace(config, "  reset:\n", "  reset:\n    approvals: 1\n", 1))
 	w.shell = shell{dir: w.app, env: []string{"HEADGATE_ACTOR=ana"}, secret: "\x00"}
-	for _, version := range []string{"1.0.0", "1.1.0"} {
-		w.node(t, "scripts/checkout.mjs", version)
-		w.shell.run(t, 0, "release", "add", version)
-	}
+	w.record(t, "1.0.0", "1.1.0")
 	return w
 }
 

@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,19 +23,12 @@ type incidentWorld struct {
 func newIncidentWorld(t *testing.T) *incidentWorld {
 	t.Helper()
 	const secret = "an-admin-token-of-the-test"
-	w := &incidentWorld{world: &world{t: t, app: testenv.CopyExample(t, "todo")}, dirs: map[string]string{}}
+	w := &incidentWorld{world: &world{t: t, app: copyExample(t)}, dirs: map[string]string{}}
 	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
 	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
 		"    approvals: 1\n    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme"+copied+"}]\n")
 	w.shell = shell{dir: w.app, env: []string{"PROD_ADMIN_TOKEN=" + secret, "HEADGATE_ACTOR=ana"}, secret: secret}
-	for _, version := range []string{"1.0.0", "1.1.0"} {
-		checkout := exec.CommandContext(t.Context(), "node", "scripts/checkout.mjs", version)
-		checkout.Dir = w.app
-		if out, err := checkout.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		w.shell.run(t, 0, "release", "add", version)
-	}
+	w.record(t, "1.0.0", "1.1.0")
 	return w
 }
 
