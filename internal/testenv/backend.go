@@ -8,10 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// workerBundle is what the first backend of this process bundled, for those after it.
+var workerBundle atomic.Pointer[[]byte]
 
 // Backend starts the sync backend of examples/todo, the real one on workerd, with no store in it, and ends it with
 // the test. It returns the address and the authToken that it wants. Other tokens are refused. It skips the test where
@@ -19,7 +24,21 @@ import (
 func Backend(t testing.TB, settings ...string) (url, token string) {
 	t.Helper()
 	token = "todo"
-	return Workerd(t, filepath.Join(Root(t), "examples", "todo", "backend", "start.mjs"), append([]string{"PORT=0", "SYNC_TOKEN=" + token}, settings...)...), token
+	data := t.TempDir()
+	worker := filepath.Join(data, "worker.mjs")
+	own := slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "WORKER=") })
+	settings = append([]string{"PORT=0", "SYNC_TOKEN=" + token, "DATA_DIR=" + data}, settings...)
+	if bundle := workerBundle.Load(); bundle != nil && !own {
+		if err := os.WriteFile(worker, *bundle, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		settings = append(settings, "WORKER="+worker)
+	}
+	url = Workerd(t, filepath.Join(Root(t), "examples", "todo", "backend", "start.mjs"), settings...)
+	if bundle, err := os.ReadFile(worker); err == nil && !own {
+		workerBundle.Store(&bundle)
+	}
+	return url, token
 }
 
 // Workerd runs a script that starts workerd and prints READY and its address, and ends it with the test. It finds workerd in

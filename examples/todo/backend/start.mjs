@@ -5,7 +5,7 @@
 //   PORT        default 8787; 0 takes a free one
 //   SYNC_TOKEN  what a client's authToken has to be (default "todo")
 //   DATA_DIR    where the stores lie, one SQLite file each, and what workerd runs (default .data here)
-//   WORKER      another module in place of src/worker.ts
+//   WORKER      another module in place of src/worker.ts; DATA_DIR/worker.mjs is run as it is
 //   HEADGATE_…  settings of src/headgate.worker.ts, handed on to it
 //
 // Prints "READY http://127.0.0.1:PORT" once it answers. SIGINT and SIGTERM end it.
@@ -23,17 +23,19 @@ const data = resolve(DATA_DIR)
 const stores = join(data, 'stores')
 mkdirSync(stores, { recursive: true })
 
-await build({
-  entryPoints: [WORKER],
-  outfile: join(data, 'worker.mjs'),
-  bundle: true,
-  format: 'esm',
-  target: 'es2022',
-  platform: 'browser', // workerd is no Node: take the packages' browser builds
-  conditions: ['workerd', 'worker', 'browser'],
-  external: ['cloudflare:*', 'node:*'],
-  logLevel: 'warning',
-})
+const bundle = join(data, 'worker.mjs')
+if (resolve(WORKER) !== bundle)
+  await build({
+    entryPoints: [WORKER],
+    outfile: bundle,
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    platform: 'browser', // workerd is no Node: take the packages' browser builds
+    conditions: ['workerd', 'worker', 'browser'],
+    external: ['cloudflare:*', 'node:*'],
+    logLevel: 'warning',
+  })
 
 const quote = (text) => JSON.stringify(text)
 const settings = Object.entries(process.env).filter(([name]) => /^HEADGATE_(URL|TOKEN|FLOOR|FLOOR_UNKNOWN|FLOOR_MS|ADMIN_TOKEN|SAMPLE_MS)$/.test(name))
