@@ -56,6 +56,8 @@ type Choice struct {
 	// Base is the release that runs afterwards, or that the one to be shipped is built on; Bad the one that runs now.
 	Base string `yaml:"base" json:"base"`
 	Bad  string `yaml:"bad" json:"bad"`
+	// Sampled says that only some of the stores had been read.
+	Sampled bool `yaml:"sampled,omitempty" json:"sampled,omitempty"`
 	// AcceptedLoss says who accepted, and why, that what Loses names is gone.
 	AcceptedLoss *Deed    `yaml:"acceptedLoss,omitempty" json:"acceptedLoss,omitempty"`
 	Loses        []string `yaml:"loses,omitempty" json:"loses,omitempty"`
@@ -146,14 +148,18 @@ func (i *Incident) Next() string {
 	return next
 }
 
-// Choose takes a remedy and its plan. What comes after the plan begins anew, unless it is the same plan.
+// Choose takes a remedy and its plan. What comes after the plan begins anew, unless it is the same plan, or the one of a sample
+// made whole.
 func (i *Incident) Choose(c Choice, target string, by string, at time.Time) {
 	note := string(c.Kind)
-	again := i.Remedy != nil && i.Remedy.Plan == c.Plan
+	if c.Sampled {
+		note += ", by a sample of the stores"
+	}
 	i.Target = target
 	i.Mark(WalkPlan, Done, by, at, note)
-	if again {
-		i.Remedy.AcceptedLoss, i.Remedy.Loses = c.AcceptedLoss, c.Loses
+	if i.Remedy != nil && (i.Remedy.Plan == c.Plan || i.Remedy.Sampled && i.Remedy.like(c)) {
+		c.Steps = i.Remedy.Steps
+		i.Remedy = &c
 		return
 	}
 	i.Remedy, i.Verified = &c, ""
@@ -161,10 +167,15 @@ func (i *Incident) Choose(c Choice, target string, by string, at time.Time) {
 		if c.Kind == CorrectiveRelease {
 			i.Mark(name, Todo, "", time.Time{}, "")
 		} else {
-			i.Mark(name, Skipped, by, at, "there are no corrections in "+note)
+			i.Mark(name, Skipped, by, at, "there are no corrections in "+string(c.Kind))
 		}
 	}
 	i.Mark(WalkRun, Todo, "", time.Time{}, "")
+}
+
+// like reports whether two choices are the same but for the stores.
+func (c *Choice) like(o Choice) bool {
+	return c.Kind == o.Kind && c.Base == o.Base && c.Bad == o.Bad && slices.EqualFunc(c.Steps, o.Steps, func(a, b Doing) bool { return a.ID == b.ID })
 }
 
 // Doing is how far a step of the plan is, or nil.

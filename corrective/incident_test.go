@@ -88,6 +88,27 @@ func TestIncidentSteps(t *testing.T) {
 	if i.Verified != "" || i.Doing("1-a").State != corrective.Todo {
 		t.Errorf("another plan kept what was done: %+v", i)
 	}
+
+	// The plan of a sample, made whole: other stores, and the same steps. One that also is something else begins anew.
+	whole := func(base, digest string, sampled bool) {
+		i.Choose(corrective.Choice{Kind: corrective.CorrectiveRelease, Base: base, Sampled: sampled, Plan: digest, Steps: []corrective.Doing{{ID: "1-a", State: corrective.Todo}}}, "1.2.0", "ana", night)
+	}
+	whole("1.2.0", "sha256-3", true)
+	if note := i.Step(corrective.WalkPlan).Note; note != "corrective-release, by a sample of the stores" {
+		t.Error(note)
+	}
+	i.Mark(corrective.WalkGenerate, corrective.Done, "ana", night, "")
+	i.MarkStep("1-a", corrective.Done, "ana", night, "")
+	whole("1.2.0", "sha256-4", false)
+	if i.Step(corrective.WalkGenerate).State != corrective.Done || i.Doing("1-a").State != corrective.Done || i.Remedy.Sampled || i.Remedy.Plan != "sha256-4" {
+		t.Errorf("the whole plan began anew: %+v", i.Remedy)
+	}
+	whole("1.2.0", "sha256-5", true)
+	i.Mark(corrective.WalkGenerate, corrective.Done, "ana", night, "")
+	whole("1.3.0", "sha256-6", false)
+	if i.Step(corrective.WalkGenerate).State != corrective.Todo {
+		t.Error("a plan on another release kept what was done")
+	}
 }
 
 // TestEveryRemedyIsAPlan: each kind has steps that a plan takes, and commands for those that headgate does.

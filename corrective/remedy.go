@@ -76,6 +76,7 @@ type Facts struct {
 	Bad         *schema.Release // that runs now
 	Target      *schema.Release // that someone would go back to; nil where nothing older is recorded
 
+	Sampled bool     // only some of the stores were read
 	Events  int64    // bad ones that are committed
 	Bads    []string // their names
 	Pending int64    // of them, not sent yet
@@ -185,6 +186,9 @@ func Decide(f Facts) Decision {
 	all := []Remedy{f.flagOff(), f.redeploy(), f.compensating(), f.correctiveRelease(), f.epochRebuild(), f.floor(), f.clientReset(), f.backendReset(), f.copyLog()}
 	for i := range all {
 		r := &all[i]
+		if f.Sampled && !r.Kind.bySample() {
+			r.Preconditions = append(r.Preconditions, Precondition{Text: "every log was read", Met: No, Why: "a sample was: headgate rollback assess --env " + f.Env + " reads them all"})
+		}
 		r.Possible = r.Refused == "" && !slices.ContainsFunc(r.Preconditions, func(p Precondition) bool { return p.Met == No })
 		for _, list := range []*[]string{&r.Loses, &r.Costs, &r.Next} {
 			if *list == nil {

@@ -74,6 +74,25 @@ func TestRedeployIsRefused(t *testing.T) {
 	}
 }
 
+// TestDecideBySample: by some of the stores only what does no harm in the others is possible.
+func TestDecideBySample(t *testing.T) {
+	f := disaster()
+	f.Target.StateHash, f.Names, f.Rows, f.Otherwise = "2", f.Names[:1], 0, 0
+	all := corrective.Decide(f)
+	f.Sampled = true
+	by := corrective.Decide(f)
+	for _, kind := range corrective.RemedyKinds() {
+		was, is := find(t, all, kind), find(t, by, kind)
+		harmless := slices.Contains([]corrective.RemedyKind{corrective.FlagOff, corrective.CorrectiveRelease, corrective.Floor}, kind)
+		if is.Possible != (was.Possible && harmless) {
+			t.Errorf("%s: possible %v by all stores, and %v by a sample", kind, was.Possible, is.Possible)
+		}
+	}
+	if !find(t, all, corrective.Redeploy).Possible {
+		t.Error("the test shows nothing")
+	}
+}
+
 func TestWhatIsRefused(t *testing.T) {
 	d := corrective.Decide(disaster())
 	for _, kind := range []corrective.RemedyKind{corrective.EpochRebuild, corrective.ClientReset} {

@@ -30,6 +30,8 @@ type Affected struct {
 	Readers         []string // what the releases alive do with the events, a line each
 	LargestRebuild  int64    // events of the largest log
 	Release, Target string
+	// Estimate is of all stores, where only a sample was read; else nil.
+	Estimate *Estimate
 }
 
 // Markdown is the runbook's text.
@@ -78,6 +80,9 @@ func (a Affected) lines() []string {
 		at = fmt.Sprintf(", committed from %s to %s", a.From.UTC().Format(time.RFC3339), a.To.UTC().Format(time.RFC3339))
 	}
 	out := []string{fmt.Sprintf("%s in %d of %s%s", plural(a.Events.Total(), "bad event"), a.Stores, stores(a.Of), at)}
+	if e := a.Estimate; e != nil {
+		out = append(out, fmt.Sprintf("that is a sample: between %d and %d of %s are hit, at 95 %% confidence", e.Low, e.High, stores(e.Stores)))
+	}
 	if a.Events.Unknown > 0 {
 		out = append(out, fmt.Sprintf("of %d of them nobody knows which release wrote them: they count as bad", a.Events.Unknown))
 	}

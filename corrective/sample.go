@@ -99,6 +99,12 @@ func NewEstimate(strata []Stratum, sampled func(livestore.StoreID) (looked, hit 
 	return e
 }
 
+// bySample reports whether a sample of the stores is enough to plan the remedy: whatever the other logs hold, it does no harm
+// there. A release with corrections is proven on all of them before it is deployed.
+func (k RemedyKind) bySample() bool {
+	return k == FlagOff || k == Floor || k == CorrectiveRelease
+}
+
 // tail is what may be left out on each side of an interval.
 const tail = 0.025
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,9 @@ func (a *app) ask(question string, answers ...string) (int, error) {
 		if n, err := strconv.Atoi(word); err == nil && n >= 1 && n <= len(answers) {
 			return n - 1, nil
 		}
+		if n := slices.IndexFunc(answers, func(text string) bool { return strings.EqualFold(text, word) }); n >= 0 {
+			return n, nil
+		}
 		fmt.Fprintf(a.stderr, "%q is none of 1 to %d.\n", word, len(answers))
 	}
 }
@@ -48,22 +52,69 @@ func (a *app) askText(question, about string) (string, error) {
 	return a.answer()
 }
 
+// askUntil asks for a line until it is empty, or one that means something: check says what is wrong with it.
+func (a *app) askUntil(question, about string, check func(string) error) (string, error) {
+	for {
+		line, err := a.askText(question, about)
+		if err != nil || line == "" {
+			return line, err
+		}
+		wrong := check(line)
+		if wrong == nil {
+			return line, nil
+		}
+		if e := errs.As(wrong); e == nil || e.Code != errs.Invalid && e.Code != errs.NotFound {
+			return "", wrong
+		}
+		a.explainAlone(wrong)
+	}
+}
+
+// explainAlone says what went wrong, and names no command: a question comes next.
+func (a *app) explainAlone(err error) {
+	f := a.failureFrom(err)
+	f.NextActions = nil
+	a.explain(f, err)
+}
+
 func (a *app) answer() (string, error) {
 	fmt.Fprint(a.stderr, "> ")
-	in := bufio.NewReader(a.stdin) // the same one where it is one already: what is typed ahead is for the next question
-	a.stdin = in
-	line, err := in.ReadString('\n')
+	line, err := a.typedLine()
 	word := strings.TrimSpace(line)
 	switch {
 	case errors.Is(err, io.EOF) && word == "":
 		fmt.Fprintln(a.stderr)
 		return "", errLeft
+	case errs.CodeOf(err) == errs.Interrupted:
+		fmt.Fprintln(a.stderr)
+		return "", err
 	case err != nil && !errors.Is(err, io.EOF):
 		return "", errs.New(errs.Interrupted, "no answer").Because(err)
 	case strings.EqualFold(word, "q"):
 		return "", errLeft
 	}
 	return word, nil
+}
+
+// typedLine reads a line of what is typed, until the command is interrupted.
+func (a *app) typedLine() (string, error) {
+	in := bufio.NewReader(a.stdin) // the same one where it is one already: what is typed ahead is for the next question
+	a.stdin = in
+	type read struct {
+		line string
+		err  error
+	}
+	lines := make(chan read, 1)
+	go func() { // nobody can end a read of a terminal: after an interrupt it is left to the end of the program
+		line, err := in.ReadString('\n')
+		lines <- read{line, err}
+	}()
+	select {
+	case r := <-lines:
+		return r.line, r.err
+	case <-a.interrupted:
+		return "", errs.New(errs.Interrupted, "interrupted")
+	}
 }
 
 // nested runs one of headgate's commands as a part of this one, in a directory, as if it had been typed there. Its result

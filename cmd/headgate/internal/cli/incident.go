@@ -175,6 +175,19 @@ func (i *incident) fill(c *cli.Context) error {
 	return errors.Join(set("release", s.Release), set("event", s.Events...), set("where", s.Where), set("client", s.Clients...), set("since", since))
 }
 
+// refresh reads what others kept since. What takes long asks for it before it says how far a step is.
+func (i *incident) refresh() error {
+	data, err := os.ReadFile(i.path("incident.yaml"))
+	if err != nil {
+		return errs.NotFoundf("the incident's file is gone").At("%s", i.shown("incident.yaml")).Because(err).Then("headgate rollback status")
+	}
+	now, err := corrective.ParseIncident(i.ID, i.shown("incident.yaml"), data)
+	if err == nil {
+		i.Incident = now
+	}
+	return err
+}
+
 // save writes the incident's file.
 func (i *incident) save() error {
 	data, err := i.YAML()

@@ -25,6 +25,9 @@ func (a *app) stoppedInIncident(r operate.StopReport) error {
 
 // assessed keeps what an assessment found, and says so in the report. A part of the stores is no assessment of them all.
 func (i *incident) assessed(r *assessment) error {
+	if err := i.refresh(); err != nil {
+		return err
+	}
 	if r.Hit == 0 && r.Estimate == nil && len(r.Failed) == 0 {
 		r.NextActions = []string{"headgate log stats --env " + i.Environment, i.command(`rollback close --reason "matches nothing"`)}
 		return nil
@@ -82,6 +85,9 @@ func (d damageReport) withoutRows() damageReport {
 
 // generated says that the corrections are in the app's code.
 func (i *incident) generated(r correctionsReport) error {
+	if err := i.refresh(); err != nil {
+		return err
+	}
 	var events int64
 	for _, one := range r.List {
 		events += one.Events
@@ -106,8 +112,14 @@ func (i *incident) proceed(step string, kind planner.StepKind, note string) erro
 	return i.save()
 }
 
+// notProven is how the note of a verification begins that did not end right.
+const notProven = "not proven: "
+
 // verified keeps what a verification found.
 func (i *incident) verified(r verification, part bool) error {
+	if err := i.refresh(); err != nil {
+		return err
+	}
 	r.Proofs = slices.Clone(r.Proofs)
 	for p := range r.Proofs {
 		for _, tables := range []*[]state.TableDiff{&r.Proofs[p].Wrong, &r.Proofs[p].Changed} {
@@ -124,7 +136,7 @@ func (i *incident) verified(r verification, part bool) error {
 	switch {
 	case len(r.Problems) > 0 || r.Right < r.Hit || r.Hit == 0 || len(r.Failed) > 0:
 		i.Verified = ""
-		return i.mark(corrective.WalkVerify, corrective.Todo, "not proven: "+note)
+		return i.mark(corrective.WalkVerify, corrective.Todo, notProven+note)
 	case part:
 		return i.mark(corrective.WalkVerify, corrective.Todo, note+", of a part of them")
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -186,10 +185,9 @@ func (a *app) choose(schemas []discover.Schema) ([]discover.Schema, error) {
 	for i, s := range schemas {
 		fmt.Fprintf(a.stderr, "  %d  %s (%s)\n", i+1, s.Path, s.Export)
 	}
-	in := bufio.NewReader(a.stdin)
 	for {
 		fmt.Fprintf(a.stderr, "Which are this app's? Numbers with blanks between them, or Enter for all: ")
-		line, err := in.ReadString('\n')
+		line, err := a.typedLine()
 		if err != nil && (!errors.Is(err, io.EOF) || line == "") {
 			return nil, errs.New(errs.Interrupted, "no answer").Because(err)
 		}

@@ -55,7 +55,7 @@ func (a *app) run(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 {
 		args = []string{"headgate"}
 	}
-	a.line = commandLine(args[1:])
+	a.line, a.interrupted = commandLine(args[1:]), ctx.Done()
 	tree := a.tree()
 	if len(args) > 1 && args[1] == completeWord {
 		return a.complete(tree, args[2:])

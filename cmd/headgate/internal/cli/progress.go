@@ -19,6 +19,7 @@ const (
 type progress struct {
 	a     *app
 	label string
+	quiet bool  // it shows nothing by itself
 	total int64 // 0 when unknown, as is one that turns out too low
 
 	mu    sync.Mutex
@@ -45,11 +46,31 @@ func (p *progress) Add(n int64) {
 	} else if p.a.format == formatJSON {
 		return
 	}
+	if p.quiet {
+		return
+	}
 	if now.Sub(p.start) < progressDelay || !p.shown.IsZero() && now.Sub(p.shown) < every {
 		return
 	}
 	p.shown = now
 	p.print(p.line(now.Sub(p.start)))
+}
+
+// show has it show itself from now on, or no more.
+func (p *progress) show(shown bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.quiet = !shown
+}
+
+// String is the line that it would show now.
+func (p *progress) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.count == 0 {
+		return fmt.Sprintf("%s: none of %d yet", p.label, p.total)
+	}
+	return p.line(p.a.now().Sub(p.start))
 }
 
 // Done removes the line from the terminal.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -94,13 +93,11 @@ func readKept(r io.Reader, line func([]byte)) (whole bool, err error) {
 	}
 }
 
-// keptStores is of how many stores the incident knows something.
-func (i *incident) keptStores() (int, error) {
+// keptStores is of how many stores the incident knows something; 0 where that can't be read.
+func (i *incident) keptStores() int {
 	f, err := os.Open(i.path(keptFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	} else if err != nil {
-		return 0, err
+	if err != nil {
+		return 0
 	}
 	defer f.Close() //nolint:errcheck // read only
 	stores := map[livestore.StoreID]bool{}
@@ -114,7 +111,10 @@ func (i *incident) keptStores() (int, error) {
 			stores[one.Damage.Store] = true
 		}
 	})
-	return len(stores), err
+	if err != nil {
+		i.app.log.Debug("can't read what was assessed", "path", i.shown(keptFile), "error", err)
+	}
+	return len(stores)
 }
 
 // find is what is known of a store, as long as its log and all else it depends on are as they were.

@@ -114,10 +114,13 @@ func (a *app) askEnvironment(cfg *config.Config) (string, error) {
 		answers = append(answers, e.Name)
 	}
 	n, err := a.ask("Which environment is it about?", answers...)
-	if errors.Is(err, errLeft) || n == 0 {
+	switch {
+	case err != nil && !errors.Is(err, errLeft):
+		return "", err
+	case err != nil || n == 0:
 		return "", nil
 	}
-	return answers[n], err
+	return answers[n], nil
 }
 
 // askSelection asks which events are bad, and opens an incident about them. It is nil where someone left.
@@ -137,18 +140,22 @@ func (a *app) askSelection(c *cli.Context, cfg *config.Config, env config.Enviro
 		return nil, err
 	}
 	slices.Reverse(versions)
-	what, err := a.askText("Which release is bad, or which event?", "recorded are "+orNone(versions)+"; events are written in full, v1.TodoCreated. Nothing: leave")
-	if errors.Is(err, errLeft) || what == "" {
-		return nil, nil
-	}
-	if err != nil {
+	flag := ""
+	what, err := a.askUntil("Which release is bad, or which event?", "recorded are "+orNone(versions)+"; events are written in full, v1.TodoCreated. Nothing: leave", func(what string) error {
+		if flag = "event"; !config.IsVersion(what) {
+			return knownEvents(cfg, s, []string{what})
+		}
+		flag = "release"
+		_, err := releaseDir(cfg).Load(s.Name, what)
+		return err
+	})
+	if err != nil && !errors.Is(err, errLeft) {
 		return nil, err
 	}
-	flag := "event"
-	if config.IsVersion(what) {
-		flag = "release"
+	if err != nil || what == "" {
+		return nil, nil
 	}
-	since, err := a.askText("Since when?", "a number (e120), a time in UTC (2027-01-31T12:00:00Z) or an age (6h). Nothing: from the beginning")
+	since, err := a.askSince("Since when?", "Nothing: from the beginning")
 	if errors.Is(err, errLeft) {
 		return nil, nil
 	}
@@ -169,15 +176,24 @@ func (a *app) askSelection(c *cli.Context, cfg *config.Config, env config.Enviro
 	return a.open(c, cfg)
 }
 
+// askSince asks for a place in the logs. nothing says what an empty line means.
+func (a *app) askSince(question, nothing string) (string, error) {
+	return a.askUntil(question, "a number (e120), a time in UTC (2027-01-31T12:00:00Z) or an age (6h). "+nothing, func(since string) error {
+		_, _, err := parseSince(since, a.now())
+		return err
+	})
+}
+
 // rollbackScreen says how it stands and what comes next. It asks and changes nothing.
 func (a *app) rollbackScreen(c *cli.Context, env config.Environment, i *incident) error {
 	sit, err := a.situation(c.Context, env)
 	if err != nil {
 		return err
 	}
-	s := rollbackState{Incidents: []*corrective.Incident{}, Closed: []*corrective.Incident{}, Situation: &sit, NextActions: []string{a.here("headgate rollback --release RELEASE --env " + env.Name)}}
+	s := rollbackState{Incidents: []*corrective.Incident{}, Closed: []*corrective.Incident{}, Assessed: map[string]int{}, Situation: &sit, NextActions: []string{a.here("headgate rollback --release RELEASE --env " + env.Name)}}
 	if i != nil {
 		s.Incidents, s.NextActions = append(s.Incidents, i.Incident), []string{i.nextCommand()}
+		s.Assessed[i.ID] = i.keptStores()
 		if i.Next() == corrective.WalkStop {
 			s.NextActions = append(s.NextActions, i.command("rollback assess"))
 		}

@@ -29,6 +29,9 @@ and ranks the remedies: those that are possible, those that are not, and at the 
 Each says what must hold before, what it does and does not, what it loses and costs; one that looks better than it is says
 why. It changes nothing.
 
+--sample reads some stores as headgate rollback assess does, for the first hour: only what does no harm in the others can be
+planned by it, and where that deploys something, it waits for the plan of all.
+
 --to is the release before the bad one, unless it is given. Ends with 5 where some of several stores could not be read.
 
 While an incident is open (headgate rollback), the environment and the events are the incident's, and the plan of one remedy,
@@ -36,6 +39,7 @@ the first possible one unless --remedy names another, is written beside it: plan
 runbook.md for who carries it out, and where the remedy corrects events and nobody began it, headgate/corrections/SCHEMA.yaml.
 A remedy that loses data is never taken by itself: it needs --accept-loss and a reason (7 without).`,
 		Flags: append(selectionFlags(),
+			&cli.IntFlag{Name: "sample", Usage: "read only `N` of the stores: what one plans by that can be written, not carried out"},
 			&cli.StringFlag{Name: "to", Usage: "the `RELEASE` that one would go back to"},
 			&cli.StringFlag{Name: "remedy", Usage: "plan the remedy `KIND`: " + strings.Join(remedyKinds(), ", ")},
 			&cli.StringFlag{Name: "migration", Usage: "with compensating-events: the migration `NAME` that commits them"},
@@ -125,7 +129,7 @@ func (s *assessor) before(version string) (*replay.Target, error) {
 // facts finds out what the decision rests on beside the damage.
 func (s *assessor) facts(ctx context.Context, r assessment) (corrective.Facts, error) {
 	f := corrective.Facts{
-		Env: s.env.Name, Schema: s.schema.Name, Bad: s.is.Release, Events: r.Events.Total(), Pending: r.Pending,
+		Env: s.env.Name, Schema: s.schema.Name, Bad: s.is.Release, Sampled: r.Estimate != nil, Events: r.Events.Total(), Pending: r.Pending,
 		Rows: -1, Otherwise: -1, Keepers: planner.KeepOldState(adapterNames(s)), Wrapped: corrective.Unclear,
 	}
 	largest := int64(0)
@@ -199,6 +203,9 @@ func (a *app) writeRollback(w io.Writer, r rollbackReport) error {
 // writeRanking says what the decision rests on, and the ways in their order.
 func (a *app) writeRanking(w io.Writer, r rollbackReport) {
 	fmt.Fprintf(w, "%s on %s: %s in %d of %s\n\n", a.stdout.paint(strong, r.Selection), r.Environment, counted(r.Events.Total(), "event"), r.Hit, count(r.Stores, "store"))
+	if r.Estimate != nil {
+		fmt.Fprintf(w, "%s\n", sampleLine(r.assessment))
+	}
 	for _, q := range r.Questions {
 		mark := a.stdout.paint(good, "ok   ")
 		if q.Bad {

@@ -54,6 +54,9 @@ func (i *incident) plan() (*planner.Plan, error) {
 
 // planned writes the plan of one remedy into the incident's folder.
 func (i *incident) planned(c *cli.Context, s *assessor, facts corrective.Facts, r *rollbackReport) error {
+	if r.Hit == 0 && r.Estimate != nil {
+		return errs.NotFoundf("no event in the %s of the sample is meant: the others have to be read, too", count(r.Stores, "store")).Then(i.command("rollback assess"))
+	}
 	if r.Hit == 0 {
 		return errs.NotFoundf("no event in %s is meant: there is nothing to plan", count(r.Stores, "store")).
 			Hintf("%s; look at what the logs hold, and open an incident about that", i.Selection).
@@ -161,7 +164,7 @@ func (i *incident) remedy(c *cli.Context, r *rollbackReport) (corrective.Remedy,
 // choose keeps the choice, and records it.
 func (i *incident) choose(c *cli.Context, r rollbackReport, m corrective.Remedy) error {
 	by := i.app.by("")
-	choice := corrective.Choice{Kind: m.Kind, Plan: r.Plan.Digest, Base: r.Plan.Intent.To.Version, Bad: r.Plan.Intent.From.Version, Steps: []corrective.Doing{}}
+	choice := corrective.Choice{Kind: m.Kind, Plan: r.Plan.Digest, Base: r.Plan.Intent.To.Version, Bad: r.Plan.Intent.From.Version, Sampled: r.Estimate != nil, Steps: []corrective.Doing{}}
 	note := operate.IncidentNote{Remedy: string(m.Kind), Plan: r.Plan.Digest}
 	if m.Kind.Destructive() {
 		choice.Loses = m.Loses
@@ -171,7 +174,7 @@ func (i *incident) choose(c *cli.Context, r rollbackReport, m corrective.Remedy)
 	for _, s := range r.Plan.Intent.Steps {
 		choice.Steps = append(choice.Steps, corrective.Doing{ID: s.ID, State: corrective.Todo})
 	}
-	if err := i.record(c.Context, operate.PlanIncident, reasonOf(c), note); err != nil {
+	if err := errors.Join(i.refresh(), i.record(c.Context, operate.PlanIncident, reasonOf(c), note)); err != nil {
 		return err
 	}
 	i.Choose(choice, r.Target, by.Actor, i.app.now())
@@ -180,8 +183,10 @@ func (i *incident) choose(c *cli.Context, r rollbackReport, m corrective.Remedy)
 
 // writePlan writes what the plan consists of. The incident's own file comes last: it names the plan that is there.
 func (i *incident) writePlan(c *cli.Context, s *assessor, r *rollbackReport, m corrective.Remedy, drafted correctionsDraft) error {
-	if err := i.keepJSON("assess.json", r.withoutRows()); err != nil {
-		return err
+	if r.Estimate == nil || i.Step(corrective.WalkAssess).State != corrective.Done { // all of them were read before
+		if err := i.keepJSON("assess.json", r.withoutRows()); err != nil {
+			return err
+		}
 	}
 	var md bytes.Buffer
 	plain := *r
@@ -193,7 +198,7 @@ func (i *incident) writePlan(c *cli.Context, s *assessor, r *rollbackReport, m c
 		Plan: r.Plan, Remedy: m, Affected: affected(s, r), Circumstances: i.circumstances(reasonOf(c)), Now: i.app.now(),
 		Shown: func(cmd corrective.Command) string { return commandLine(cmd) },
 	}
-	book.Every = len(r.Plan.Intent.Stores) == len(s.stores)
+	book.Every = r.Estimate == nil && len(r.Plan.Intent.Stores) == len(s.stores)
 	for name, data := range map[string][]byte{"plan.json": r.Plan.JSON(), "plan.md": md.Bytes(), "runbook.md": []byte(book.Markdown())} {
 		if err := i.keep(name, data); err != nil {
 			return err
@@ -232,7 +237,7 @@ func (i *incident) work() string { return filepath.Join(i.cfg.Dir, ".headgate", 
 
 // affected sums up whom it concerns.
 func affected(s *assessor, r *rollbackReport) corrective.Affected {
-	a := corrective.Affected{Events: r.Events, Stores: r.Hit, Of: r.Stores, Pending: r.Pending, Release: s.is.Release.Version, Target: r.Target}
+	a := corrective.Affected{Events: r.Events, Stores: r.Hit, Of: r.Stores, Pending: r.Pending, Release: s.is.Release.Version, Target: r.Target, Estimate: r.Estimate}
 	writers := map[string]bool{}
 	for _, d := range r.Damages {
 		a.Things += d.Entities

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,6 +132,9 @@ func (a *app) runPlan(c *cli.Context, i *incident, step string) (failed error) {
 	}
 	if errors.Is(stopped, errLeft) {
 		stopped = nil
+		if c.Context.Err() != nil {
+			return errs.New(errs.Interrupted, "interrupted")
+		}
 	}
 	if errs.As(stopped) == nil && stopped != nil {
 		return stopped
@@ -241,23 +244,21 @@ func (r *planRun) step(c *cli.Context, s planner.Step) error {
 
 // refresh reads what the incident's commands kept since.
 func (r *planRun) refresh() error {
-	data, err := os.ReadFile(r.path("incident.yaml"))
-	if err != nil {
-		return errs.NotFoundf("the incident's file is gone").At("%s", r.shown("incident.yaml")).Because(err).Then("headgate rollback status")
+	if err := r.incident.refresh(); err != nil {
+		return err
 	}
-	now, err := corrective.ParseIncident(r.ID, r.shown("incident.yaml"), data)
-	if err == nil && (now.Remedy == nil || now.Remedy.Plan != r.plan.Digest) {
-		err = errs.New(errs.Stale, "the incident has another plan than when this began").At("%s", r.shown("plan.json")).Then(r.command("rollback run"))
+	if r.Remedy == nil || r.Remedy.Plan != r.plan.Digest {
+		return errs.New(errs.Stale, "the incident has another plan than when this began").At("%s", r.shown("plan.json")).Then(r.command("rollback run"))
 	}
-	if err == nil {
-		r.Incident = now
-	}
-	return err
+	return nil
 }
 
 // ready refuses a step that lacks something: those before it, or what people have to write first.
 func (r *planRun) ready(ctx context.Context, s planner.Step) error {
 	switch {
+	case r.bySample() && !slices.Contains([]planner.StepKind{planner.StopEmission, planner.WriteCorrections, planner.ProveCorrections}, s.Kind):
+		return errs.New(errs.Stale, "the plan is by a sample of the stores: what the others hold it does not know").At("%s", r.shown("plan.json")).
+			Hintf("read them all, and plan again: what is done stays done").Then(r.planWhole())
 	case s.Corrections != "" && r.Doing(s.ID).State == corrective.Todo: // what was begun with them goes on with its files
 		if err := r.sameCorrections(ctx, s); err != nil {
 			return err

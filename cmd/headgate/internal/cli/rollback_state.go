@@ -32,6 +32,7 @@ closed.`,
 type rollbackState struct {
 	Incidents   []*corrective.Incident `json:"incidents"` // the open ones
 	Closed      []*corrective.Incident `json:"closed"`    // the last of them
+	Assessed    map[string]int         `json:"assessed"`  // of how many stores an open incident knows what happened there, by its id
 	Situation   *situation             `json:"situation,omitempty"`
 	NextActions []string               `json:"next_actions"`
 }
@@ -52,7 +53,7 @@ func (a *app) rollbackStatus(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s := rollbackState{Incidents: []*corrective.Incident{}, Closed: []*corrective.Incident{}, NextActions: []string{}}
+	s := rollbackState{Incidents: []*corrective.Incident{}, Closed: []*corrective.Incident{}, Assessed: map[string]int{}, NextActions: []string{}}
 	var open []*incident
 	for _, i := range all {
 		switch {
@@ -61,6 +62,7 @@ func (a *app) rollbackStatus(c *cli.Context) error {
 			s.Closed = append(s.Closed, i.Incident)
 		default:
 			s.Incidents, open = append(s.Incidents, i.Incident), append(open, i)
+			s.Assessed[i.ID] = i.keptStores()
 			s.NextActions = append(s.NextActions, i.nextCommand())
 		}
 	}
@@ -96,6 +98,9 @@ func (a *app) writeIncident(w io.Writer, i *incident) {
 	next := i.Next()
 	for _, s := range i.Steps {
 		a.writeDoing(w, "  ", s, s.ID == next)
+		if n := i.keptStores(); s.ID == corrective.WalkAssess && s.State == corrective.Todo && n > 0 {
+			fmt.Fprintf(w, "          what happened in %s is known and kept\n", count(n, "store"))
+		}
 		if s.ID == corrective.WalkRun && i.Remedy != nil && s.State != corrective.Todo {
 			for _, d := range i.Remedy.Steps {
 				a.writeDoing(w, "      ", d, false)
@@ -140,6 +145,9 @@ func (i *incident) nextCommand() string {
 				return i.planWith()
 			}
 			if d.State == corrective.Todo || d.State == corrective.Begun {
+				if i.bySample() {
+					return i.planWhole()
+				}
 				return i.command("rollback run --step " + d.ID)
 			}
 		}
@@ -148,6 +156,19 @@ func (i *incident) nextCommand() string {
 		return i.command("rollback close --reason TEXT")
 	}
 	return i.command("rollback " + i.Next())
+}
+
+// bySample reports whether the plan deploys something, and was made by a sample of the stores.
+func (i *incident) bySample() bool {
+	return i.Remedy != nil && i.Remedy.Sampled && i.Remedy.Kind == corrective.CorrectiveRelease
+}
+
+// planWhole is the command that brings a plan by a sample closer to one of all stores.
+func (i *incident) planWhole() string {
+	if i.Step(corrective.WalkAssess).State != corrective.Done {
+		return i.command("rollback assess")
+	}
+	return i.command("rollback plan --remedy " + string(i.Remedy.Kind))
 }
 
 // onlySchema names the schema in a command, where the app has several.

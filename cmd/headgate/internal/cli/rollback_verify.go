@@ -144,7 +144,8 @@ func (a *app) rollbackVerify(c *cli.Context) error {
 		return err
 	case len(report.Problems) > 0 || report.Right < report.Hit:
 		return errs.New(errs.Mismatch, "release %s does not do what the corrections say", report.Release).
-			Hintf("ship nothing of it").Then("headgate rollback generate --env " + v.env.Name)
+			Hintf("ship nothing of it. Its code must be that of %s, but for the corrections, and these must say what is right. Put it right, and record it again: it never shipped", report.Base).
+			Then("headgate rollback generate --env " + v.env.Name).Then("headgate release add " + report.Release + " --force" + onlySchema(v.cfg, v.schema))
 	case len(report.Failed) > 0:
 		return errs.New(errs.Partial, "%d of %s could not be read", len(report.Failed), count(len(v.stores), "store")).
 			Hintf("what they hold is not proven").Then(a.line)

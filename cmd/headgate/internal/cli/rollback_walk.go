@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,35 +22,23 @@ type incidentWalk struct {
 	c        *cli.Context
 	env      config.Environment
 	incident *incident
+	behind   *background // reads the logs of all stores meanwhile; nil for none
 }
 
-// manyStores is from how many stores on a sample is offered first, and sampled how many it reads.
-const (
-	manyStores = 200
-	sampled    = 100
-)
+// A sampling says from how many stores on a sample is offered first, and how many it reads.
+type sampling struct{ from, read int }
+
+func defaultSampling() sampling { return sampling{from: 200, read: 100} }
 
 func (w *incidentWalk) run() error {
-	a := w.app
-	a.walking = true
+	w.app.walking = true
+	defer func() { w.behind.end() }()
+	if err := w.follow(); err != nil {
+		return err
+	}
 	for {
-		fmt.Fprintln(a.stdout)
-		a.writeIncident(a.stdout, w.incident)
-		before := w.incident.Next()
-		err := w.step(before)
-		if errors.Is(err, errLeft) {
-			fmt.Fprintf(a.stdout, "\nEverything is kept. `headgate rollback --env %s` goes on from here.\n", w.env.Name)
-			return nil
-		}
-		if w.c.Context.Err() != nil {
-			return err
-		}
-		if err != nil {
-			a.explain(a.failureFrom(err), err)
-			if n, e := a.ask("That did not work. What now?", "leave, and look into it", "try it again"); e != nil || n == 0 {
-				fmt.Fprintf(a.stdout, "\nEverything is kept. `headgate rollback --env %s` goes on from here.\n", w.env.Name)
-				return nil
-			}
+		if err := w.settle(); err != nil {
+			return w.leave(err)
 		}
 		if err := w.reload(); err != nil {
 			return err
@@ -57,7 +46,45 @@ func (w *incidentWalk) run() error {
 		if w.incident.Closed != nil {
 			return nil
 		}
+		fmt.Fprintln(w.app.stdout)
+		w.app.writeIncident(w.app.stdout, w.incident)
+		if w.behind != nil {
+			fmt.Fprintf(w.app.stdout, "  meanwhile %s\n", w.behind)
+		}
+		if err := w.step(w.incident.Next()); err != nil {
+			if err := w.failed(err); err != nil {
+				return w.leave(err)
+			}
+		}
 	}
+}
+
+// leave ends the walk. Whoever left wanted that.
+func (w *incidentWalk) leave(err error) error {
+	again := "headgate rollback --env " + w.env.Name
+	switch {
+	case w.c.Context.Err() != nil:
+		return errs.New(errs.Interrupted, "interrupted").Hintf("everything is kept").Then(again)
+	case !errors.Is(err, errLeft):
+		return err
+	}
+	fmt.Fprintf(w.app.stdout, "\nEverything is kept. `%s` goes on from here.\n", again)
+	if w.behind != nil {
+		fmt.Fprintf(w.app.stdout, "Nobody reads the other logs now (%s). `headgate rollback assess --env %s` does, in another terminal.\n", w.behind, w.env.Name)
+	}
+	return nil
+}
+
+// failed says what went wrong in a step, and asks whether to try it again.
+func (w *incidentWalk) failed(err error) error {
+	if errors.Is(err, errLeft) || w.c.Context.Err() != nil {
+		return err
+	}
+	w.app.explain(w.app.failureFrom(err), err)
+	if n, e := w.app.ask("That did not work. What now?", "leave, and look into it", "try it again"); e != nil || n == 0 {
+		return cmp.Or(e, errLeft)
+	}
+	return nil
 }
 
 // reload reads what the commands kept.
@@ -139,37 +166,88 @@ func (w *incidentWalk) stores() (n int) {
 }
 
 func (w *incidentWalk) assess() error {
-	a, env := w.app, []string{"rollback", "assess", "--env", w.env.Name}
-	stores := w.stores()
-	exactly := fmt.Sprintf("read the logs of all %s: every count and row", count(stores, "store"))
-	only := "read them all, and count events only: much faster"
-	if stores < manyStores || w.incident.Step(corrective.WalkAssess).Note != "" {
-		n, err := a.ask("What did it do? This reads, and changes nothing.", exactly, only)
-		if err != nil {
-			return err
-		}
-		if n == 1 {
-			env = append(env, "--no-state")
-		}
-		if err := w.do(env...); err != nil && errs.CodeOf(err) != errs.Partial {
-			return err
-		}
-		return w.nothing()
+	if w.behind != nil {
+		return w.meanwhile()
 	}
-	n, err := a.ask("What did it do? This reads, and changes nothing.", fmt.Sprintf("read %d of the %d stores first, and say how sure that is", sampled, stores), exactly, only)
+	line := []string{"rollback", "assess", "--env", w.env.Name}
+	stores := w.stores()
+	answers := []string{
+		fmt.Sprintf("read the logs of all %s: every count and row", count(stores, "store")),
+		"read them all, and count events only: much faster",
+	}
+	many := stores >= w.app.sampling.from
+	if many {
+		answers = append([]string{fmt.Sprintf("read %d of the %d stores first, and say how sure that is; then the others, while you go on", w.app.sampling.read, stores)}, answers...)
+	}
+	n, err := w.app.ask("What did it do? This reads, and changes nothing.", answers...)
 	if err != nil {
 		return err
 	}
-	switch n {
-	case 0:
-		return w.do(append(env, "--sample", fmt.Sprint(sampled))...)
-	case 2:
-		env = append(env, "--no-state")
+	switch {
+	case many && n == 0:
+		err := w.do(append(line, "--sample", fmt.Sprint(w.app.sampling.read))...)
+		if err != nil && errs.CodeOf(err) != errs.Partial {
+			return w.assessed(err)
+		}
+		if err := w.reload(); err != nil {
+			return err
+		}
+		return w.follow()
+	case n == len(answers)-1:
+		line = append(line, "--no-state")
 	}
-	if err := w.do(env...); err != nil {
+	return w.assessed(w.do(line...))
+}
+
+// assessed goes on after all stores were read.
+func (w *incidentWalk) assessed(err error) error {
+	switch {
+	case errs.CodeOf(err) == errs.Invalid && w.incident.Selection.Release != "":
+		return w.narrow(err)
+	case err != nil && errs.CodeOf(err) != errs.Partial:
 		return err
 	}
 	return w.nothing()
+}
+
+// narrow asks for what tells the events of a release from others, where they don't say who wrote them. An incident keeps its
+// selection, so it opens another one.
+func (w *incidentWalk) narrow(wrong error) error {
+	a, i := w.app, w.incident
+	a.explainAlone(wrong)
+	since, err := a.askSince("Since when did clients run "+i.Selection.Release+"?", "Nothing: leave")
+	if err != nil || since == "" {
+		return cmp.Or(err, errLeft)
+	}
+	sel := i.Selection
+	if sel.Since, sel.After, err = parseSince(since, a.now()); err != nil {
+		return err
+	}
+	if err := w.do("rollback", "close", "--env", w.env.Name, "--reason", "another selection"); err != nil {
+		return err
+	}
+	w.incident, err = a.newIncident(w.c.Context, i.cfg, w.env, i.Schema, i.Bad, sel, i.Stores, i.Reason)
+	return err
+}
+
+// meanwhile asks what to do while all logs are read.
+func (w *incidentWalk) meanwhile() error {
+	sample, err := w.incident.assessment()
+	if err != nil {
+		return err
+	}
+	answers := []string{"plan by the sample: it is only written", "wait for all of them"}
+	if sample.Hit == 0 { // there is nothing to plan
+		answers = answers[1:]
+	}
+	n, err := w.app.ask("All logs are read behind this, and what is found is kept. Go on?", answers...)
+	if err != nil {
+		return err
+	}
+	if n == len(answers)-1 {
+		return w.wait()
+	}
+	return w.do("rollback", "plan", "--env", w.env.Name, "--sample", fmt.Sprint(w.app.sampling.read))
 }
 
 // nothing asks what to do where the selection matches no event.
@@ -196,6 +274,9 @@ func (w *incidentWalk) generate() error {
 
 func (w *incidentWalk) verify() error {
 	version := w.incident.corrected()
+	if version != "" && strings.HasPrefix(w.incident.Step(corrective.WalkVerify).Note, notProven+version+" ") {
+		return w.verifyAgain(version)
+	}
 	if version == "" {
 		version = w.incident.shippedAs()
 		n, err := w.app.ask("Are the edits made that it named, and do the app's own tests pass?",
@@ -208,6 +289,24 @@ func (w *incidentWalk) verify() error {
 		}
 	} else if n, err := w.app.ask("Prove on copies of the logs that "+version+" ends right? It reads, and changes nothing.", "prove it", "leave"); err != nil || n == 1 {
 		return errLeft
+	}
+	return w.do("rollback", "verify", "--env", w.env.Name, "--release", version)
+}
+
+// verifyAgain is verify of a release that was not right when it was last looked at.
+func (w *incidentWalk) verifyAgain(version string) error {
+	n, err := w.app.ask(version+" did not do what the corrections say. Its code must be that of "+w.incident.Remedy.Base+", but for them. Is it put right?",
+		"not yet: leave, and put it right", "it is: record the code that lies here as "+version+" again, which never shipped, and prove it", "prove it as it is recorded")
+	if err != nil || n == 0 {
+		return cmp.Or(err, errLeft)
+	}
+	if n == 1 {
+		if err := w.do("rollback", "generate", "--env", w.env.Name); err != nil {
+			return err
+		}
+		if err := w.do("release", "add", version, "--schema", w.incident.Schema, "--force"); err != nil {
+			return err
+		}
 	}
 	return w.do("rollback", "verify", "--env", w.env.Name, "--release", version)
 }

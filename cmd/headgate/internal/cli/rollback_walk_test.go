@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector refuses the sandbox, which is translated C; the walk itself has no goroutines.
+// The race detector refuses the sandbox, which is translated C.
 
 package cli
 
@@ -21,7 +21,8 @@ import (
 // terminal is someone at a terminal, in an app's directory.
 type terminal struct {
 	*testing.T
-	dir string
+	dir      string
+	sampling sampling
 }
 
 // types runs a command, types the answers, and returns what stood on the screen.
@@ -29,7 +30,7 @@ func (t terminal) types(answers string, words ...string) string {
 	t.Helper()
 	var screen bytes.Buffer
 	a := newApp(strings.NewReader(answers), &screen, &screen, lookup(map[string]string{"USER": "ana"}), time.Now)
-	a.dir, a.interactive = t.dir, true
+	a.dir, a.interactive, a.sampling = t.dir, true, t.sampling
 	err := a.run(context.Background(), append([]string{"headgate"}, words...))
 	if code := a.end(context.Background(), err); code != 0 {
 		t.Fatalf("headgate %s: exit status %d\n%s", strings.Join(words, " "), code, &screen)
@@ -61,7 +62,7 @@ func (t terminal) checkout(version string) {
 
 // TestRollbackWalk goes through an incident on a terminal, leaves it, and goes on with it.
 func TestRollbackWalk(t *testing.T) {
-	at := terminal{t, testenv.CopyExample(t, "todo")}
+	at := terminal{t, testenv.CopyExample(t, "todo"), defaultSampling()}
 	at.types("", "init")
 	for _, version := range []string{"1.1.0", "1.2.0"} {
 		at.checkout(version)
@@ -121,4 +122,16 @@ func TestRollbackWalk(t *testing.T) {
 			t.Errorf("%s quotes what users wrote", name)
 		}
 	}
+
+	// Of many stores some are read first, and the others while someone goes on. Here it waits for them, and nothing is left to do of that.
+	at.sampling = sampling{from: 4, read: 2}
+	at.shows(at.types("\n2\nq\n", "rollback", "--event", "v1.TodoMoved"),
+		"read 2 of the 4 stores first", "a sample: between 2 and 4 of 4 stores have bad events", "meanwhile assessed stores: ",
+		"All logs are read behind this", "All logs are read: ", "in 4 of 4 stores.", "done    assess: ", "Which way?", "Everything is kept.")
+	if data, err := os.ReadFile(filepath.Join(at.dir, "headgate", "incidents", i.ID[:len("2027-01-31-")]+"v1.TodoMoved", "assess.json")); err != nil || bytes.Contains(data, []byte(`"estimate"`)) {
+		t.Errorf("not all stores are in the assessment: %v", err)
+	}
+	// Who leaves meanwhile is told that nobody reads on, and nobody does.
+	at.types("", "rollback", "close", "--reason", "a false alarm")
+	at.shows(at.types("\nq\n", "rollback", "--event", "v1.TodoMoved"), "All logs are read behind this", "Everything is kept.")
 }

@@ -80,14 +80,16 @@ type app struct {
 	dir         string // working directory, absolute
 	log         *slog.Logger
 
-	format      string // of this run: text, json, or one that the command adds
-	line        string // the whole command line, to be typed again
-	typed       string // the command as far as it was understood: "headgate release add"
-	walking     bool   // the command is a part of headgate rollback on a terminal: it may ask
-	rendered    bool   // a result is on stdout already
-	configPath  string // --config, may be empty
-	server      string // --server or HEADGATE_SERVER: an address, none, or empty
-	serverTyped bool   // --server
+	format      string          // of this run: text, json, or one that the command adds
+	line        string          // the whole command line, to be typed again
+	typed       string          // the command as far as it was understood: "headgate release add"
+	walking     bool            // the command is a part of headgate rollback on a terminal: it may ask
+	sampling    sampling        // what the walk does where there are many stores
+	rendered    bool            // a result is on stdout already
+	interrupted <-chan struct{} // closed when the command is
+	configPath  string          // --config, may be empty
+	server      string          // --server or HEADGATE_SERVER: an address, none, or empty
+	serverTyped bool            // --server
 	loaded      *config.Config
 	compiled    *script.Compiled // what this run's sandboxes compiled
 	auths       auths            // towards the environments' sync backends
@@ -111,6 +113,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, lookupEnv func(string) (s
 		line:        "headgate",
 		typed:       "headgate",
 		compiled:    compiled(lookupEnv, now),
+		sampling:    defaultSampling(),
 	}
 }
 
