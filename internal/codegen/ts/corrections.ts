@@ -143,7 +143,7 @@ const evaluate = (sql: string, encoded: unknown, { event, query }: any): unknown
       seq: event.seqNum.global,
       client: event.clientId,
       session: event.sessionId,
-      release: stampOf(event.sessionId)?.replace(/^(\d+)-(\d+)-(\d+)/, '$1.$2.$3').replaceAll('_', '.') ?? null,
+      release: stampOf(event.sessionId)?.replace(/^(\d+)-(\d+)-(\d+)/, '$1.$2.$3').replace(/_/g, '.') ?? null,
     },
   })[0]?.value
 

@@ -198,7 +198,7 @@ const isFresh = (store: MigrationStore): boolean => /^e0(?!\d)/.test(store.syncS
 const isMarked = (store: MigrationStore, migration: ClientMigration): boolean => {
   if (migration.marker === undefined) return false
   const { table, column } = migration.marker
-  const name = (text: string) => `"${text.replaceAll('"', '""')}"`
+  const name = (text: string) => `"${text.replace(/"/g, '""')}"`
   const sql = `SELECT 1 FROM ${name(table)} WHERE ${name(column)} = '${migration.name}' LIMIT 1`
   return ask(store, migration, sql, 1).length > 0
 }

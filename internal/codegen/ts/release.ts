@@ -32,7 +32,7 @@ export const identityOf = (storeId: string, given: { readonly clientId?: string 
 /** 1.5.0-beta.1 as 1-5-0-beta_1: a dot ends the session, and a release has no underscore. */
 const stampOfRelease = (release: string): string => {
   const [, numbers = release, prerelease = ''] = /^(\d+\.\d+\.\d+)([^+]*)/.exec(release) ?? []
-  return numbers.replaceAll('.', '-') + prerelease.replaceAll('.', '_')
+  return numbers.replace(/\./g, '-') + prerelease.replace(/\./g, '_')
 }
 
 type Keeps = { readonly getItem: (key: string) => string | null; readonly setItem: (key: string, value: string) => void }
@@ -66,7 +66,7 @@ export const emitVersion = (schema: EmitSchema, family: string, flagValue: strin
   const oldest = versions[0]
   if (oldest === undefined) throw new Error(`headgate: this build emits no version of ${family}`)
   const wanted = flagValue.replace(/^v\d+\./, '') === family ? number(flagValue) : 0
-  return versions.filter((name) => number(name) <= wanted).at(-1) ?? oldest
+  return versions.filter((name) => number(name) <= wanted).slice(-1)[0] ?? oldest
 }
 
 /**
