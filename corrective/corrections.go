@@ -19,6 +19,7 @@ import (
 	"headgate/internal/livestore"
 	"headgate/internal/livestore/engine"
 	"headgate/internal/livestore/eventlog/eventsql"
+	"headgate/internal/livestore/schema"
 )
 
 // CorrectionsVersion is the version of the form of a corrections file. A reader refuses another one.
@@ -202,6 +203,29 @@ func (c Correction) expressions(ctx context.Context) error {
 		if words := engine.Volatile(text); len(words) > 0 {
 			return errs.Invalidf("correction %s: %s does not give the same everywhere and always", c.Name, strings.Join(words, ", ")).
 				Hintf("every client runs it again at every rebuild: use what the event says")
+		}
+	}
+	return nil
+}
+
+// CheckAgainst refuses what a release can't do with its code, before any is written: corrections of what LiveStore materializes itself,
+// and events in another's place that the release does not know or materialize. The error's Where is file and line.
+func (c Corrections) CheckAgainst(r *schema.Release, file string) error {
+	for _, one := range c.List {
+		names := []string{one.Match.Event}
+		for _, p := range one.Replace {
+			names = append(names, p.Event)
+			def, defined := r.Event(p.Event)
+			if _, materialized := r.Materializer(p.Event); !defined || !materialized && !def.Derived {
+				return errs.Invalidf("correction %s replaces events by %s, which the app does not define and materialize", one.Name, p.Event).At("%s:%d", file, one.line).
+					Hintf("name an event that it does, or skip the events")
+			}
+		}
+		for _, name := range names {
+			if def, ok := r.Event(name); ok && def.Derived {
+				return errs.Invalidf("correction %s is about %s, which sets a client document: LiveStore materializes it itself", one.Name, name).At("%s:%d", file, one.line).
+					Hintf("no code of the app's comes between. The document is its client's alone: have the app read it as it should be, or set it anew")
+			}
 		}
 	}
 	return nil

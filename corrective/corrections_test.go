@@ -9,6 +9,7 @@ import (
 	"headgate/corrective"
 	"headgate/internal/errs"
 	"headgate/internal/livestore"
+	"headgate/internal/livestore/schema"
 )
 
 const corrections = `version: 1
@@ -136,5 +137,30 @@ func TestParseCorrectionsRefuses(t *testing.T) {
 				t.Errorf("error %v at %v, want %q at line %d", err, e, test.want, test.line)
 			}
 		})
+	}
+}
+
+// What the release's code can't do is refused before any is written.
+func TestCorrectionsAgainstARelease(t *testing.T) {
+	r := &schema.Release{
+		Events:        []schema.Event{{Name: "uiSet", Derived: true}, {Name: "v1.Added"}, {Name: "v1.Ignored"}},
+		Materializers: []schema.Materializer{{Event: "uiSet"}, {Event: "v1.Added"}},
+	}
+	for text, want := range map[string]string{
+		"match: {event: v1.Added}, skip: true":                                 "",
+		"match: {event: v9.Gone}, replace: [{event: v1.Added, args: args}]":    "",
+		"match: {event: uiSet}, skip: true":                                    "sets a client document",
+		"match: {event: v1.Added}, replace: [{event: uiSet, args: args}]":      "sets a client document",
+		"match: {event: v1.Added}, replace: [{event: v9.Gone, args: args}]":    "v9.Gone, which the app does not define and materialize",
+		"match: {event: v1.Added}, replace: [{event: v1.Ignored, args: args}]": "v1.Ignored, which the app does not define and materialize",
+	} {
+		list, err := corrective.ParseCorrections(t.Context(), "c.yaml", []byte("version: 1\nschema: main\ncorrections:\n  - {name: one, reason: r, "+text+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = list.CheckAgainst(r, "c.yaml")
+		if want == "" && err != nil || want != "" && (errs.CodeOf(err) != errs.Invalid || !strings.Contains(err.Error(), want) || errs.As(err).Where != "c.yaml:4") {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
 	}
 }

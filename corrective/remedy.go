@@ -387,6 +387,11 @@ func (f Facts) correctiveRelease() Remedy {
 	if len(f.Poison) > 0 {
 		r.Preconditions = append(r.Preconditions, Precondition{Text: "its event schemas take the poison events, too", Met: Unclear, Why: "decoding comes before the materializer"})
 	}
+	for _, name := range f.Bads {
+		if def, ok := base.Event(name); ok && def.Derived {
+			r.Preconditions = append(r.Preconditions, Precondition{Text: name + " is no client document's event", Met: No, Why: "LiveStore materializes it itself: no code of the app's comes between"})
+		}
+	}
 	return r
 }
 

@@ -471,7 +471,7 @@ func TestTypes(t *testing.T) {
 		dir := filepath.Join(app, ".build", "types")
 		writeFiles(t, dir, map[string][]byte{"tsconfig.json": []byte(
 			`{"extends": "../../tsconfig.json", "include": ["../../src", "../reset-types", "../all-sections-types", "../helper-types"],
-				"compilerOptions": {"target": "ES2020", "lib": ["ES2020", "DOM", "DOM.Iterable"]}}`)}) // what an app may still be compiled for
+				"compilerOptions": {"target": "ES2020", "lib": ["ES2020", "DOM", "DOM.Iterable", "DOM.AsyncIterable"]}}`)}) // what an app may still be compiled for
 		runTool(t, app, nil, filepath.Join("node_modules", ".bin", "tsc"), "-p", dir)
 	})
 	t.Run("example", func(t *testing.T) {

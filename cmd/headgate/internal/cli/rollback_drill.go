@@ -211,7 +211,10 @@ func (d *drilling) choose(counts map[string]int) error {
 	}
 	if d.event == "" {
 		for name, n := range counts {
-			_, known := tree.Release.Materializer(name)
+			def, known := tree.Release.Event(name)
+			if _, materialized := tree.Release.Materializer(name); !materialized || known && def.Derived { // a client document's can't be corrected
+				known = false
+			}
 			if best := counts[d.event]; known && (n > best || n == best && name < d.event) {
 				d.event = name
 			}

@@ -142,6 +142,9 @@ func (a *app) rollbackGenerate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := list.CheckAgainst(tree.Release, correctionsPath(s.Name)); err != nil {
+		return err
+	}
 	find := finding{app: a, cfg: cfg, env: env, list: list, program: programOf(tree), jobs: workers(c.Int("jobs"))}
 	found, err := find.all(c.Context, stores)
 	if err != nil {
