@@ -9,11 +9,9 @@ LOCKS   := $(shell git ls-files '*package-lock.json')
 MODULES := $(LOCKS:package-lock.json=node_modules/.package-lock.json)
 
 # The race detector makes SQLite and QuickJS, which are translated C, many times slower: replay is left out.
-REPLAY         := -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e /jobs -e 'cmd/headgate$$'
-RACE_PACKAGES   = $(shell $(GO) list ./... ./.ci/readme | grep -v $(REPLAY))
-REPLAY_PACKAGES = $(shell $(GO) list ./... | grep $(REPLAY))
+RACE_PACKAGES = $(shell $(GO) list ./... ./.ci/readme | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e /jobs -e 'cmd/headgate$$')
 
-.PHONY: help build deps test race replay lint generate fmt fuzz demo rollback-demo rollout-demo bench soak chaos
+.PHONY: help build deps test race lint generate fmt fuzz demo rollback-demo rollout-demo bench soak chaos
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -32,9 +30,6 @@ test: deps ## run the tests
 
 race: deps ## run the tests under the race detector, without replay
 	$(GO) test -race -timeout 10m -parallel 4 $(RACE_PACKAGES)
-
-replay: deps ## run the tests that race leaves out
-	$(GO) test -timeout 25m -parallel 4 $(REPLAY_PACKAGES)
 
 lint: bin/golangci-lint-$(GOLANGCI_LINT) ## run the linters and look for unformatted files
 	$< run ./... ./.ci/readme
