@@ -167,9 +167,13 @@ func TestRemoteIsTheSame(t *testing.T) {
 		}
 	}
 	for _, ask := range []operate.ResetAsk{
-		{Stores: []livestore.StoreID{"s1", "s2"}, PerHour: 3, DryRun: true}, {All: true, PerHour: 1, Schema: "other", DryRun: true},
-		{Stores: []livestore.StoreID{"s1"}, All: true, PerHour: 1}, {Stores: []livestore.StoreID{"s1"}, Schema: "main", PerHour: 1},
-		{PerHour: 1}, {Stores: []livestore.StoreID{"s1"}}, {Stores: []livestore.StoreID{"s1"}, PerHour: 1},
+		{Stores: []livestore.StoreID{"s1", "s2"}, PerHour: 3, DryRun: true},
+		{All: true, PerHour: 1, Schema: "other", DryRun: true},
+		{Stores: []livestore.StoreID{"s1"}, All: true, PerHour: 1},
+		{Stores: []livestore.StoreID{"s1"}, Schema: "main", PerHour: 1},
+		{PerHour: 1},
+		{Stores: []livestore.StoreID{"s1"}},
+		{Stores: []livestore.StoreID{"s1"}, PerHour: 1},
 	} {
 		a, errA := here.ArmReset(ctx, ask, by)
 		b, errB := there.ArmReset(ctx, ask, by)
