@@ -213,10 +213,15 @@ func (c Correction) expressions(ctx context.Context) error {
 func (c Corrections) CheckAgainst(r *schema.Release, file string) error {
 	for _, one := range c.List {
 		names := []string{one.Match.Event}
-		for _, p := range one.Replace {
+		for n, p := range one.Replace {
 			names = append(names, p.Event)
 			def, defined := r.Event(p.Event)
-			if _, materialized := r.Materializer(p.Event); !defined || !materialized && !def.Derived {
+			m, materialized := r.Materializer(p.Event)
+			if n > 0 && m.UsesQuery { // LiveStore runs what an event makes when all of it is made
+				return errs.Invalidf("correction %s replaces events by several, and %s, which is not the first, asks the state: it would not see what those before it write", one.Name, p.Event).
+					At("%s:%d", file, one.line).Hintf("name it first, or alone")
+			}
+			if !defined || !materialized && !def.Derived {
 				return errs.Invalidf("correction %s replaces events by %s, which the app does not define and materialize", one.Name, p.Event).At("%s:%d", file, one.line).
 					Hintf("name an event that it does, or skip the events")
 			}

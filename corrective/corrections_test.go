@@ -143,16 +143,18 @@ func TestParseCorrectionsRefuses(t *testing.T) {
 // What the release's code can't do is refused before any is written.
 func TestCorrectionsAgainstARelease(t *testing.T) {
 	r := &schema.Release{
-		Events:        []schema.Event{{Name: "uiSet", Derived: true}, {Name: "v1.Added"}, {Name: "v1.Ignored"}},
-		Materializers: []schema.Materializer{{Event: "uiSet"}, {Event: "v1.Added"}},
+		Events:        []schema.Event{{Name: "uiSet", Derived: true}, {Name: "v1.Added"}, {Name: "v1.Asks"}, {Name: "v1.Ignored"}},
+		Materializers: []schema.Materializer{{Event: "uiSet"}, {Event: "v1.Added"}, {Event: "v1.Asks", UsesQuery: true}},
 	}
 	for text, want := range map[string]string{
-		"match: {event: v1.Added}, skip: true":                                 "",
-		"match: {event: v9.Gone}, replace: [{event: v1.Added, args: args}]":    "",
-		"match: {event: uiSet}, skip: true":                                    "sets a client document",
-		"match: {event: v1.Added}, replace: [{event: uiSet, args: args}]":      "sets a client document",
-		"match: {event: v1.Added}, replace: [{event: v9.Gone, args: args}]":    "v9.Gone, which the app does not define and materialize",
-		"match: {event: v1.Added}, replace: [{event: v1.Ignored, args: args}]": "v1.Ignored, which the app does not define and materialize",
+		"match: {event: v1.Added}, skip: true":                                                             "",
+		"match: {event: v9.Gone}, replace: [{event: v1.Added, args: args}]":                                "",
+		"match: {event: v1.Added}, replace: [{event: v1.Asks, args: args}, {event: v1.Added, args: args}]": "",
+		"match: {event: v1.Added}, replace: [{event: v1.Added, args: args}, {event: v1.Asks, args: args}]": "v1.Asks, which is not the first, asks the state",
+		"match: {event: uiSet}, skip: true":                                                                "sets a client document",
+		"match: {event: v1.Added}, replace: [{event: uiSet, args: args}]":                                  "sets a client document",
+		"match: {event: v1.Added}, replace: [{event: v9.Gone, args: args}]":                                "v9.Gone, which the app does not define and materialize",
+		"match: {event: v1.Added}, replace: [{event: v1.Ignored, args: args}]":                             "v1.Ignored, which the app does not define and materialize",
 	} {
 		list, err := corrective.ParseCorrections(t.Context(), "c.yaml", []byte("version: 1\nschema: main\ncorrections:\n  - {name: one, reason: r, "+text+"}\n"))
 		if err != nil {
