@@ -58,6 +58,10 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
   }
   const until = async (what, test) => {
     for (const end = Date.now() + patience; ; ) {
+      if (test(await heads())) {
+        // A session says that it has a page before its tables do: it writes them in the tasks that follow.
+        for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 20))
+      }
       const state = await heads()
       if (test(state)) return state
       if (Date.now() > end) throw new Error(`${clientId} on ${version}: ${what} not reached: ${JSON.stringify(state)}`)
