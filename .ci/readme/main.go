@@ -134,7 +134,7 @@ func isSession(line string) bool {
 }
 
 // progressLine matches what a command that takes long says on stderr. Whether it does depends on the machine.
-var progressLine = regexp.MustCompile(`(?m)^[a-z][^\n]*: \d+( of \d+ \(\d+ %\))?, \d+/s(, [^\n]* left)?\n`)
+var progressLine = regexp.MustCompile(`(?m)^[a-z][^\n]*: \d+( of \d+ \(\d+ %\))?, \d+/(?:s|min)(, [^\n]* left)?\n`)
 
 func wantedStatus(command string) (string, int) {
 	if m := regexp.MustCompile(`^(.*\S)\s+# exit (\d+)$`).FindStringSubmatch(command); m != nil {
