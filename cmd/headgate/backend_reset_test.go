@@ -25,30 +25,19 @@ import (
 // loses is what was said before; zoe loses nothing.
 func TestBackendReset(t *testing.T) {
 	t.Parallel()
-	const secret = "an-admin-token-of-the-test"
-	w := &world{t: t, app: copyExample(t), sent: map[livestore.StoreID]int{}}
-	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
-	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
-		"    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme-2}]\n")
-	w.record(t, "1.0.0")
-	s := shell{dir: w.app, env: []string{"PROD_ADMIN_TOKEN=" + secret, "HEADGATE_ACTOR=ana"}, secret: secret}
+	w, s, _ := resettable(t)
 	w.write("headgate/corrections/main.yaml", "version: 1\nschema: main\ncorrections:\n"+
 		"  - {name: bad-text, reason: nobody wrote it, match: {event: v1.TodoCreated, where: args ->> 'text' = 'bad'}, skip: true}\n")
 
 	dirs := map[string]string{}
-	clientOf := func(store, name string, online bool) *testenv.Member {
+	client := func(name string, online bool) *testenv.Member {
 		t.Helper()
 		if dirs[name] == "" {
 			dirs[name] = t.TempDir()
 		}
-		o := map[string]any{"version": "1.0.0", "dir": dirs[name], "storeId": store, "clientId": name, "token": w.token, "onBackendIdMismatch": "reset"}
-		if online {
-			o["url"] = w.url
-		}
-		m, _ := testenv.OpenMember(t, o)
+		m, _ := testenv.OpenMember(t, w.member("acme", name, dirs[name], online))
 		return m
 	}
-	client := func(name string, online bool) *testenv.Member { return clientOf("acme", name, online) }
 	ann := client("ann", true)
 	for _, todo := range []string{`["a","good"]`, `["b","bad"]`, `["c","good"]`} {
 		ann.Do(`{"commit":` + todo + `}`)
@@ -149,35 +138,62 @@ func TestBackendReset(t *testing.T) {
 
 	out, _ = s.run(t, 0, "audit", "--env", "prod")
 	wantText(t, out, "ana", "store.reset ", "store.reset.done", "log.import", `"reason":"a test"`)
+	s.run(t, 0, "audit", "verify", "--env", "prod")
+}
 
-	// Killed in the midst of the import. Who loads the store meanwhile gets the rest when it is gone on with.
+// TestBackendResetGoneOnWith kills headgate in the midst of a reset's import. Who loads the store meanwhile gets the rest when
+// the reset is gone on with, and can commit then.
+func TestBackendResetGoneOnWith(t *testing.T) {
+	t.Parallel()
+	w, s, route := resettable(t)
 	const events = 600
-	w.fill(t, "acme-2", events-2)
-	s.run(t, 0, "log", "export", "--env", "prod", "--store", "acme-2", "--out", "two.json")
-	again2 := []string{"store", "reset", "acme-2", "--env", "prod", "--export", "two-before.json", "--import", "two.json", "--accept-loss", "--reason", "a test"}
-	route := operate.AdminRoute{URL: w.url, Token: secret}
-	was := w.info(route, "acme-2")
+	w.fill(t, "acme", events)
+	s.run(t, 0, "log", "export", "--env", "prod", "--store", "acme", "--out", "dump.json")
+	reset := []string{"store", "reset", "acme", "--env", "prod", "--export", "before.json", "--import", "dump.json", "--accept-loss", "--reason", "a test"}
+	was := w.info(route, "acme")
 	partly := func() bool {
-		now := w.info(route, "acme-2")
+		now := w.info(route, "acme")
 		return now.BackendID != was.BackendID && now.Head > 0 && now.Head < events
 	}
-	killedWhen(t, s, again2, partly)
+	killedWhen(t, s, reset, partly)
 	if !partly() {
-		t.Fatalf("it was not killed in the midst of the import: %+v", w.info(route, "acme-2"))
+		t.Fatalf("it was not killed in the midst of the import: %+v", w.info(route, "acme"))
 	}
-	mia := clientOf("acme-2", "mia", true)
-	out, _ = s.run(t, 0, again2...)
-	wantText(t, out, "store acme-2 is reset: it ended at e600", "events into store acme-2, and read all back")
-	if now := w.info(route, "acme-2"); !now.HeldUntil.IsZero() {
+	mia, _ := testenv.OpenMember(t, w.member("acme", "mia", t.TempDir(), true))
+	out, _ := s.run(t, 0, reset...)
+	wantText(t, out, "store acme is reset: it ended at e600", "events into store acme, and read all back")
+	if now := w.info(route, "acme"); !now.HeldUntil.IsZero() {
 		t.Errorf("clients still wait: %+v", now)
 	}
-	s.run(t, 0, "log", "verify", "two-before.json", "--env", "prod", "--store", "acme-2")
+	s.run(t, 0, "log", "verify", "before.json", "--env", "prod", "--store", "acme")
 	mia.Do(`{"commit":["m","from mia"]}`)
-	// Two were there, a third of the others move one, and there is hers.
-	if state := mia.Do(`{"head":601}`); len(state.Todos) != 2+398+1 || state.Pending != 0 || state.Ended != "" {
+	// A third of the events move a todo, and there is hers.
+	if state := mia.Do(`{"head":601}`); len(state.Todos) != 400+1 || state.Pending != 0 || state.Ended != "" {
 		t.Errorf("mia ends with %d todos, %d pending, %q", len(state.Todos), state.Pending, state.Ended)
 	}
 	s.run(t, 0, "audit", "verify", "--env", "prod")
+}
+
+// resettable is an app with two stores on a backend with headgate's worker, and a shell with the backend's admin token.
+func resettable(t *testing.T) (*world, shell, operate.AdminRoute) {
+	t.Helper()
+	const secret = "an-admin-token-of-the-test"
+	w := &world{t: t, app: copyExample(t), sent: map[livestore.StoreID]int{}}
+	w.url, w.token = testenv.Backend(t, "HEADGATE_ADMIN_TOKEN="+secret)
+	w.write("headgate.yaml", "app: todo\nschemas:\n  main: {entry: src/livestore/schema.ts, export: schema, adapters: [node]}\nenvironments:\n  prod:\n"+
+		"    auth: {payload: {authToken: "+w.token+"}}\n    admin: \"${PROD_ADMIN_TOKEN}\"\n    log: \"sync-cf:"+w.url+"\"\n    stores: [{id: acme}, {id: acme-2}]\n")
+	w.record(t, "1.0.0")
+	s := shell{dir: w.app, env: []string{"PROD_ADMIN_TOKEN=" + secret, "HEADGATE_ACTOR=ana"}, secret: secret}
+	return w, s, operate.AdminRoute{URL: w.url, Token: secret}
+}
+
+// member are the options of a client of a store.
+func (w *world) member(store, name, dir string, online bool) map[string]any {
+	o := map[string]any{"version": "1.0.0", "dir": dir, "storeId": store, "clientId": name, "token": w.token, "onBackendIdMismatch": "reset"}
+	if online {
+		o["url"] = w.url
+	}
+	return o
 }
 
 // info is what the backend's admin route says of a store.
