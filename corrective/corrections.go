@@ -306,4 +306,7 @@ Without a release, a match is pinned: the generated code lists the events that t
 writer and a digest of the arguments, so that nothing else is ever taken for one of them. A match that names a release goes by
 the stamp, and also meets what its clients send later; pinned: true or false says it.
 
-The first correction that matches an event counts; two that match the same events are refused.`
+The first correction that matches an event counts; two that match the same events are refused. headgate rollback generate also
+refuses what no code of the app's can do: corrections of a client document's events, events in another's place that the app
+does not materialize, and one that asks the state after another in the same place, which it would not see the writes of.
+headgate log transform makes an event of each, and takes that.`

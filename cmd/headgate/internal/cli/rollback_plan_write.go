@@ -174,7 +174,10 @@ func (i *incident) choose(c *cli.Context, r rollbackReport, m corrective.Remedy)
 	for _, s := range r.Plan.Intent.Steps {
 		choice.Steps = append(choice.Steps, corrective.Doing{ID: s.ID, State: corrective.Todo})
 	}
-	if err := errors.Join(i.refresh(), i.record(c.Context, operate.PlanIncident, reasonOf(c), note)); err != nil {
+	if err := i.refresh(); err != nil {
+		return err
+	}
+	if err := i.record(c.Context, operate.PlanIncident, reasonOf(c), note); err != nil {
 		return err
 	}
 	i.Choose(choice, r.Target, by.Actor, i.app.now())
