@@ -141,8 +141,8 @@ func TestBackendReset(t *testing.T) {
 	s.run(t, 0, "audit", "verify", "--env", "prod")
 }
 
-// TestBackendResetGoneOnWith kills headgate in the midst of a reset's import. Who loads the store meanwhile gets the rest when
-// the reset is gone on with, and can commit then.
+// TestBackendResetGoneOnWith kills headgate in the midst of a reset's import. Who loads the store meanwhile waits until the
+// reset is gone on with, and then gets all of it, and can commit.
 func TestBackendResetGoneOnWith(t *testing.T) {
 	t.Parallel()
 	w, s, route := resettable(t)
@@ -160,6 +160,10 @@ func TestBackendResetGoneOnWith(t *testing.T) {
 		t.Fatalf("it was not killed in the midst of the import: %+v", w.info(route, "acme"))
 	}
 	mia, _ := testenv.OpenMember(t, w.member("acme", "mia", t.TempDir(), true))
+	time.Sleep(time.Second) // longer than a pull takes
+	if state := mia.Do(`{}`); !state.Connected || state.Confirmed != 0 {
+		t.Errorf("mia pulls a half of what the store is to hold: %+v", state)
+	}
 	out, _ := s.run(t, 0, reset...)
 	wantText(t, out, "store acme is reset: it ended at e600", "events into store acme, and read all back")
 	if now := w.info(route, "acme"); !now.HeldUntil.IsZero() {

@@ -44,6 +44,11 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
     adapter: generation === undefined || withReset === undefined ? adapterFor({}) : withReset(adapterFor, { storage, flag: { storeId, generation } }),
   })
 
+  let gone // why its store was shut down by itself
+  const ended = Effect.runPromise(Deferred.await(shutdownDeferred)).then(
+    (cause) => (gone = cause.reason),
+    (error) => (gone = String(error)),
+  )
   const heads = async () => {
     const { leader, session } = await store._dev.syncStates()
     return {
@@ -64,7 +69,9 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
       }
       const state = await heads()
       if (test(state)) return state
-      if (Date.now() > end) throw new Error(`${clientId} on ${version}: ${what} not reached: ${JSON.stringify(state)}`)
+      if (gone !== undefined || Date.now() > end) {
+        throw new Error(`${clientId} on ${version}: ${what} not reached: ${JSON.stringify(state)}${gone === undefined ? '' : `, shut down: ${gone}`}`)
+      }
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
@@ -84,10 +91,7 @@ export const openClient = async ({ version, dir, storeId, clientId, url, token, 
     settle,
     until,
     commit: (event) => store.commit(event),
-    ended: Effect.runPromise(Deferred.await(shutdownDeferred)).then(
-      (cause) => cause.reason,
-      (error) => String(error),
-    ),
+    ended,
     skipped: () => skippedEvents?.() ?? {},
     close: async () => {
       const state = await settle()

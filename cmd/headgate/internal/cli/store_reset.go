@@ -31,9 +31,9 @@ func (a *app) storeResetCommand() *cli.Command {
 		Description: `The last resort: the backend forgets all events of the store and gets a new id, and every client that hears of it drops its
 own log and state, with what it has not sent (headgate reset asks the clients themselves, and loses less). Without --accept-loss it says what would be lost, and changes nothing (7).
 
-With it, while nobody else works on the store (6, 7): the pushes of clients wait from the beginning to the end, so that nobody
-writes between the events that are imported; the log is exported to the file and verified; the store is reset if
-it still is the one that was exported; and the dump that --import names is imported, read back and compared, after the checks
+With it, while nobody else works on the store (6, 7): clients' pushes and new pulls wait from the beginning to the end, so that
+nobody writes between the events that are imported or loads a half of them; the log is exported to the file and verified; the
+store is reset if it still is the one that was exported; and the dump that --import names is imported, read back and compared, after the checks
 of headgate log import. An export is never written over. Whatever interrupts it, the same command goes on from there:
 FILE.reset.json beside the export says what was begun.
 

@@ -62,10 +62,11 @@ func (r AdminRoute) Info(ctx context.Context, store livestore.StoreID) (BackendS
 	return s.known()
 }
 
-// HoldTime is how long a store is held at the most by one request: so long do clients' pushes wait when whoever held it is gone.
+// HoldTime is how long a store is held at the most by one request: so long do clients' pushes and
+// new pulls wait when whoever held it is gone.
 const HoldTime = 10 * time.Minute
 
-// Hold has the pushes of clients wait, for [HoldTime] from now on. They keep what they commit, and try again within 30 seconds.
+// Hold has the pushes and the new pulls of clients wait, for [HoldTime] from now on. They keep what they commit.
 func (r AdminRoute) Hold(ctx context.Context, store livestore.StoreID) (BackendStore, error) {
 	return r.hold(ctx, store, HoldTime)
 }

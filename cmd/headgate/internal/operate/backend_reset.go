@@ -18,7 +18,8 @@ import (
 
 // A BackendReset empties the backend of one store, through the admin route of headgate's worker: the backend gets a new id, and
 // every client drops what it has of the store. The store's log is exported first, and a dump can be imported afterwards; until
-// that is done the pushes of clients wait, so that nobody writes between the events that are imported.
+// that is done clients' pushes and new pulls wait, so that nobody writes between the events that are imported, and nobody loads a
+// half of them.
 //
 // It can be killed anywhere. What it was about to do stands in a file beside the export, and Run goes on from there.
 type BackendReset struct {
