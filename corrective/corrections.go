@@ -2,6 +2,7 @@ package corrective
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -220,6 +221,10 @@ func (c Corrections) CheckAgainst(r *schema.Release, file string) error {
 			if n > 0 && m.UsesQuery { // LiveStore runs what an event makes when all of it is made
 				return errs.Invalidf("correction %s replaces events by several, and %s, which is not the first, asks the state: it would not see what those before it write", one.Name, p.Event).
 					At("%s:%d", file, one.line).Hintf("name it first, or alone")
+			}
+			if n > 0 && materialized && !m.Complete {
+				return errs.Invalidf("correction %s replaces events by several, and whether %s, which is not the first, asks the state is not known: %s", one.Name, p.Event, cmp.Or(m.Error, "it makes too many different statements")).
+					At("%s:%d", file, one.line).Hintf("it would not see what those before it write: name it first, or alone")
 			}
 			if !defined || !materialized && !def.Derived {
 				return errs.Invalidf("correction %s replaces events by %s, which the app does not define and materialize", one.Name, p.Event).At("%s:%d", file, one.line).

@@ -143,14 +143,18 @@ func TestParseCorrectionsRefuses(t *testing.T) {
 // What the release's code can't do is refused before any is written.
 func TestCorrectionsAgainstARelease(t *testing.T) {
 	r := &schema.Release{
-		Events:        []schema.Event{{Name: "uiSet", Derived: true}, {Name: "v1.Added"}, {Name: "v1.Asks"}, {Name: "v1.Ignored"}},
-		Materializers: []schema.Materializer{{Event: "uiSet"}, {Event: "v1.Added"}, {Event: "v1.Asks", UsesQuery: true}},
+		Events: []schema.Event{{Name: "uiSet", Derived: true}, {Name: "v1.Added"}, {Name: "v1.Asks"}, {Name: "v1.Odd"}, {Name: "v1.Ignored"}},
+		Materializers: []schema.Materializer{
+			{Event: "uiSet"}, {Event: "v1.Added", Complete: true}, {Event: "v1.Asks", Complete: true, UsesQuery: true}, {Event: "v1.Odd", Error: "boom"},
+		},
 	}
 	for text, want := range map[string]string{
 		"match: {event: v1.Added}, skip: true":                                                             "",
 		"match: {event: v9.Gone}, replace: [{event: v1.Added, args: args}]":                                "",
 		"match: {event: v1.Added}, replace: [{event: v1.Asks, args: args}, {event: v1.Added, args: args}]": "",
 		"match: {event: v1.Added}, replace: [{event: v1.Added, args: args}, {event: v1.Asks, args: args}]": "v1.Asks, which is not the first, asks the state",
+		"match: {event: v1.Added}, replace: [{event: v1.Added, args: args}, {event: v1.Odd, args: args}]":  "whether v1.Odd, which is not the first, asks the state is not known: boom",
+		"match: {event: v1.Added}, replace: [{event: v1.Odd, args: args}, {event: v1.Added, args: args}]":  "",
 		"match: {event: uiSet}, skip: true":                                                                "sets a client document",
 		"match: {event: v1.Added}, replace: [{event: uiSet, args: args}]":                                  "sets a client document",
 		"match: {event: v1.Added}, replace: [{event: v9.Gone, args: args}]":                                "v9.Gone, which the app does not define and materialize",
