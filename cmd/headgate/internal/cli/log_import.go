@@ -120,16 +120,20 @@ func (a *app) logImport(c *cli.Context) error {
 	})
 }
 
-// approvedImport refuses an import that nobody else approved, where the environment asks for that: into a store's copy, or into
-// the store that a plan resets. It returns the step that copies; nil for none.
+// approvedImport refuses an import that nobody else approved, where the environment asks for that. It returns the step of the
+// plan that copies the log; nil where nobody need approve.
 func (a *app) approvedImport(c *cli.Context, env config.Environment, s config.Store) (*planner.Step, error) {
 	var copies *planner.Step
 	err := a.approvedLog(c, env, "an import", corrective.CopyLog, func(p *planner.Plan) error {
 		if of, copied := copiedStore(s.ID); copied && slices.Contains(p.Intent.Stores, of) {
 			copies = stepOf(p, planner.CopyLog)
 		}
-		if copies != nil || stepOf(p, planner.ResetBackend) != nil && slices.Contains(p.Intent.Stores, s.ID) {
+		if copies != nil {
 			return nil
+		}
+		if stepOf(p, planner.ResetBackend) != nil && slices.Contains(p.Intent.Stores, s.ID) {
+			return errs.Invalidf("the plan resets store %s: the reset itself imports what the plan's corrections make of its log", s.ID).
+				Hintf("headgate store reset %s --plan %s … --import FILE, which goes on where it was interrupted; or headgate rollback run", s.ID, c.String("plan"))
 		}
 		return errs.Invalidf("the plan is not of an import into store %s in environment %q", s.ID, env.Name)
 	})
