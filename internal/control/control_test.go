@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -154,6 +155,27 @@ func TestSQLiteFileIsPrivate(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory: %v, %v", info.Mode(), err)
+	}
+}
+
+// TestOpenTogether: of many that find no tables, one makes them, each definition once, and the others wait.
+func TestOpenTogether(t *testing.T) {
+	for range 10 {
+		url := "sqlite:" + filepath.Join(t.TempDir(), "control.db")
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				db, err := control.Open(t.Context(), control.Options{URL: url, Now: time.Now})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
 

@@ -17,7 +17,8 @@ var ddl embed.FS
 // versionTable is goose's table. It does not have goose's usual name, which an app's own migrations may use.
 const versionTable = "headgate_ddl"
 
-// migrate applies the table definitions that the database does not have yet, and refuses one that has more.
+// migrate applies the table definitions that the database does not have yet, and refuses one that has more. Meanwhile no other
+// process may do the same: goose asks what there is before its transaction begins, and so two would apply the same definition.
 func (db *DB) migrate(ctx context.Context) error {
 	dialect := goose.DialectSQLite3
 	if db.engine == postgresEngine {

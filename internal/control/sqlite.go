@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -33,7 +32,7 @@ func openSQLite(ctx context.Context, path string, opt Options) (*DB, error) {
 	if err := touch(path); err != nil {
 		return nil, err
 	}
-	dsn := sqliteDSN(path)
+	dsn := sqliteDSN(path, "wal")
 	pool, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, errs.New(errs.Internal, "can't open the control database").At("%s", path).Because(err)
@@ -63,21 +62,20 @@ func touch(path string) error {
 	return f.Close()
 }
 
-func sqliteDSN(path string) string {
+func sqliteDSN(path, journal string) string {
 	q := url.Values{
 		"_busy_timeout": {fmt.Sprint(busyTime.Milliseconds())},
 		"_txlock":       {"immediate"},
-		"_pragma":       {"journal_mode(wal)", "synchronous(normal)", "foreign_keys(1)"},
+		"_pragma":       {"journal_mode(" + journal + ")", "synchronous(normal)", "foreign_keys(1)"},
 	}
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
 	return u.String()
 }
 
-// migrateSQLite brings the tables up to date. Each step is an immediate transaction, so that of several processes one
-// makes it; the others fail on what is there already, and look again.
+// migrateSQLite brings the tables up to date while no other process does, as often as it takes beside those that write.
 func (db *DB) migrateSQLite(ctx context.Context) error {
 	for try := 1; ; try++ {
-		err := db.migrate(ctx)
+		err := db.migrateAlone(ctx)
 		if err == nil || try == openTries || ctx.Err() != nil || !contended(err) {
 			return err
 		}
@@ -91,6 +89,26 @@ func (db *DB) migrateSQLite(ctx context.Context) error {
 	}
 }
 
+// migrateAlone holds a lock while it migrates: a transaction on an empty database beside the real one, which ends with its process
+// whatever becomes of that.
+func (db *DB) migrateAlone(ctx context.Context) (err error) {
+	path := db.place + "-ddl"
+	if err := touch(path); err != nil {
+		return err
+	}
+	lock, err := sql.Open("sqlite", sqliteDSN(path, "delete"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	tx, err := lock.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	return db.migrate(ctx)
+}
+
 // contended reports whether a migration failed because another process was at it.
 func contended(err error) bool {
 	var e *sqlite.Error
@@ -101,7 +119,7 @@ func contended(err error) bool {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
 		return true
 	}
-	return strings.Contains(e.Error(), "already exists") || strings.Contains(e.Error(), "duplicate column")
+	return false
 }
 
 // sqliteFailure makes an error for the user of one of SQLite, or nil.
