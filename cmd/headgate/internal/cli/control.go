@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -48,22 +49,35 @@ func (a *app) openedControl(ctx context.Context, opt control.Options) (*control.
 // defaultHorizon is how long a client may be away and still count, where headgate.yaml does not say.
 const defaultHorizon = 90 * 24 * time.Hour
 
+// fleetOf hands work what knows an environment's fleet: its server, or its control database. Where there is none yet, or the server
+// does not answer, nobody knows it, and work is not called.
+func (a *app) fleetOf(ctx context.Context, env config.Environment, work func(fleetOperations) error) (err error) {
+	if a.needsControl(env) != nil {
+		err := a.withOperationsOf(ctx, env, func(ops operations) error { return work(ops) })
+		if errs.Passing(err) {
+			a.log.Warn("the census is not looked at: the server does not answer", "server", a.serverOf(env))
+			return nil
+		}
+		return err
+	}
+	db, err := a.existingControl(ctx, env)
+	if db == nil || err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return work(a.rollouts(env, db))
+}
+
 // censusOf are the releases that the last census saw within the horizon, 90 days where headgate.yaml names none. A client
 // that did not say its release counts as one of a release that nobody recorded.
 func (a *app) censusOf(ctx context.Context, env config.Environment) (alive []config.Alive, err error) {
-	db, err := a.existingControl(ctx, env)
-	if db == nil || err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	horizon := env.Fleet.Horizon
-	if horizon == 0 {
-		horizon = defaultHorizon
-	}
-	counts, err := db.Census(ctx, env.Name, a.now().Add(-horizon))
-	for _, c := range counts {
-		alive = append(alive, config.Alive{Release: c.Release, Line: env.Line})
-	}
+	err = a.fleetOf(ctx, env, func(fleet fleetOperations) error {
+		census, err := fleet.Census(ctx, cmp.Or(env.Fleet.Horizon, defaultHorizon))
+		for _, r := range census.Releases {
+			alive = append(alive, config.Alive{Release: r.Release, Line: env.Line})
+		}
+		return err
+	})
 	return alive, err
 }
 

@@ -47,6 +47,7 @@ type runOperations interface {
 
 type fleetOperations interface {
 	Census(ctx context.Context, within time.Duration) (operate.Census, error)
+	StoreClients(ctx context.Context, id string) (operate.StoreClients, error)
 	Import(ctx context.Context, source string, clients iter.Seq2[control.Client, error], by control.By) (operate.Import, error)
 	Signals(ctx context.Context, within time.Duration) (operate.SignalReport, error)
 	Floor(ctx context.Context) (operate.FloorSetting, error)

@@ -156,28 +156,28 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 	return nil
 }
 
-// census reads on which release each client was last seen, where the environment has a control database.
-func (s *assessor) census(ctx context.Context) (err error) {
-	db, err := s.app.existingControl(ctx, s.env)
-	if db == nil || err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	s.ran = map[livestore.StoreID]map[string]string{}
-	for _, st := range s.stores {
-		clients, err := db.ClientsOf(ctx, s.env.Name, string(st.ID))
-		if err != nil {
-			return err
-		}
-		of := map[string]string{}
-		for _, c := range clients {
-			if _, err := schema.ParseVersion(c.Release); err == nil {
-				of[c.ID] = c.Release
+// census reads on which release each client was last seen, where somebody knows the environment's fleet.
+func (s *assessor) census(ctx context.Context) error {
+	return s.app.fleetOf(ctx, s.env, func(fleet fleetOperations) error {
+		s.ran = map[livestore.StoreID]map[string]string{}
+		for _, st := range s.stores {
+			known, err := fleet.StoreClients(ctx, string(st.ID))
+			if errs.CodeOf(err) == errs.NotFound { // an earlier headgate's server, which has no such route
+				continue
 			}
+			if err != nil {
+				return err
+			}
+			of := map[string]string{}
+			for _, c := range known.Clients {
+				if _, err := schema.ParseVersion(c.Release); err == nil {
+					of[c.ID] = c.Release
+				}
+			}
+			s.ran[st.ID] = of
 		}
-		s.ran[st.ID] = of
-	}
-	return nil
+		return nil
+	})
 }
 
 // A look says how closely an assessor looks.

@@ -64,6 +64,30 @@ func (e Environment) StoreShow(ctx context.Context, id string) (KnownStore, erro
 	return s, err
 }
 
+// StoreClients are the clients that the census knows of a store, without tools.
+type StoreClients struct {
+	Environment string        `json:"environment"`
+	Store       string        `json:"store"`
+	Clients     []StoreClient `json:"clients"` // by id
+}
+
+// A StoreClient is an installation of the app.
+type StoreClient struct {
+	ID       string    `json:"clientId"`
+	Release  string    `json:"release"` // that it ran when it was last seen
+	LastSeen time.Time `json:"lastSeen"`
+}
+
+// StoreClients returns the clients of a store, none for one that the census does not know.
+func (e Environment) StoreClients(ctx context.Context, id string) (StoreClients, error) {
+	out := StoreClients{Environment: e.Name, Store: id, Clients: []StoreClient{}}
+	known, err := e.DB.ClientsOf(ctx, e.Name, id)
+	for _, c := range known {
+		out.Clients = append(out.Clients, StoreClient{ID: c.ID, Release: c.Release, LastSeen: c.LastSeen})
+	}
+	return out, err
+}
+
 // A ForgottenStore is what was known of one.
 type ForgottenStore struct {
 	Environment string     `json:"environment"`

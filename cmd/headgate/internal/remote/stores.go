@@ -38,6 +38,11 @@ func (c *Client) StoreShow(ctx context.Context, id string) (operate.KnownStore, 
 	return get[operate.KnownStore](ctx, c, storePath(id), nil)
 }
 
+// StoreClients is operate.Environment.StoreClients.
+func (c *Client) StoreClients(ctx context.Context, id string) (operate.StoreClients, error) {
+	return get[operate.StoreClients](ctx, c, storePath(id)+"/clients", nil)
+}
+
 // StoreForget is operate.Environment.StoreForget. The server says who acts.
 func (c *Client) StoreForget(ctx context.Context, id string, by control.By) (operate.ForgottenStore, error) {
 	return post[operate.ForgottenStore](ctx, c, storePath(id)+"/forget", api.Why{Reason: by.Reason})

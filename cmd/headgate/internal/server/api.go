@@ -54,6 +54,10 @@ func (s *Server) store(ctx context.Context, in *storeIn) (operate.KnownStore, er
 	return s.Operate.StoreShow(ctx, in.Store)
 }
 
+func (s *Server) storeClients(ctx context.Context, in *storeIn) (operate.StoreClients, error) {
+	return s.Operate.StoreClients(ctx, in.Store)
+}
+
 type forgetIn struct {
 	Store string `path:"store" json:"-"`
 	api.Why

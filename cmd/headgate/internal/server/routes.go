@@ -56,6 +56,7 @@ func routes() []route {
 		get("/v1/status", "What runs, what blocks, and the next command", read, (*Server).status),
 		get("/v1/stores", "The stores of the inventory, by id", read, (*Server).stores),
 		get("/v1/stores/{store}", "What is known of a store, and who works on it", read, (*Server).store),
+		get("/v1/stores/{store}/clients", "The clients that the census knows of a store, and their releases", read, (*Server).storeClients),
 		post("/v1/stores/{store}/forget", "Forget what is known of a store whose backend was reset, or that is gone; needs a reason", move, (*Server).forgetStore),
 		get("/v1/leases", "Who works on which store at the moment", read, (*Server).leases),
 		post("/v1/leases/break", "Take a lock away from an owner that is gone for good", move, (*Server).breakLock),
