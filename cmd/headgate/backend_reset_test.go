@@ -160,7 +160,7 @@ func TestBackendResetGoneOnWith(t *testing.T) {
 		t.Fatalf("it was not killed in the midst of the import: %+v", w.info(route, "acme"))
 	}
 	mia, _ := testenv.OpenMember(t, w.member("acme", "mia", t.TempDir(), true))
-	time.Sleep(time.Second) // longer than a pull takes
+	<-time.After(time.Second) // longer than a pull takes
 	if state := mia.Do(`{}`); !state.Connected || state.Confirmed != 0 {
 		t.Errorf("mia pulls a half of what the store is to hold: %+v", state)
 	}
