@@ -99,29 +99,21 @@ func (c *Client) Audit(ctx context.Context, after int64, since time.Time, limit 
 // trail reads the audit page by page, up to limit entries, 0 for all.
 func (c *Client) trail(ctx context.Context, path string, query url.Values, after int64, limit int) (operate.Trail, error) {
 	out := operate.Trail{Entries: []control.AuditEntry{}}
-	query.Set("limit", strconv.Itoa(pageSize))
 	if limit > 0 {
 		query.Set("limit", strconv.Itoa(min(limit, pageSize)))
 	}
 	if after > 0 {
 		query.Set("cursor", strconv.FormatInt(after, 10))
 	}
-	for {
-		page, err := get[api.Trail](ctx, c, path, query)
-		if err != nil {
-			return out, err
-		}
-		out.Environment = page.Environment
-		out.Entries = append(out.Entries, page.Entries...)
+	err := pages(ctx, c, path, query, func(page api.Trail) string {
+		out.Environment, out.Entries = page.Environment, append(out.Entries, page.Entries...)
 		if limit > 0 && len(out.Entries) >= limit {
 			out.Entries = out.Entries[:limit]
-			return out, nil
+			return ""
 		}
-		if page.Next == "" {
-			return out, nil
-		}
-		query.Set("cursor", page.Next)
-	}
+		return page.Next
+	})
+	return out, err
 }
 
 // VerifyAudit is operate.Environment.VerifyAudit.

@@ -80,6 +80,24 @@ func get[Out any](ctx context.Context, c *Client, path string, query url.Values)
 	return out, err
 }
 
+// pages asks for a list, page by page: take has each, and returns the cursor of the next, empty where there is none.
+func pages[Page any](ctx context.Context, c *Client, path string, query url.Values, take func(Page) (next string)) error {
+	if !query.Has("limit") {
+		query.Set("limit", strconv.Itoa(pageSize))
+	}
+	for {
+		page, err := get[Page](ctx, c, path, query)
+		if err != nil {
+			return err
+		}
+		next := take(page)
+		if next == "" {
+			return nil
+		}
+		query.Set("cursor", next)
+	}
+}
+
 func post[Out any](ctx context.Context, c *Client, path string, in any) (out Out, err error) {
 	err = c.do(ctx, http.MethodPost, path, in, &out)
 	return out, err

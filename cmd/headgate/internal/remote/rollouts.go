@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"strconv"
 
 	"headgate/cmd/headgate/internal/api"
 	"headgate/cmd/headgate/internal/operate"
@@ -17,18 +16,11 @@ func rolloutPath(name string) string { return "/v1/rollouts/" + url.PathEscape(n
 // RolloutList is operate.Rollouts.RolloutList.
 func (c *Client) RolloutList(ctx context.Context) ([]operate.RolloutLine, error) {
 	out := []operate.RolloutLine{}
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	for {
-		page, err := get[api.Rollouts](ctx, c, "/v1/rollouts", query)
-		if err != nil {
-			return nil, err
-		}
+	err := pages(ctx, c, "/v1/rollouts", url.Values{}, func(page api.Rollouts) string {
 		out = append(out, page.Rollouts...)
-		if page.Next == "" {
-			return out, nil
-		}
-		query.Set("cursor", page.Next)
-	}
+		return page.Next
+	})
+	return out, err
 }
 
 // RolloutStatus is operate.Rollouts.RolloutStatus.

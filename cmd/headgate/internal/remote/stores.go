@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"net/url"
-	"strconv"
 
 	"headgate/cmd/headgate/internal/api"
 	"headgate/cmd/headgate/internal/operate"
@@ -13,22 +12,15 @@ import (
 // StoreList is operate.Environment.StoreList.
 func (c *Client) StoreList(ctx context.Context, schema string) (operate.KnownStores, error) {
 	out := operate.KnownStores{Stores: []operate.KnownStore{}}
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	query := url.Values{}
 	if schema != "" {
 		query.Set("schema", schema)
 	}
-	for {
-		page, err := get[api.Stores](ctx, c, "/v1/stores", query)
-		if err != nil {
-			return out, err
-		}
-		out.Environment = page.Environment
-		out.Stores = append(out.Stores, page.Stores...)
-		if page.Next == "" {
-			return out, nil
-		}
-		query.Set("cursor", page.Next)
-	}
+	err := pages(ctx, c, "/v1/stores", query, func(page api.Stores) string {
+		out.Environment, out.Stores = page.Environment, append(out.Stores, page.Stores...)
+		return page.Next
+	})
+	return out, err
 }
 
 func storePath(id string) string { return "/v1/stores/" + url.PathEscape(id) }

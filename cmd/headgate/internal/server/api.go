@@ -23,27 +23,17 @@ type storesIn struct {
 	Schema string `query:"schema" json:"-" doc:"only those of a schema"`
 }
 
-func (s *Server) stores(ctx context.Context, in *storesIn) (api.Stores, error) {
-	out := api.Stores{KnownStores: operate.KnownStores{Environment: s.Operate.Name, Stores: []operate.KnownStore{}}}
-	limit, err := limitOf(in.Limit)
-	if err != nil {
-		return out, err
-	}
+func (s *Server) stores(ctx context.Context, in *storesIn) (out api.Stores, err error) {
 	f := control.StoreFilter{Schema: in.Schema, After: in.Cursor}
 	if in.State != "" {
 		f.States = []control.StoreState{control.StoreState(in.State)}
 	}
-	for st, err := range s.Operate.DB.Stores(ctx, s.Operate.Name, f) {
-		if err != nil {
-			return out, err
-		}
-		if len(out.Stores) == limit {
-			out.Next = out.Stores[limit-1].ID
-			break
-		}
+	found, next, err := paged(s.Operate.DB.Stores(ctx, s.Operate.Name, f), in.Limit, func(st control.Store) string { return st.ID })
+	out = api.Stores{KnownStores: operate.KnownStores{Environment: s.Operate.Name, Stores: []operate.KnownStore{}}, Next: next}
+	for _, st := range found {
 		out.Stores = append(out.Stores, operate.KnownStoreOf(st))
 	}
-	return out, nil
+	return out, err
 }
 
 type storeIn struct {
@@ -84,32 +74,15 @@ func (s *Server) retryWebhook(ctx context.Context, in *api.Why) (operate.Webhook
 	return s.Operate.RetryWebhook(ctx, by(ctx, in.Reason))
 }
 
-func (s *Server) runs(ctx context.Context, in *page) (api.Runs, error) {
-	out := api.Runs{Runs: []control.Run{}}
-	limit, err := limitOf(in.Limit)
-	if err != nil {
-		return out, err
-	}
+func (s *Server) runs(ctx context.Context, in *page) (out api.Runs, err error) {
 	var after control.Run
 	if in.Cursor != "" {
-		at, id, err := cutCursor(in.Cursor)
-		if err != nil {
+		if after.CreatedAt, after.ID, err = cutCursor(in.Cursor); err != nil {
 			return out, err
 		}
-		after = control.Run{ID: id, CreatedAt: at}
 	}
-	for r, err := range s.Operate.DB.RunsAfter(ctx, s.Operate.Name, after) {
-		if err != nil {
-			return out, err
-		}
-		if len(out.Runs) == limit {
-			last := out.Runs[limit-1]
-			out.Next = timedCursor(last.CreatedAt, last.ID)
-			break
-		}
-		out.Runs = append(out.Runs, r)
-	}
-	return out, nil
+	out.Runs, out.Next, err = paged(s.Operate.DB.RunsAfter(ctx, s.Operate.Name, after), in.Limit, func(r control.Run) string { return timedCursor(r.CreatedAt, r.ID) })
+	return out, err
 }
 
 // timedCursor names an entry of a list that is ordered by time and then by a name.

@@ -58,11 +58,10 @@ func (s *Server) approvals(ctx context.Context, in *page) (api.Approvals, error)
 		}
 	}
 	got, err := s.Operate.DB.ApprovalsBefore(ctx, s.Operate.Name, before, limit+1)
-	out.Approvals = append(out.Approvals, got[:min(limit, len(got))]...)
-	if len(got) > limit {
-		last := out.Approvals[limit-1]
-		out.Next = timedCursor(last.At, last.Plan+"."+last.Actor)
+	if err != nil {
+		return out, err
 	}
+	out.Approvals, out.Next, err = paged(control.Values(got), limit, func(k control.Approval) string { return timedCursor(k.At, k.Plan+"."+k.Actor) })
 	return out, err
 }
 

@@ -8,29 +8,19 @@ import (
 
 	"headgate/cmd/headgate/internal/api"
 	"headgate/cmd/headgate/internal/operate"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/rollout"
 )
 
-func (s *Server) rollouts(ctx context.Context, in *page) (api.Rollouts, error) {
-	out := api.Rollouts{Rollouts: []operate.RolloutLine{}}
-	limit, err := limitOf(in.Limit)
-	if err != nil {
-		return out, err
-	}
+func (s *Server) rollouts(ctx context.Context, in *page) (out api.Rollouts, err error) {
 	all, err := s.Operate.RolloutList(ctx)
 	if err != nil {
 		return out, err
 	}
-	from := slices.IndexFunc(all, func(l operate.RolloutLine) bool { return l.Name > in.Cursor })
-	if from < 0 {
-		return out, nil
-	}
-	out.Rollouts = all[from:min(from+limit, len(all))]
-	if from+limit < len(all) {
-		out.Next = all[from+limit-1].Name
-	}
-	return out, nil
+	after := slices.DeleteFunc(all, func(l operate.RolloutLine) bool { return l.Name <= in.Cursor })
+	out.Rollouts, out.Next, err = paged(control.Values(after), in.Limit, func(l operate.RolloutLine) string { return l.Name })
+	return out, err
 }
 
 type rolloutIn struct {
@@ -91,12 +81,11 @@ func trail(limit int, cursor string, entries func(after int64, limit int) (opera
 			return api.Trail{}, badCursor(cursor)
 		}
 	}
-	got, err := entries(after, limit+1)
-	out := api.Trail{Trail: got}
-	if len(out.Entries) > limit {
-		out.Entries = out.Entries[:limit]
-		out.Next = strconv.FormatInt(out.Entries[limit-1].Seq, 10)
+	out := api.Trail{}
+	if out.Trail, err = entries(after, limit+1); err != nil {
+		return out, err
 	}
+	out.Entries, out.Next, err = paged(control.Values(out.Entries), limit, func(e control.AuditEntry) string { return strconv.FormatInt(e.Seq, 10) })
 	return out, err
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"iter"
 	"net/http"
 
 	"headgate/cmd/headgate/internal/operate"
@@ -115,6 +116,24 @@ func limitOf(n int) (int, error) {
 		return 0, errs.Invalidf("limit: %d is above %d", n, pageMost)
 	}
 	return n, nil
+}
+
+// paged is a page of a list: at most limit of its values, see limitOf, and the cursor of the last one where there are more.
+func paged[T any](list iter.Seq2[T, error], limit int, cursor func(T) string) (values []T, next string, err error) {
+	values = []T{}
+	if limit, err = limitOf(limit); err != nil {
+		return values, "", err
+	}
+	for v, err := range list {
+		if err != nil {
+			return values, "", err
+		}
+		if len(values) == limit {
+			return values, cursor(values[limit-1]), nil
+		}
+		values = append(values, v)
+	}
+	return values, "", nil
 }
 
 func badCursor(cursor string) error {
