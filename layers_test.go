@@ -62,7 +62,7 @@ func layers() map[string][]string {
 		"internal/livestore/eventlog":              {"internal/livestore", "internal/errs"},
 		"internal/livestore/eventlog/filelog":      backend,
 		"internal/livestore/eventlog/dumplog":      backend,
-		"internal/livestore/eventlog/eventsql":     backend,
+		"internal/livestore/eventlog/eventsql":     append([]string{"internal/livestore/engine"}, backend...),
 		"internal/livestore/eventlog/cflog":        backend,
 		"internal/livestore/eventlog/pglog":        backend,
 		"internal/livestore/eventlog/transfer":     append([]string{"internal/livestore/eventlog/dumplog"}, backend...),

@@ -189,18 +189,14 @@ func (c Correction) expressions(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := x.Close(); err != nil {
-			return err
-		}
+		x.Close()
 	}
 	for _, text := range c.onClients() {
 		x, err := eventsql.CompileForClients(ctx, text)
 		if err != nil {
 			return err
 		}
-		if err := x.Close(); err != nil {
-			return err
-		}
+		x.Close()
 		if words := engine.Volatile(text); len(words) > 0 {
 			return errs.Invalidf("correction %s: %s does not give the same everywhere and always", c.Name, strings.Join(words, ", ")).
 				Hintf("every client runs it again at every rebuild: use what the event says")
@@ -304,8 +300,10 @@ What is made of the events is exactly one of
         args: json_object('id', args ->> 'id', 'list', 'inbox', 'position', 0)
 
 SQL is SQLite's, over one event: name, args (JSON text), seq, client, session and release; a pinned match's where also sees
-pending and at. Expressions that run on clients must give the same everywhere: no clock, no chance. A
-correction that leaves or makes a number past JavaScript's doubles (1e999, its Infinity) is refused: clients keep null there.
+pending and at. A text stands in 'single' quotes. Expressions that run on clients must give the same everywhere: no clock, no chance,
+and only functions that every client's SQLite has. args ->> 'position' takes a number out of its JSON, and SQLite writes it back with 15
+digits or with 17: a longer one is refused, and args -> 'position' takes it as it is. A correction that leaves or makes a number
+past JavaScript's doubles (1e999, its Infinity) is refused: clients keep null there.
 
 Without a release, a match is pinned: the generated code lists the events that the logs hold when it is generated, by number,
 writer and a digest of the arguments, so that nothing else is ever taken for one of them. A match that names a release goes by

@@ -49,7 +49,7 @@ func TestApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // in memory
+	defer c.Close()
 	want := []string{
 		`: v1.TodoCreated {"id":"a"}`,
 		`lists: v1.TodoCreated {"id":"b","list":"inbox","tags":[1,null]}`,
@@ -95,7 +95,7 @@ func TestApplyFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.Close() //nolint:errcheck // in memory
+			defer c.Close()
 			_, _, err = c.Apply(t.Context(), livestore.Event{Name: "v1.A", ClientID: "x", Args: json.RawMessage(test.args), Seq: livestore.ClientSeq{Global: 7}})
 			if errs.CodeOf(err) != errs.Invalid || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v", err)

@@ -37,7 +37,7 @@ func (c Corrections) Compile(ctx context.Context) (out *Corrector, err error) {
 	out = &Corrector{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, out.Close())
+			out.Close()
 		}
 	}()
 	for _, one := range c.List {
@@ -77,16 +77,14 @@ func (c Corrections) Compile(ctx context.Context) (out *Corrector, err error) {
 }
 
 // Close releases the expressions.
-func (c *Corrector) Close() error {
-	var all []error
+func (c *Corrector) Close() {
 	for _, r := range c.rules {
 		for _, x := range append([]*eventsql.Expr{r.where, r.rewrite}, r.args...) {
 			if x != nil {
-				all = append(all, x.Close())
+				x.Close()
 			}
 		}
 	}
-	return errors.Join(all...)
 }
 
 // Match returns the name of the correction that counts for an event, empty for none. Two corrections that match the same

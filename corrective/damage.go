@@ -101,7 +101,7 @@ func Assess(ctx context.Context, store livestore.StoreID, log eventlog.Reader, s
 	if err != nil {
 		return d, err
 	}
-	defer m.close() //nolint:errcheck // in memory
+	defer m.close()
 	t := tally{Damage: &d, names: map[string]*Count{}, later: map[string]*Count{}, writers: map[string]*Split{}, entities: map[uint64]struct{}{}}
 	told := int64(0)
 	for e, err := range log.Events(ctx, livestore.ClientSeq{}) {

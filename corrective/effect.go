@@ -76,7 +76,7 @@ func Measure(ctx context.Context, log eventlog.Reader, s Selection, ran func(cli
 	if err != nil {
 		return out, err
 	}
-	defer m.close() //nolint:errcheck // in memory
+	defer m.close()
 	is, should := c.Options, c.Options
 	is.Out, should.Out = filepath.Join(c.Dir, "is.db"), filepath.Join(c.Dir, "should.db")
 	target, reader := c.Release, eventlog.Reader(picked{log, m, false})
@@ -180,7 +180,7 @@ func Receive(ctx context.Context, l script.Launcher, log eventlog.Reader, s Sele
 	if err != nil {
 		return r, err
 	}
-	defer m.close() //nolint:errcheck // in memory
+	defer m.close()
 	found, err := probe.Decode(ctx, l, target.Program, picked{log, m, true}, nil, livestore.ClientSeq{}, nil)
 	if err != nil {
 		return r, err

@@ -164,7 +164,7 @@ func TestEveryRemedyIsAPlan(t *testing.T) {
 
 // TestDraft: a draft is added once, behind what is there, and is a file that can be read.
 func TestDraft(t *testing.T) {
-	d := corrective.Draft{Schema: "main", Selection: corrective.Selection{Release: "1.3.0", Where: "args ->> 'list' = \"x\"", After: night}, Reason: "lists: lost", Events: []string{"v1.A", "v2.B"}}
+	d := corrective.Draft{Schema: "main", Selection: corrective.Selection{Release: "1.3.0", Where: `args ->> '$."list"' = 'x'`, After: night}, Reason: "lists: lost", Events: []string{"v1.A", "v2.B"}}
 	text, added, err := d.AddTo(t.Context(), "main.yaml", nil)
 	if err != nil || !added {
 		t.Fatal(added, err)

@@ -65,7 +65,7 @@ func Prove(ctx context.Context, log eventlog.Reader, c Corrections, t Trial) (Ou
 	if err != nil {
 		return out, err
 	}
-	defer corrector.Close() //nolint:errcheck // in memory
+	defer corrector.Close()
 	for e, err := range log.Events(ctx, livestore.ClientSeq{}) {
 		var bad *eventlog.Malformed
 		if errors.As(err, &bad) {

@@ -89,11 +89,10 @@ func (s Selection) compile(ctx context.Context, ran func(client string) string) 
 	return m, err
 }
 
-func (m *matcher) close() error {
-	if m.where == nil {
-		return nil
+func (m *matcher) close() {
+	if m.where != nil {
+		m.where.Close()
 	}
-	return m.where.Close()
 }
 
 // Validate reports what can't be read of s, before any log is.
@@ -106,7 +105,8 @@ func (s Selection) Validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.close()
+	m.close()
+	return nil
 }
 
 // ownClients is what headgate's own client ids begin with: no release of the app wrote their events.

@@ -60,7 +60,7 @@ func (r Transform) Look(ctx context.Context) (Transformed, error) {
 	if err != nil {
 		return Transformed{}, err
 	}
-	defer x.Close() //nolint:errcheck // in memory
+	defer x.Close()
 	return r.look(ctx, x)
 }
 
@@ -120,7 +120,7 @@ func (r Transform) Run(ctx context.Context) (Transformed, error) {
 	if err != nil {
 		return Transformed{}, err
 	}
-	defer x.Close() //nolint:errcheck // in memory
+	defer x.Close()
 	t, err := r.look(ctx, x)
 	if err != nil {
 		return t, err

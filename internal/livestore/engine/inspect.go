@@ -64,6 +64,22 @@ func (d *DB) Writes(text string) ([]string, error) {
 	return slices.Sorted(maps.Keys(tables)), nil
 }
 
+// Functions returns the SQL functions that a statement calls, operators that are some (LIKE, ->>) included, sorted. Those that
+// SQLite computes without a call (coalesce, iif) are not among them.
+func (d *DB) Functions(text string, binds Binds) ([]string, error) {
+	names := map[string]bool{}
+	err := d.Query("EXPLAIN "+text, binds, func(_ []string, v []any) error {
+		switch v[1] {
+		case "Function", "PureFunc", "AggStep", "AggStep1", "AggInverse":
+			called, _ := v[5].(string) // name(number of arguments)
+			name, _, _ := strings.Cut(called, "(")
+			names[name] = true
+		}
+		return nil
+	})
+	return slices.Sorted(maps.Keys(names)), err
+}
+
 // Volatile lists the words of a text (random, 'now', changes…) that make its outcome depend on more than the tables and
 // its parameters. It may find too much, inside a literal, never too little.
 func Volatile(text string) []string {

@@ -16,7 +16,8 @@ import (
 
 // A DB is a SQLite connection driven the way LiveStore's own binding drives it: all statements of a text are
 // prepared before the first one runs, each is stepped once, a missing parameter is NULL, a number is bound as an
-// integer only when it fits 32 bits and text ends at a NUL. database/sql would differ in each of these.
+// integer only when it fits 32 bits and text ends at a NUL. database/sql would differ in each of these. As in the SQLite that
+// LiveStore brings, "x" is a name and never a text, and a real number turns into a text of 15 digits, see [DB.Digits].
 //
 // A DB can't reach any other file: ATTACH and VACUUM INTO are off. It is used by one goroutine.
 type DB struct {
@@ -89,7 +90,20 @@ func open(path string, mode int32) (*DB, error) {
 	}
 	sqlite3.Xsqlite3_extended_result_codes(d.tls, d.db, 1)
 	sqlite3.Xsqlite3_limit(d.tls, d.db, sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+	d.config(sqlite3.SQLITE_DBCONFIG_DQS_DDL, 0)
+	d.config(sqlite3.SQLITE_DBCONFIG_DQS_DML, 0)
+	d.Digits(15)
 	return d, nil
+}
+
+// Digits sets how many digits of a real number count where SQLite writes it as a text: 15 before SQLite 3.52, as LiveStore 0.4's
+// is, and 17 since.
+func (d *DB) Digits(n int32) { d.config(sqlite3.SQLITE_DBCONFIG_FP_DIGITS, n) }
+
+func (d *DB) config(option, value int32) {
+	args := libc.Xcalloc(d.tls, 2, 8)
+	defer libc.Xfree(d.tls, args)
+	sqlite3.Xsqlite3_db_config(d.tls, d.db, option, libc.VaList(args, value, uintptr(0)))
 }
 
 // Close finalizes what was prepared and closes the database.
@@ -202,6 +216,15 @@ func (d *DB) Query(text string, binds Binds, row func(columns []string, values [
 func (d *DB) Prepares(text string) bool {
 	p, err := d.prepare(text)
 	return err == nil && len(p.stmts) == 1
+}
+
+// Parameters are the names of the parameters of a text of one statement, in their order; empty for one without a name.
+func (d *DB) Parameters(text string) ([]string, error) {
+	p, err := d.prepare(text)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(p.params...), nil
 }
 
 func (d *DB) column(s uintptr, i int32) any {

@@ -102,6 +102,23 @@ func TestSeveralStatementsShareTheirBinds(t *testing.T) {
 	}
 }
 
+// A number turns into a text of 15 digits, and "x" is a name: as in LiveStore's SQLite, and unlike in newer ones as they come.
+func TestTextsAsLiveStore(t *testing.T) {
+	db := open(t, "")
+	if got := query(t, db, "SELECT (0.1 + 0.2) || '', CAST(1.0 / 3 AS TEXT)", engine.Binds{}); got[0][0] != "0.3" || got[0][1] != "0.333333333333333" {
+		t.Errorf("numbers as texts: %q", got)
+	}
+	db.Digits(17)
+	if got := query(t, db, "SELECT (0.1 + 0.2) || '', 0.1 || ''", engine.Binds{}); got[0][0] != "0.30000000000000004" || got[0][1] != "0.1" {
+		t.Errorf("numbers as texts of 17 digits: %q", got)
+	}
+	for _, sql := range []string{`SELECT "x"`, `CREATE TABLE t (a CHECK (a <> "x"))`} {
+		if err := db.Exec(sql, engine.Binds{}); err == nil {
+			t.Errorf("%s: no error", sql)
+		}
+	}
+}
+
 func TestNoOtherFileIsReachable(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, filepath.Join(dir, "state.db"))

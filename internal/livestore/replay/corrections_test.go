@@ -112,7 +112,7 @@ func corrections(t *testing.T, seed, cases int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck // in memory
+		defer c.Close()
 		repairs = append(repairs, c)
 		log := writeLog(t, r.entries, 5)
 		name := fmt.Sprintf("corrected-%d-%d", seed, i)
@@ -253,7 +253,7 @@ func TestPinnedIsNotProvisional(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // in memory
+	defer c.Close()
 	identify, err := probe.NewIdentifier(t.Context(), launcher(t), base.Program)
 	if err != nil {
 		t.Fatal(err)

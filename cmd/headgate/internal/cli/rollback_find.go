@@ -90,7 +90,7 @@ func (f finding) work(ctx context.Context, l script.Launcher, todo <-chan config
 	if err != nil {
 		return err
 	}
-	defer corrector.Close() //nolint:errcheck // in memory
+	defer corrector.Close()
 	identifier, err := probe.NewIdentifier(ctx, l, f.program)
 	if err != nil {
 		return err

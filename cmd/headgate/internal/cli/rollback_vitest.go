@@ -70,7 +70,7 @@ func (a *app) correctionsTest(ctx context.Context, cfg *config.Config, s config.
 	if err != nil {
 		return nil, nil, err
 	}
-	defer corrector.Close() //nolint:errcheck // in memory
+	defer corrector.Close()
 	t := &codegen.CorrectionsTest{Entry: filepath.ToSlash(entry), Export: s.Export}
 	without := []string{}
 	for _, one := range list.List {
