@@ -27,6 +27,7 @@ type headgateServer struct {
 	*httptest.Server
 	mu    sync.Mutex
 	seen  []observe.Observation
+	keys  map[string]bool // of the batches
 	floor map[string]string
 	lose  string // the path whose next answer is lost: the sender can't know whether it arrived
 }
@@ -35,8 +36,10 @@ const workerToken = "the-token-of-the-worker"
 
 func startHeadgate(t *testing.T) *headgateServer {
 	t.Helper()
-	s := &headgateServer{}
-	rc := observe.Receiver{Observer: s, MayReport: func(*http.Request, string) bool { return true }, Now: time.Now, Batches: &observe.Batches{}}
+	s := &headgateServer{keys: map[string]bool{"": true}}
+	rc := observe.Receiver{
+		Observer: s, MayReport: func(*http.Request, string) bool { return true }, Sender: func(*http.Request) string { return "" }, Now: time.Now,
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/reports", rc.Reports())
 	mux.Handle("/v1/telemetry", rc.Telemetry())
@@ -64,10 +67,14 @@ func startHeadgate(t *testing.T) *headgateServer {
 	return s
 }
 
-func (s *headgateServer) Observe(_ context.Context, batch []observe.Observation) error {
+func (s *headgateServer) Observe(_ context.Context, batch observe.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = append(s.seen, batch...)
+	if s.keys[batch.Key] { // the same again, or one without a name, which these senders never send
+		return nil
+	}
+	s.keys[batch.Key] = true
+	s.seen = append(s.seen, batch.Observations...)
 	return nil
 }
 

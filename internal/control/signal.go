@@ -51,12 +51,20 @@ func (k signalKey) compare(o signalKey) int {
 		cmp.Compare(k.event, o.event), cmp.Compare(k.cohort, o.cohort), cmp.Compare(k.bucket, o.bucket))
 }
 
-// CountSignals adds what was seen, by the slot and by the rollouts that have the store open now, which it returns by store.
-func (db *DB) CountSignals(ctx context.Context, env string, seen []Sighting) (open map[string][]string, err error) {
-	if err := named("environment", env); err != nil || len(seen) == 0 {
-		return nil, err
+// CountSignals adds what came and did not come before, by the slot and by the rollouts that have the store open now. It returns
+// what it added, and those rollouts by store.
+func (db *DB) CountSignals(ctx context.Context, env string, arrivals []Arrival) (counted []Arrival, open map[string][]string, err error) {
+	if err := named("environment", env); err != nil || len(arrivals) == 0 {
+		return nil, nil, err
 	}
 	err = db.tx(ctx, "count the signals", func(tx *sql.Tx) (err error) {
+		if counted, err = db.newIn(ctx, tx, env, arrivals); err != nil {
+			return err
+		}
+		var seen []Sighting
+		for _, a := range counted {
+			seen = append(seen, a.Seen...)
+		}
 		if open, err = db.openIn(ctx, tx, env, seen); err != nil {
 			return err
 		}
@@ -82,7 +90,10 @@ func (db *DB) CountSignals(ctx context.Context, env string, seen []Sighting) (op
 			return err
 		})
 	})
-	return open, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return counted, open, nil
 }
 
 // openIn are the rollouts that have stores open at the moment, by store.
@@ -93,6 +104,9 @@ func (db *DB) openIn(ctx context.Context, tx *sql.Tx, env string, seen []Sightin
 	}
 	slices.Sort(stores)
 	stores = slices.Compact(stores)
+	if len(stores) == 0 {
+		return nil, nil
+	}
 	ramping, err := all(ctx, tx, scanRollout, selectRollout+` AND phase IN ($2, $3) ORDER BY name LIMIT $4`,
 		env, string(rollout.Ramp), string(rollout.PointOfNoReturn), rolloutsCounted)
 	if err != nil {

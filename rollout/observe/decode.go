@@ -68,7 +68,9 @@ type Item struct {
 
 // A Batch is what is known of a batch that came.
 type Batch struct {
+	Sender       string // "worker" or "app"
 	ID           string // the sender's name of it; "" where it has none
+	Key          string // of one size, the same when it is sent again, and no other sender's; "" where it has no name
 	Observations []Observation
 	Dropped      int64 // that the sender could not keep
 	Foreign      int64 // that this server does not know, see DecodeReports

@@ -7,8 +7,9 @@
 //	POST /v1/telemetry  from the apps        Telemetry
 //	POST /v1/traces     from OpenTelemetry   Traces
 //
-// A batch has a name, so that one that is sent again, because the answer was lost, counts once.
+// A batch has a name, of which it makes a key: so one that is sent again, because the answer was lost, counts once. What an
+// exporter of spans sends has no name, and its bytes make the key.
 //
-// It stores nothing but the names of the last batches, decides nothing about a rollout, and knows no tokens: whoever mounts it has found out who sends, and
+// It stores nothing, decides nothing about a rollout, and knows no tokens: whoever mounts it has found out who sends, and
 // passes in for which stores.
 package observe

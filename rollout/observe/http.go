@@ -1,7 +1,8 @@
 package observe
 
 import (
-	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,16 +13,15 @@ import (
 	"headgate/internal/errs"
 )
 
-// A Receiver makes the handlers. All fields but Lost, Foreign and Batches are required. Whoever mounts them has found out who sends, takes POST
-// only, and answers for pages of other origins.
+// A Receiver makes the handlers. All fields are required. Whoever mounts them has found out who sends, takes POST only, and
+// answers for pages of other origins.
 type Receiver struct {
 	Observer Observer
 	// MayReport says whether the sender of a request may speak of a store.
 	MayReport func(r *http.Request, storeID string) bool
-	Now       func() time.Time
-	Lost      Loss     // what the sender had to drop before the batch
-	Foreign   Loss     // what this server does not know: the sender is newer
-	Batches   *Batches // nil where what comes again counts again
+	// Sender says whose request it is: what others call their batches is something else.
+	Sender func(r *http.Request) string
+	Now    func() time.Time
 }
 
 // Reports takes the batches of the wrapped sync backend. It answers 202, or 400, 403, 413, 415, 503 with {"error": …}.
@@ -58,7 +58,15 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) (Batch,
 				return
 			}
 		}
-		if err := rc.keep(r.Context(), sender, batch); err != nil {
+		batch.Sender = sender
+		if batch.ID != "" {
+			var first Observation // none where all of it is foreign
+			if len(batch.Observations) > 0 {
+				first = batch.Observations[0]
+			}
+			batch.Key = keyOf(sender, rc.Sender(r), batch.ID, first.StoreID, first.ClientID)
+		}
+		if err := rc.Observer.Observe(r.Context(), batch); err != nil {
 			w.Header().Set("Retry-After", "5")
 			fail(w, http.StatusServiceUnavailable, "the observations could not be stored, send them again")
 			return
@@ -67,31 +75,13 @@ func (rc Receiver) handler(sender string, decode func([]byte, time.Time) (Batch,
 	})
 }
 
-// keep hands a batch on, unless it came before.
-func (rc Receiver) keep(ctx context.Context, sender string, b Batch) error {
-	if b.ID == "" || rc.Batches == nil {
-		return rc.observe(ctx, sender, b)
+// keyOf is of one size, whatever a sender calls what it sends.
+func keyOf(words ...string) string {
+	sum := sha256.New()
+	for _, w := range words {
+		_, _ = io.WriteString(sum, w+"\x00") // never fails
 	}
-	var first Observation // none where all of it is foreign
-	if len(b.Observations) > 0 {
-		first = b.Observations[0]
-	}
-	return rc.Batches.once(keyOf(sender, b.ID, first.StoreID, first.ClientID), func() error { return rc.observe(ctx, sender, b) })
-}
-
-func (rc Receiver) observe(ctx context.Context, sender string, b Batch) error {
-	if len(b.Observations) > 0 {
-		if err := rc.Observer.Observe(ctx, b.Observations); err != nil {
-			return err
-		}
-	}
-	if b.Dropped > 0 && rc.Lost != nil {
-		rc.Lost(sender, b.Dropped)
-	}
-	if b.Foreign > 0 && rc.Foreign != nil {
-		rc.Foreign(sender, b.Foreign)
-	}
-	return nil
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 // A Failure is the answer to what is not taken over.

@@ -59,10 +59,7 @@ type Observation struct {
 
 // An Observer stores observations.
 type Observer interface {
-	// Observe stores a batch, whole or not at all. The same observation may come twice: a sender that got no answer
-	// sends it again. An error is answered with 503, and the sender tries later.
-	Observe(ctx context.Context, batch []Observation) error
+	// Observe stores a batch, whole or not at all. The same batch may come twice, also where it has no key: a sender that got
+	// no answer sends it again. An error is answered with 503, and the sender tries later.
+	Observe(ctx context.Context, batch Batch) error
 }
-
-// Loss is told how many observations of a sender, "worker" or "app", are lost.
-type Loss func(sender string, n int64)

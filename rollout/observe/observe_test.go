@@ -16,12 +16,14 @@ import (
 )
 
 type stored struct {
-	batch []observe.Observation
-	err   error
+	batch   []observe.Observation
+	batches []observe.Batch
+	err     error
 }
 
-func (s *stored) Observe(_ context.Context, batch []observe.Observation) error {
-	s.batch = append(s.batch, batch...)
+func (s *stored) Observe(_ context.Context, batch observe.Batch) error {
+	s.batch = append(s.batch, batch.Observations...)
+	s.batches = append(s.batches, batch)
 	return s.err
 }
 
@@ -30,6 +32,7 @@ var received = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 func receiver(s *stored) observe.Receiver {
 	return observe.Receiver{
 		Observer:  s,
+		Sender:    func(r *http.Request) string { return r.Header.Get("Authorization") },
 		Now:       func() time.Time { return received },
 		MayReport: func(_ *http.Request, store string) bool { return store != "foreign" },
 	}
@@ -50,8 +53,6 @@ func post(h http.Handler, contentType, body string) *httptest.ResponseRecorder {
 func TestReceives(t *testing.T) {
 	s := &stored{}
 	rc := receiver(s)
-	var lost int64
-	rc.Lost = func(_ string, n int64) { lost += n }
 	for _, w := range []*httptest.ResponseRecorder{
 		post(rc.Reports(), "application/json", report),
 		post(rc.Telemetry(), "application/json; charset=utf-8", telemetry),
@@ -63,8 +64,8 @@ func TestReceives(t *testing.T) {
 	ann := observe.Observation{Kind: observe.Pull, StoreID: "s", Schema: "main", ClientID: "ann", Release: "1.1.0", Count: 2, Floor: "1.0.0", At: received}
 	skipped := ann
 	skipped.Kind, skipped.Event, skipped.Count, skipped.Floor = observe.UnknownEvent, "v2.TodoCreated", 4, ""
-	if diff := cmp.Diff([]observe.Observation{ann, skipped}, s.batch); diff != "" || lost != 3 {
-		t.Errorf("lost %d\n%s", lost, diff)
+	if diff := cmp.Diff([]observe.Observation{ann, skipped}, s.batch); diff != "" || s.batches[0].Dropped != 3 || s.batches[0].Sender != "worker" || s.batches[1].Sender != "app" {
+		t.Errorf("%+v\n%s", s.batches, diff)
 	}
 }
 
@@ -73,8 +74,6 @@ func TestReceives(t *testing.T) {
 func TestNewerSender(t *testing.T) {
 	s := &stored{}
 	rc := receiver(s)
-	foreign := map[string]int64{}
-	rc.Foreign = func(sender string, n int64) { foreign[sender] += n }
 	more := strings.Replace(report, `"count":2`, `"count":2,"at":"2030-01-01"`, 1)
 	more = strings.Replace(more, `"reports":[`, `"region":"fra","reports":[{"kind":"evicted","storeId":"","why":{"n":1}},`, 1)
 	none := `{"version":1,"dropped":0,"storeId":"s","schema":"main","clientId":"ann","release":"9.0.0","items":[{"kind":"slow"},{"kind":"slow"}]}`
@@ -84,39 +83,49 @@ func TestNewerSender(t *testing.T) {
 		}
 	}
 	ann := observe.Observation{Kind: observe.Pull, StoreID: "s", Schema: "main", ClientID: "ann", Release: "1.1.0", Count: 2, Floor: "1.0.0", At: received}
-	if diff := cmp.Diff([]observe.Observation{ann}, s.batch); diff != "" || foreign["worker"] != 2 || foreign["app"] != 2 {
-		t.Errorf("%v\n%s", foreign, diff)
+	if diff := cmp.Diff([]observe.Observation{ann}, s.batch); diff != "" || s.batches[0].Foreign != 2 || s.batches[1].Foreign != 2 {
+		t.Errorf("%+v\n%s", s.batches, diff)
 	}
 }
 
-// TestAgain: a batch that comes again, because its answer was lost, counts once; another sender's of the same name is another.
+// TestAgain: a batch that comes again has the same key, and one of another sender, client, store or kind by the same name another.
 func TestAgain(t *testing.T) {
-	s := &stored{err: errors.New("away")}
-	rc := receiver(s)
-	rc.Batches = &observe.Batches{}
-	lost := map[string]int64{}
-	rc.Lost = func(sender string, n int64) { lost[sender] += n }
 	named := func(body string) string {
-		return strings.Replace(body, `"version":1,"dropped":`, `"version":1,"batch":"b1","dropped":1`, 1)
+		return strings.Replace(body, `"version":1`, `"version":1,"batch":"b1"`, 1)
 	}
-	send := func(h http.Handler, body string, status, want int) {
+	keyOf := func(token string, reports bool, body string) string {
 		t.Helper()
-		s.batch = nil
-		if w := post(h, "application/json", body); w.Code != status || len(s.batch) != want {
-			t.Errorf("%d %s, stored %d, want %d", w.Code, w.Body, len(s.batch), want)
+		s := &stored{}
+		h := receiver(s).Telemetry()
+		if reports {
+			h = receiver(s).Reports()
 		}
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted || len(s.batches) != 1 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		return s.batches[0].Key
 	}
-	send(rc.Telemetry(), named(telemetry), http.StatusServiceUnavailable, 1)
-	s.err = nil
-	send(rc.Telemetry(), named(telemetry), http.StatusAccepted, 1)
-	send(rc.Telemetry(), named(telemetry), http.StatusAccepted, 0)
-	send(rc.Telemetry(), named(strings.Replace(telemetry, "ann", "ben", 1)), http.StatusAccepted, 1)
-	send(rc.Reports(), named(report), http.StatusAccepted, 1)
-	send(rc.Reports(), named(report), http.StatusAccepted, 0)
-	send(rc.Reports(), report, http.StatusAccepted, 1)
-	send(rc.Reports(), report, http.StatusAccepted, 1)
-	if lost["app"] != 20 || lost["worker"] != 13+3+3 {
-		t.Errorf("lost %v", lost)
+	first := keyOf("t1", false, named(telemetry))
+	if again := keyOf("t1", false, named(telemetry)); again != first || len(first) != 32 {
+		t.Errorf("%q, then %q", first, again)
+	}
+	keys := map[string]string{first: "the first"}
+	for name, key := range map[string]string{
+		"another token": keyOf("t2", false, named(telemetry)), "another client": keyOf("t1", false, named(strings.Replace(telemetry, "ann", "ben", 1))),
+		"another store": keyOf("t1", false, named(strings.Replace(telemetry, `"storeId":"s"`, `"storeId":"z"`, 1))), "the Worker": keyOf("t1", true, named(report)),
+	} {
+		if other, there := keys[key]; there || key == "" {
+			t.Errorf("%s and %s have the key %q", name, other, key)
+		}
+		keys[key] = name
+	}
+	if key := keyOf("t1", false, telemetry); key != "" {
+		t.Errorf("without a name it has the key %q", key)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 // Traces takes OTLP/HTTP traces, as an OpenTelemetry exporter sends them: protobuf or JSON, also with gzip. took is given
-// LiveStore's spans. It answers 200 with an empty answer of OTLP, or 400, 403, 413, 415 with {"error": …}.
-func (rc Receiver) Traces(took func([]Span)) http.Handler {
+// LiveStore's spans, with a key: an exporter that got no answer sends the same bytes again, and the ids of the spans in them
+// make them like no others. It answers 200 with an empty answer of OTLP, or 400, 403, 413, 415 with {"error": …}.
+func (rc Receiver) Traces(took func(key string, spans []Span)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := rc.Now()
 		media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -38,7 +39,7 @@ func (rc Receiver) Traces(took func([]Span)) http.Handler {
 				return
 			}
 		}
-		took(spans)
+		took(keyOf("spans", rc.Sender(r), string(body)), spans)
 		w.Header().Set("Content-Type", media)
 		w.WriteHeader(http.StatusOK)
 		if asJSON {

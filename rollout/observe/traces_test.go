@@ -55,7 +55,7 @@ func TestTraces(t *testing.T) {
 		packed bool
 	}{"json": {"application/json", []byte(traces), false}, "packed json": {"application/json", []byte(traces), true}, "protobuf": {"application/x-protobuf", binary, false}, "packed protobuf": {"application/x-protobuf", binary, true}} {
 		var got []observe.Span
-		w := sendTraces(t, func(s []observe.Span) { got = s }, c.kind, c.body, c.packed)
+		w := sendTraces(t, func(_ string, s []observe.Span) { got = s }, c.kind, c.body, c.packed)
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != c.kind {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
@@ -65,7 +65,7 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-func sendTraces(t *testing.T, took func([]observe.Span), kind string, body []byte, packed bool) *httptest.ResponseRecorder {
+func sendTraces(t *testing.T, took func(string, []observe.Span), kind string, body []byte, packed bool) *httptest.ResponseRecorder {
 	t.Helper()
 	encoding := ""
 	if packed {
@@ -106,7 +106,7 @@ func TestTracesRefused(t *testing.T) {
 		"too deep":      {"application/json", `{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":` + deep, false, 400},
 	} {
 		called := false
-		if w := sendTraces(t, func([]observe.Span) { called = true }, c.kind, []byte(c.body), c.packed); w.Code != c.want || called {
+		if w := sendTraces(t, func(string, []observe.Span) { called = true }, c.kind, []byte(c.body), c.packed); w.Code != c.want || called {
 			t.Errorf("%s: %d %s, want %d", name, w.Code, w.Body, c.want)
 		}
 	}

@@ -40,7 +40,7 @@ func signals(t *testing.T, d *database) {
 	ctx := t.Context()
 	count := func(seen ...control.Sighting) {
 		t.Helper()
-		if _, err := d.CountSignals(ctx, "prod", seen); err != nil {
+		if _, _, err := d.CountSignals(ctx, "prod", []control.Arrival{{Seen: seen}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func signals(t *testing.T, d *database) {
 	if at, err := d.SignsSeen(ctx, "prod", "another"); err != nil || len(at) != 0 {
 		t.Errorf("%v, %v", at, err)
 	}
-	if _, err := d.CountSignals(ctx, "prod", []control.Sighting{d.sighting("a", rollout.SawUnknown, "\x00", "", 1)}); err == nil {
+	if _, _, err := d.CountSignals(ctx, "prod", []control.Arrival{{Seen: []control.Sighting{d.sighting("a", rollout.SawUnknown, "\x00", "", 1)}}}); err == nil {
 		t.Error("a name that is no text was counted")
 	}
 }
@@ -126,7 +126,7 @@ func signalsAge(t *testing.T, d *database) {
 		seen = append(seen, d.sighting("a", rollout.SawRead, "1.0.0", "", 1))
 		d.clock.Advance(control.SignalSlot * 3)
 	}
-	if _, err := d.CountSignals(ctx, "prod", seen); err != nil {
+	if _, _, err := d.CountSignals(ctx, "prod", []control.Arrival{{Seen: seen}}); err != nil {
 		t.Fatal(err)
 	}
 	series := func(part time.Duration) (parts int, sum int64) {
@@ -229,7 +229,7 @@ func signalsAtOnce(t *testing.T, d *database) {
 				}
 				seen = append(seen, d.sighting("a", rollout.SawUnknown, "1.0.0", fmt.Sprint("v1.E", k), 1))
 			}
-			if _, err := db.CountSignals(t.Context(), "prod", seen); err != nil {
+			if _, _, err := db.CountSignals(t.Context(), "prod", []control.Arrival{{Seen: seen}}); err != nil {
 				return err
 			}
 		}

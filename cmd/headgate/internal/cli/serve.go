@@ -41,6 +41,8 @@ database, one at a time. The sync
 backend reports to /v1/reports and the app to /v1/telemetry who is out there. OpenTelemetry exporters send LiveStore's spans
 to /v1/traces, as OTLP over HTTP with any token but a viewer's, operator's or approver's; the resource's attributes
 headgate.storeId, headgate.schema and service.version say whose they are. headgate help rollout-file lists what comes of that.
+What is sent again, because its answer was lost, counts once, whichever server of the control database gets it: a batch by its
+name, within a day, and spans by their bytes, within a quarter of an hour.
 
 Where headgate.yaml has webhook: for the environment, the server tells that address what happens: headgate help webhook.
 

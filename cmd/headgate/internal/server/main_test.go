@@ -144,7 +144,13 @@ func (w *world) token(t testing.TB, want control.Token) (control.Token, string) 
 // ask sends a request and returns the answer's status, header and body.
 func (w *world) ask(t testing.TB, method, path, secret, body string, header ...string) (int, http.Header, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, w.url+path, strings.NewReader(body))
+	return askOf(t, method, w.url+path, secret, body, header...)
+}
+
+// askOf is ask of any server.
+func askOf(t testing.TB, method, url, secret, body string, header ...string) (int, http.Header, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,3 +91,92 @@ func TestObservations(t *testing.T) {
 		}
 	}
 }
+
+// TestSentAgain: a batch whose answer was lost counts once, whether the same server gets it again, one that was started meanwhile or
+// another one. What has no name, or is another token's, counts as it comes.
+func TestSentAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	_, client := w.token(t, control.Token{Role: control.RoleClient, App: "todo", Stores: []string{"s1"}, ExpiresAt: w.now().Add(2 * batchLife)})
+	_, stranger := w.token(t, control.Token{Role: control.RoleClient, App: "todo"})
+	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
+	const unknown = `{"version":1,"dropped":2,"storeId":"s1","schema":"main","clientId":"ann","release":"1.1.0","items":[{"kind":"unknown_event","event":"v2.Start","count":4}]}`
+	named := strings.Replace(unknown, `"version":1`, `"version":1,"batch":"b1"`, 1)
+	const spans = `{"resourceSpans":[{"scopeSpans":[{"spans":[{"spanId":"eee19b7ec3c1b174","name":"RpcClient.SyncWsRpc.Push","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}`
+	send := func(url, secret, path, body string) {
+		t.Helper()
+		if status, _, answer := askOf(t, http.MethodPost, url+path, secret, body); status > 202 {
+			t.Fatalf("%s: %d %s", path, status, answer)
+		}
+	}
+	sum := func() (unknown, pushes int64) {
+		t.Helper()
+		counts, err := w.Operate.DB.Signals(t.Context(), "prod", control.SignalQuery{Until: w.now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range counts {
+			switch c.Sign {
+			case rollout.SawUnknown:
+				unknown += c.N
+			case rollout.SawPushTime:
+				pushes += c.N
+			}
+		}
+		return unknown, pushes
+	}
+	has := func(text string) bool {
+		t.Helper()
+		_, _, metrics := w.ask(t, http.MethodGet, "/metrics", viewer, "")
+		return strings.Contains(metrics, text+"\n")
+	}
+	// Each server is sent both twice; the second one is the first, restarted, and w is another beside it.
+	first, end := start(t, w, nil)
+	for range 2 {
+		send(first, client, "/v1/telemetry", named)
+		send(first, client, "/v1/traces", spans)
+	}
+	end()
+	if unknown, pushes := sum(); unknown != 4 || pushes != 1 {
+		t.Fatalf("one server counted %d and %d", unknown, pushes)
+	}
+	again, endAgain := start(t, w, nil)
+	for _, url := range []string{again, again, w.url} {
+		send(url, client, "/v1/telemetry", named)
+		send(url, client, "/v1/traces", spans)
+	}
+	if err := w.counter.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	endAgain()
+	if unknown, pushes := sum(); unknown != 4 || pushes != 1 {
+		t.Errorf("sent again, %d and %d were counted", unknown, pushes)
+	}
+	if has(`headgate_observations_total{kind="unknown_event"} 4`) || has(`headgate_observations_lost_total{sender="app"} 2`) || has(`headgate_signals_total{event="v2.Start",release="1.1.0",rollouts="",sign="unknown"} 4`) {
+		t.Error("/metrics of a server has what another one counted")
+	}
+	// A token of all stores that says the same name takes nothing from that of one, nor does a name that is guessed.
+	send(w.url, stranger, "/v1/telemetry", strings.Replace(named, `"s1"`, `"s2"`, 1))
+	send(w.url, stranger, "/v1/telemetry", strings.Replace(named, "b1", "b2", 1))
+	send(w.url, client, "/v1/telemetry", strings.Replace(named, "b1", "b2", 1))
+	send(w.url, client, "/v1/telemetry", unknown) // two of an old build
+	send(w.url, client, "/v1/telemetry", unknown)
+	if err := w.counter.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if unknown, pushes := sum(); unknown != 4+5*4 || pushes != 1 {
+		t.Errorf("of others, %d and %d were counted", unknown-4, pushes)
+	}
+	if !has(`headgate_observations_total{kind="unknown_event"} 20`) || !has(`headgate_observations_lost_total{sender="app"} 10`) || !has(`headgate_signals_total{event="v2.Start",release="1.1.0",rollouts="",sign="unknown"} 20`) {
+		t.Error("/metrics does not have what was counted")
+	}
+	// It is forgotten in the end.
+	w.advance(batchLife)
+	w.counter.tidy(t.Context())
+	send(w.url, client, "/v1/telemetry", named)
+	if err := w.counter.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if unknown, _ := sum(); unknown != 28 {
+		t.Errorf("after a day, %d were counted", unknown)
+	}
+}

@@ -16,12 +16,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // run starts a server of its own, as headgate serve does, and returns its address.
 func run(t *testing.T, w *world, change func(*Options)) (url string) {
+	t.Helper()
+	url, _ = start(t, w, change)
+	return url
+}
+
+// start is run, and what ends the server as SIGTERM does.
+func start(t *testing.T, w *world, change func(*Options)) (url string, end func()) {
 	t.Helper()
 	o := w.Options
 	if change != nil {
@@ -31,19 +39,20 @@ func run(t *testing.T, w *world, change func(*Options)) (url string) {
 	at, ended := make(chan string, 1), make(chan error, 1)
 	o.Ready = func(url string) { at <- url }
 	go func() { ended <- Run(ctx, o) }()
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(end)
 	select {
 	case url = <-at:
 	case err := <-ended:
 		ended <- nil
 		t.Fatal(err)
 	}
-	return url
+	return url, end
 }
 
 // TestSlowHeader: a connection that never ends its header is closed. Meanwhile the rollouts are looked after.

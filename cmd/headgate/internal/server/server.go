@@ -20,7 +20,6 @@ import (
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/cmd/headgate/internal/webhook"
 	"headgate/internal/errs"
-	"headgate/rollout/observe"
 	"headgate/rollout/ofrep"
 )
 
@@ -82,7 +81,6 @@ type Server struct {
 	pages    *dashboard.Dashboard
 	meters   *meters
 	counter  *counter
-	batches  observe.Batches
 	patience time.Duration // answerTime; tests have less
 	counting chan struct{} // has room for the one request that reads the stores' logs
 	handler  http.Handler

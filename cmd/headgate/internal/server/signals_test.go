@@ -162,13 +162,18 @@ func TestSignalsAreBounded(t *testing.T) {
 	for i := range signalsWait + 100 {
 		seen = append(seen, control.Sighting{At: w.now(), Store: fmt.Sprint("s", i), Sign: rollout.SawRead, Schema: "main", Release: "1.0.0", N: 1})
 	}
+	named, counted := control.Arrival{Key: "a batch", For: batchLife, Seen: []control.Sighting{seen[0], seen[0]}}, map[string]int{}
+	count := func(what string) func() { return func() { counted[what]++ } }
+	w.counter.arrive(named, count("the first"))
+	w.counter.arrive(named, count("again"))
 	w.counter.add(seen...)
 	w.counter.add(seen[0]) // which waits already
-	if n := len(w.counter.waiting); n != signalsWait {
+	w.counter.arrive(control.Arrival{Key: "one too many", For: batchLife, Seen: seen[:2]}, count("too many"))
+	if n := w.counter.size; n != signalsWait {
 		t.Errorf("%d wait", n)
 	}
 	_, viewer := w.token(t, control.Token{Role: control.RoleViewer})
-	if _, _, metrics := w.ask(t, http.MethodGet, "/metrics", viewer, ""); !strings.Contains(metrics, "headgate_signals_dropped_total 100\n") {
+	if _, _, metrics := w.ask(t, http.MethodGet, "/metrics", viewer, ""); !strings.Contains(metrics, "headgate_signals_dropped_total 104\n") {
 		t.Error("what was dropped is not counted")
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -176,15 +181,18 @@ func TestSignalsAreBounded(t *testing.T) {
 	if err := w.counter.write(ended); err == nil {
 		t.Error("wrote without a database")
 	}
-	if n := len(w.counter.waiting); n != signalsWait {
+	if n := w.counter.size; n != signalsWait {
 		t.Errorf("%d wait after a failure", n)
 	}
 	if err := w.counter.write(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	counts, err := w.Operate.DB.Signals(t.Context(), "prod", control.SignalQuery{Until: w.now().Add(time.Hour)})
-	if err != nil || len(counts) != 1 || counts[0].N != signalsWait+1 {
+	if err != nil || len(counts) != 1 || counts[0].N != signalsWait-2+1+2 {
 		t.Errorf("%+v, %v", counts, err)
+	}
+	if n := w.counter.size; n != 0 || counted["the first"] != 1 || counted["again"] != 0 || counted["too many"] != 1 {
+		t.Errorf("%d wait, counted %v", n, counted)
 	}
 }
 

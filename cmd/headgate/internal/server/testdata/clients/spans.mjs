@@ -1,5 +1,5 @@
 // A real LiveStore client whose spans a stock OpenTelemetry exporter sends to headgate:
-//   node spans.mjs APP HEADGATE_URL TOKEN SYNC_URL SYNC_TOKEN STORE json|proto DATA_DIR
+//   node spans.mjs APP HEADGATE_URL TOKEN SYNC_URL SYNC_TOKEN STORE json|proto ws|http DATA_DIR
 // It commits three todos, waits until the backend has them, reads them in a second client, and flushes.
 import { OTLPTraceExporter as Json } from '@opentelemetry/exporter-trace-otlp-http'
 import { OTLPTraceExporter as Proto } from '@opentelemetry/exporter-trace-otlp-proto'
@@ -9,13 +9,15 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const [app, headgate, token, syncUrl, authToken, storeId, encoding, baseDirectory] = process.argv.slice(2)
+const [app, headgate, token, syncUrl, authToken, storeId, encoding, transport, baseDirectory] = process.argv.slice(2)
+// LiveStore loads undici, whose dispatcher Node 20's own fetch can't use: the one that comes first stays.
+await fetch('data:,')
 const fromApp = (path) => import(pathToFileURL(join(app, path)).href)
 const require = createRequire(join(app, 'package.json'))
 const { loadRelease } = await fromApp('scripts/load.mjs')
 const { makeAdapter } = await import(pathToFileURL(require.resolve('@livestore/adapter-node')).href)
 const { createStorePromise } = await import(pathToFileURL(require.resolve('@livestore/livestore')).href)
-const { makeWsSync } = await import(pathToFileURL(require.resolve('@livestore/sync-cf/client')).href)
+const { makeWsSync, makeHttpSync } = await import(pathToFileURL(require.resolve('@livestore/sync-cf/client')).href)
 const { WebSocket } = await import(pathToFileURL(require.resolve('undici')).href)
 globalThis.WebSocket ??= WebSocket
 
@@ -26,6 +28,7 @@ const provider = new BasicTracerProvider({
   spanProcessors: [new BatchSpanProcessor(exporter)],
 })
 
+const backend = transport === 'ws' ? makeWsSync({ url: syncUrl }) : makeHttpSync({ url: syncUrl, livePull: { pollInterval: 300 } })
 const { schema, events } = await loadRelease('1.1.0')
 const open = (clientId) =>
   createStorePromise({
@@ -34,7 +37,7 @@ const open = (clientId) =>
     disableDevtools: true,
     syncPayload: { authToken },
     otelOptions: { tracer: provider.getTracer('todo') },
-    adapter: makeAdapter({ storage: { type: 'fs', baseDirectory: join(baseDirectory, clientId) }, clientId, sync: { backend: makeWsSync({ url: syncUrl }) } }),
+    adapter: makeAdapter({ storage: { type: 'fs', baseDirectory: join(baseDirectory, clientId) }, clientId, sync: { backend } }),
   })
 const until = async (what, holds) => {
   for (const end = Date.now() + 20_000; !(await holds()); ) {
