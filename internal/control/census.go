@@ -207,6 +207,32 @@ func (db *DB) ClientsOf(ctx context.Context, env, store string) ([]Client, error
 	return out, db.failed(ctx, "read the census of a store", err)
 }
 
+// A SeenStore is a store that the census knows clients of.
+type SeenStore struct {
+	Store    string   `json:"store"`
+	Releases []string `json:"releases"` // that they were last seen on, by name
+}
+
+// SeenStores yields the stores of an environment that clients were seen in, by id, after one or "". Tools are no clients.
+func (db *DB) SeenStores(ctx context.Context, env, after string) iter.Seq2[SeenStore, error] {
+	counted, tools := withoutTools(3)
+	return pagesAfter(SeenStore{Store: after}, func(after SeenStore) (out []SeenStore, err error) {
+		_, err = all(ctx, db.sql, func(rows *sql.Rows) (none struct{}, err error) {
+			var store, release string
+			err = rows.Scan(&store, &release)
+			if n := len(out) - 1; n >= 0 && out[n].Store == store {
+				out[n].Releases = append(out[n].Releases, release)
+			} else {
+				out = append(out, SeenStore{Store: store, Releases: []string{release}})
+			}
+			return none, err
+		}, `SELECT DISTINCT store, release FROM clients WHERE env = $1`+counted+` AND store IN
+			(SELECT DISTINCT store FROM clients WHERE env = $1 AND store > $2`+counted+` ORDER BY store LIMIT $3) ORDER BY store, release`,
+			slices.Concat([]any{env, after.Store, pageSize}, tools)...)
+		return out, db.failed(ctx, "read which stores were seen", err)
+	})
+}
+
 // compareReleases orders by version; what is none comes before.
 func compareReleases(a, b string) int {
 	v, errA := version.NewSemver(a)

@@ -61,6 +61,32 @@ func census(t *testing.T, d *database) {
 	}, of); diff != "" || err != nil {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
+	seen := map[string][]control.SeenStore{}
+	for _, after := range []string{"", "s1"} {
+		for s, err := range d.SeenStores(ctx, "prod", after) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[after] = append(seen[after], s)
+		}
+	}
+	everywhere := []control.SeenStore{
+		{Store: "s1", Releases: []string{"1.0.0", "1.10.0"}}, {Store: "s2", Releases: []string{"1.10.0", "1.10.0-beta.1", "1.9.0", "old"}}, {Store: "s3", Releases: []string{"1.10.0"}},
+	}
+	if diff := cmp.Diff(map[string][]control.SeenStore{"": everywhere, "s1": everywhere[1:]}, seen); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	var many []control.Client
+	for i := range 501 { // more than a page
+		many = append(many, control.Client{Store: fmt.Sprint(i), ID: "a", Release: "1.0.0", LastSeen: at(1)}, control.Client{Store: fmt.Sprint(i), ID: "b", Release: "1.1.0", LastSeen: at(1)})
+	}
+	many = append(many, control.Client{Store: "tools", ID: "hg:run", Release: "1.0.0", LastSeen: at(1)})
+	if _, err := d.ImportCensus(ctx, "many", "x", control.Values(many), ana()); err != nil {
+		t.Fatal(err)
+	}
+	if all := collect(t, d.SeenStores(ctx, "many", "")); len(all) != 501 || len(all[0].Releases) != 2 || len(all[500].Releases) != 2 {
+		t.Errorf("%d stores, with %+v", len(all), all)
+	}
 	if got, err := d.Census(ctx, "staging", time.Time{}); err != nil || len(got) != 0 {
 		t.Errorf("staging: %+v, %v", got, err)
 	}

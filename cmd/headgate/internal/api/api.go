@@ -125,6 +125,12 @@ type RunStatuses struct {
 	Runs []operate.RunStatus `json:"runs"`
 }
 
+// SeenStores is a page of the stores that clients were seen in.
+type SeenStores struct {
+	Stores []control.SeenStore `json:"stores"`
+	Next   string              `json:"next,omitempty"` // the cursor of the next page
+}
+
 // Runs is a page of runs.
 type Runs struct {
 	Runs []control.Run `json:"runs"`

@@ -19,7 +19,7 @@ import (
 // none, or where a server has it: one that lies here is of another time. The caller closes it.
 func (a *app) existingControl(ctx context.Context, env config.Environment) (*control.DB, error) {
 	if a.needsControl(env) != nil {
-		a.log.Warn("runs, census and heads are not looked at: the control database is the server's", "server", a.serverOf(env))
+		a.log.Warn("the runs are not looked at: the control database is the server's", "server", a.serverOf(env))
 		return nil, nil
 	}
 	db, err := a.openedControl(ctx, control.Options{URL: env.Control, Existing: true, Now: a.now})
@@ -49,16 +49,21 @@ func (a *app) openedControl(ctx context.Context, opt control.Options) (*control.
 // defaultHorizon is how long a client may be away and still count, where headgate.yaml does not say.
 const defaultHorizon = 90 * 24 * time.Hour
 
-// fleetOf hands work what knows an environment's fleet: its server, or its control database. Where there is none yet, or the server
-// does not answer, nobody knows it, and work is not called.
-func (a *app) fleetOf(ctx context.Context, env config.Environment, work func(fleetOperations) error) (err error) {
+// known hands work what knows an environment: its server, or its control database. Where there is none yet, nobody does, and work
+// is not called. A server that does not answer, or is of an earlier headgate and has no such route, ends no command: what it
+// goes on without is said.
+func (a *app) known(ctx context.Context, env config.Environment, what string, work func(operations) error) (err error) {
 	if a.needsControl(env) != nil {
-		err := a.withOperationsOf(ctx, env, func(ops operations) error { return work(ops) })
-		if errs.Passing(err) {
-			a.log.Warn("the census is not looked at: the server does not answer", "server", a.serverOf(env))
-			return nil
+		err := a.withOperationsOf(ctx, env, work)
+		switch {
+		case errs.Passing(err):
+			a.log.Warn("the server does not answer: this goes on without "+what, "server", a.serverOf(env))
+		case errs.CodeOf(err) == errs.NotFound:
+			a.log.Warn("the server is of an earlier headgate: this goes on without "+what, "server", a.serverOf(env))
+		default:
+			return err
 		}
-		return err
+		return nil
 	}
 	db, err := a.existingControl(ctx, env)
 	if db == nil || err != nil {
@@ -71,8 +76,8 @@ func (a *app) fleetOf(ctx context.Context, env config.Environment, work func(fle
 // censusOf are the releases that the last census saw within the horizon, 90 days where headgate.yaml names none. A client
 // that did not say its release counts as one of a release that nobody recorded.
 func (a *app) censusOf(ctx context.Context, env config.Environment) (alive []config.Alive, err error) {
-	err = a.fleetOf(ctx, env, func(fleet fleetOperations) error {
-		census, err := fleet.Census(ctx, cmp.Or(env.Fleet.Horizon, defaultHorizon))
+	err = a.known(ctx, env, "the census", func(ops operations) error {
+		census, err := ops.Census(ctx, cmp.Or(env.Fleet.Horizon, defaultHorizon))
 		for _, r := range census.Releases {
 			alive = append(alive, config.Alive{Release: r.Release, Line: env.Line})
 		}

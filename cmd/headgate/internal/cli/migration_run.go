@@ -54,7 +54,7 @@ type runner struct {
 	plans    []migrationPlan
 	stores   []config.Store // those that a plan is for
 
-	known map[livestore.StoreID]control.Store    // what the control database says of them, where there is one
+	known map[livestore.StoreID]control.Store    // the heads and backends that are known of them
 	of    []config.Store                         // all of them, where stores are a sample; nil elsewhere
 	heads map[livestore.StoreID]livestore.SeqNum // their sizes, where they were asked
 }
@@ -159,24 +159,19 @@ func (r *runner) choose(ctx context.Context, ids []string) error {
 	return r.recall(ctx)
 }
 
-// recall reads what the control database knows of the stores. Where there is none nothing is known, and none is made.
-func (r *runner) recall(ctx context.Context) (err error) {
-	db, err := r.app.existingControl(ctx, r.env)
-	if db == nil || err != nil {
+// recall asks what is known of the stores. Where there is no control database nothing is, and none is made.
+func (r *runner) recall(ctx context.Context) error {
+	return r.app.known(ctx, r.env, "the heads of stores", func(ops operations) error {
+		at := r.places()
+		r.known = map[livestore.StoreID]control.Store{}
+		all, err := ops.StoreList(ctx, "")
+		for _, s := range all.Stores {
+			if _, ok := at[livestore.StoreID(s.ID)]; ok {
+				r.known[livestore.StoreID(s.ID)] = control.Store{ID: s.ID, Head: s.Head, BackendID: s.BackendID}
+			}
+		}
 		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	at := r.places()
-	r.known = map[livestore.StoreID]control.Store{}
-	for s, err := range db.Stores(ctx, r.env.Name, control.StoreFilter{}) {
-		if err != nil {
-			return err
-		}
-		if _, ok := at[livestore.StoreID(s.ID)]; ok {
-			r.known[livestore.StoreID(s.ID)] = s
-		}
-	}
-	return nil
+	})
 }
 
 // familiar refuses a log that is not what the control database knows of its store.

@@ -42,12 +42,14 @@ type rolloutOperations interface {
 type runOperations interface {
 	Status(ctx context.Context) (operate.Status, error)
 	LastRuns(ctx context.Context, migration string) ([]operate.RunStatus, error)
+	UndoneRuns(ctx context.Context) ([]operate.RunStatus, error)
 	Ask(ctx context.Context, a operate.Action, migration string, by control.By) ([]operate.RunStatus, error)
 }
 
 type fleetOperations interface {
 	Census(ctx context.Context, within time.Duration) (operate.Census, error)
 	StoreClients(ctx context.Context, id string) (operate.StoreClients, error)
+	SeenStores(ctx context.Context) ([]control.SeenStore, error)
 	Import(ctx context.Context, source string, clients iter.Seq2[control.Client, error], by control.By) (operate.Import, error)
 	Signals(ctx context.Context, within time.Duration) (operate.SignalReport, error)
 	Floor(ctx context.Context) (operate.FloorSetting, error)

@@ -158,13 +158,10 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 
 // census reads on which release each client was last seen, where somebody knows the environment's fleet.
 func (s *assessor) census(ctx context.Context) error {
-	return s.app.fleetOf(ctx, s.env, func(fleet fleetOperations) error {
+	return s.app.known(ctx, s.env, "the clients of stores", func(ops operations) error {
 		s.ran = map[livestore.StoreID]map[string]string{}
 		for _, st := range s.stores {
-			known, err := fleet.StoreClients(ctx, string(st.ID))
-			if errs.CodeOf(err) == errs.NotFound { // an earlier headgate's server, which has no such route
-				continue
-			}
+			known, err := ops.StoreClients(ctx, string(st.ID))
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
 	"headgate/internal/control"
 	"headgate/internal/errs"
@@ -75,41 +76,22 @@ func (s *assessor) rolledOut(ctx context.Context, bad []string) (out []correctiv
 
 // backfills are headgate's own runs that are not over, and the last ones that left stores undone.
 func (s *assessor) backfills(ctx context.Context) (out []corrective.Backfill, err error) {
-	db, err := s.app.existingControl(ctx, s.env)
-	if db == nil || err != nil {
+	var runs []operate.RunStatus
+	err = s.app.known(ctx, s.env, "the runs of backfills", func(ops operations) (err error) {
+		runs, err = ops.UndoneRuns(ctx)
+		return err
+	})
+	if err != nil || len(runs) == 0 {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	var defs []migrations.Definition
-	failed := map[string]bool{} // runs that are the last of their migration in some store
-	for u, err := range db.Unfinished(ctx, s.env.Name) {
-		if err != nil {
-			return nil, err
-		}
-		failed[u.Run] = true
+	defs, err := s.app.definitions(ctx, s.cfg, "")
+	for _, run := range runs {
+		out = append(out, backfillOf(run, defs))
 	}
-	for run, err := range db.Runs(ctx, s.env.Name) {
-		if err != nil {
-			return nil, err
-		}
-		if run.State.Ended() && !failed[run.ID] {
-			continue
-		}
-		if defs == nil {
-			if defs, err = s.app.definitions(ctx, s.cfg, ""); err != nil {
-				return nil, err
-			}
-		}
-		b, err := backfillOf(ctx, db, run, defs)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, b)
-	}
-	return out, nil
+	return out, err
 }
 
-func backfillOf(ctx context.Context, db *control.DB, run control.Run, defs []migrations.Definition) (corrective.Backfill, error) {
+func backfillOf(run operate.RunStatus, defs []migrations.Definition) corrective.Backfill {
 	b := corrective.Backfill{
 		Migration: run.Migration, Run: run.ID, State: string(run.State),
 		Going: slices.Contains([]control.State{control.Pending, control.Running, control.Pausing}, run.State),
@@ -122,12 +104,11 @@ func backfillOf(ctx context.Context, db *control.DB, run control.Run, defs []mig
 			b.Emits = append(b.Emits, e.Event)
 		}
 	}
-	counts, err := db.Counts(ctx, run.ID)
-	for _, c := range counts {
-		b.Stores += c.Stores
-		if c.State == control.Succeeded {
-			b.Done += c.Stores
+	for _, w := range run.Waves {
+		b.Stores += w.Stores
+		if w.State == control.Succeeded {
+			b.Done += w.Stores
 		}
 	}
-	return b, err
+	return b
 }

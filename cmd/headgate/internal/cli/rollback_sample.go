@@ -2,16 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/corrective"
 	"headgate/internal/livestore"
-	"headgate/rollout"
 )
 
 // sample keeps n of the stores, drawn by who was seen in them: the bad release, others, or nobody.
@@ -24,11 +21,11 @@ func (s *assessor) sample(ctx context.Context, n int) error {
 	kinds := []corrective.Stratum{{Name: bad + " was seen there"}, {Name: "other releases were seen there"}, {Name: "nobody was seen there"}}
 	for _, st := range s.stores {
 		at := 2
-		if clients := seen[st.ID]; len(clients) > 0 {
+		switch releases := seen[st.ID]; {
+		case slices.Contains(releases, bad):
+			at = 0
+		case len(releases) > 0:
 			at = 1
-			if slices.ContainsFunc(clients, func(o rollout.Observation) bool { return o.Release == bad }) {
-				at = 0
-			}
 		}
 		kinds[at].Stores = append(kinds[at].Stores, st.ID)
 	}
@@ -41,15 +38,17 @@ func (s *assessor) sample(ctx context.Context, n int) error {
 	return nil
 }
 
-// seen is who the control database knows in each store.
-func (s *assessor) seen(ctx context.Context) (by map[livestore.StoreID][]rollout.Observation, err error) {
-	db, err := s.app.existingControl(ctx, s.env)
-	if db == nil || err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	f, err := db.Fleet(ctx, s.env.Name, time.Time{})
-	return f.Seen, err
+// seen are the releases that clients were seen on in each store.
+func (s *assessor) seen(ctx context.Context) (by map[livestore.StoreID][]string, err error) {
+	by = map[livestore.StoreID][]string{}
+	err = s.app.known(ctx, s.env, "who was seen in the stores", func(ops operations) error {
+		stores, err := ops.SeenStores(ctx)
+		for _, st := range stores {
+			by[livestore.StoreID(st.Store)] = st.Releases
+		}
+		return err
+	})
+	return by, err
 }
 
 // estimate says of all stores what the report says of the sample.

@@ -101,6 +101,32 @@ func (e Environment) LastRuns(ctx context.Context, migration string) ([]RunStatu
 	return out, nil
 }
 
+// UndoneRuns are the runs that are not over, and the last ones that left stores undone, the latest first.
+func (e Environment) UndoneRuns(ctx context.Context) ([]RunStatus, error) {
+	left := map[string]bool{} // runs that are the last of their migration in some store
+	for u, err := range e.DB.Unfinished(ctx, e.Name) {
+		if err != nil {
+			return nil, err
+		}
+		left[u.Run] = true
+	}
+	out := []RunStatus{}
+	for run, err := range e.DB.Runs(ctx, e.Name) {
+		if err != nil {
+			return nil, err
+		}
+		if run.State.Ended() && !left[run.ID] {
+			continue
+		}
+		s, err := e.Run(ctx, run.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // StoreError is the error that a store of a run ended with. The database keeps its hint in a second line, and then the
 // commands to run next.
 func StoreError(env string, s control.StoreRun) *errs.Error {

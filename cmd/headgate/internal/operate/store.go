@@ -88,6 +88,18 @@ func (e Environment) StoreClients(ctx context.Context, id string) (StoreClients,
 	return out, err
 }
 
+// SeenStores are the stores that the census knows clients of, by id, in the inventory or not.
+func (e Environment) SeenStores(ctx context.Context) ([]control.SeenStore, error) {
+	out := []control.SeenStore{}
+	for s, err := range e.DB.SeenStores(ctx, e.Name, "") {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // A ForgottenStore is what was known of one.
 type ForgottenStore struct {
 	Environment string     `json:"environment"`

@@ -78,6 +78,12 @@ func (c *Client) LastRuns(ctx context.Context, migration string) ([]operate.RunS
 	return out.Runs, err
 }
 
+// UndoneRuns is operate.Environment.UndoneRuns.
+func (c *Client) UndoneRuns(ctx context.Context) ([]operate.RunStatus, error) {
+	out, err := get[api.RunStatuses](ctx, c, "/v1/runs/undone", nil)
+	return out.Runs, err
+}
+
 // Ask is operate.Environment.Ask. The server says who acts.
 func (c *Client) Ask(ctx context.Context, a operate.Action, migration string, by control.By) ([]operate.RunStatus, error) {
 	out, err := post[api.RunStatuses](ctx, c, "/v1/runs/"+string(a), api.AskRuns{Migration: migration, Reason: by.Reason})

@@ -35,6 +35,16 @@ func (c *Client) StoreClients(ctx context.Context, id string) (operate.StoreClie
 	return get[operate.StoreClients](ctx, c, storePath(id)+"/clients", nil)
 }
 
+// SeenStores is operate.Environment.SeenStores.
+func (c *Client) SeenStores(ctx context.Context) ([]control.SeenStore, error) {
+	out := []control.SeenStore{}
+	err := pages(ctx, c, "/v1/census/stores", url.Values{}, func(page api.SeenStores) string {
+		out = append(out, page.Stores...)
+		return page.Next
+	})
+	return out, err
+}
+
 // StoreForget is operate.Environment.StoreForget. The server says who acts.
 func (c *Client) StoreForget(ctx context.Context, id string, by control.By) (operate.ForgottenStore, error) {
 	return post[operate.ForgottenStore](ctx, c, storePath(id)+"/forget", api.Why{Reason: by.Reason})

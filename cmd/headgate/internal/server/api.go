@@ -107,6 +107,11 @@ func (s *Server) run(ctx context.Context, in *runIn) (operate.RunStatus, error) 
 	return s.Operate.Run(ctx, in.ID)
 }
 
+func (s *Server) undoneRuns(ctx context.Context, _ *nothing) (api.RunStatuses, error) {
+	runs, err := s.Operate.UndoneRuns(ctx)
+	return api.RunStatuses{Runs: runs}, err
+}
+
 type lastRunsIn struct {
 	Name string `query:"name" json:"-" doc:"only the migration with this name"`
 }

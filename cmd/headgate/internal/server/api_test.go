@@ -228,12 +228,16 @@ func TestPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for path, want := range map[string]int{"/v1/stores": 5, "/v1/runs": 3, "/v1/audit": 10, "/v1/approvals": 5, "/v1/rollouts": 7} {
+	observed := []control.Client{{Store: "s1", ID: "a", Release: "1.0.0"}, {Store: "s1", ID: "b", Release: "1.1.0"}, {Store: "s2", ID: "hg:run", Release: "1.0.0"}, {Store: "s3", ID: "a", Release: "1.0.0"}, {Store: "s4", ID: "a", Release: "none"}}
+	if err := w.Operate.DB.Observe(t.Context(), "prod", observed); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/v1/census/stores": 3, "/v1/stores": 5, "/v1/runs": 3, "/v1/audit": 10, "/v1/approvals": 5, "/v1/rollouts": 7} {
 		seen := map[string]bool{}
 		for cursor, pages := "", 0; ; pages++ {
 			_, _, body := w.ask(t, http.MethodGet, path+"?limit=2&cursor="+url.QueryEscape(cursor), secret, "")
 			var p struct {
-				Stores, Runs []struct{ ID string }
+				Stores, Runs []struct{ ID, Store string }
 				Entries      []struct{ Hash string }
 				Rollouts     []struct{ Name string }
 				Approvals    []struct{ Actor string }
@@ -243,7 +247,7 @@ func TestPages(t *testing.T) {
 				t.Fatalf("%v, page %d: %s", err, pages, body)
 			}
 			for _, x := range append(p.Stores, p.Runs...) {
-				seen[x.ID] = true
+				seen[x.ID+x.Store] = true
 			}
 			for _, x := range p.Entries {
 				seen[x.Hash] = true

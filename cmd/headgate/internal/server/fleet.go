@@ -26,6 +26,11 @@ func (s *Server) census(ctx context.Context, in *censusIn) (operate.Census, erro
 	return s.Operate.Census(ctx, within)
 }
 
+func (s *Server) seenStores(ctx context.Context, in *page) (out api.SeenStores, err error) {
+	out.Stores, out.Next, err = paged(s.Operate.DB.SeenStores(ctx, s.Operate.Name, in.Cursor), in.Limit, func(st control.SeenStore) string { return st.Store })
+	return out, err
+}
+
 // signals are those of the last hour, or of another time.
 func (s *Server) signals(ctx context.Context, in *censusIn) (operate.SignalReport, error) {
 	within, err := durationOf("within", in.Within)

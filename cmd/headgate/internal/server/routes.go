@@ -66,6 +66,7 @@ func routes() []route {
 		post("/v1/tokens/{token}/revoke", "End a token's life", move, (*Server).revokeToken),
 		get("/v1/migrations", "The last run of each migration", read, (*Server).lastRuns),
 		get("/v1/runs", "Runs of migrations, the latest first", read, (*Server).runs),
+		get("/v1/runs/undone", "The runs that are not over, and the last ones that left stores undone, the latest first", read, (*Server).undoneRuns),
 		get("/v1/runs/{id}", "How far a run is", read, (*Server).run),
 		post("/v1/runs/pause", "Let the runs that are under way stop after the batches they are at", move, ask(operate.Pause)),
 		post("/v1/runs/resume", "Go on with runs that were paused", move, ask(operate.Resume)),
@@ -73,6 +74,7 @@ func routes() []route {
 
 		get("/v1/census", "Which releases the clients run", read, (*Server).census),
 		census,
+		get("/v1/census/stores", "The stores that clients were seen in, by id, and the releases they run", read, (*Server).seenStores),
 		get("/v1/signals", "What the sync backend, the apps and LiveStore's spans told", read, (*Server).signals),
 		get("/v1/flags", "The flags in force", read, (*Server).flagList),
 		get("/v1/flags/export", "The flags in force, as a flagd file", read, (*Server).flagExport),
