@@ -190,7 +190,11 @@ func (s Signal) Mute(seen func(Sign) bool) string {
 			return "the sync backend has never reported a push"
 		}
 	default:
-		if what, _ := s.latency(); !seen(what) {
+		switch what, _ := s.latency(); {
+		case seen(what):
+		case what == SawPullTime:
+			return "no span that says it has ever arrived: over a WebSocket the app needs the helper's timePull"
+		default:
 			return "no span of LiveStore's that says it has ever arrived"
 		}
 	}

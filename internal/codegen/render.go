@@ -22,7 +22,7 @@ func (s Schema) sections() []string {
 		parts = append(parts, "corrections.ts")
 	}
 	if s.Release != "" {
-		parts = append(parts, "release.ts", "report.ts")
+		parts = append(parts, "release.ts", "report.ts", "pulls.ts")
 	}
 	if s.hasReadyMarker() {
 		parts = append(parts, "marker.ts")

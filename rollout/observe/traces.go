@@ -23,7 +23,7 @@ type SpanKind string
 
 const (
 	PushSpan        SpanKind = "push"        // the request of a client
-	PullSpan        SpanKind = "pull"        // a page, not the stream of what comes later
+	PullSpan        SpanKind = "pull"        // until there is no more, not the stream of what comes later
 	MaterializeSpan SpanKind = "materialize" // an event, in the leader
 	OtherSpan       SpanKind = "other"       // LiveStore's, and no signal
 )
@@ -41,12 +41,13 @@ type Span struct {
 }
 
 // kinds are the names of LiveStore 0.4.0's spans. A push that is ended by the event's own way back counts like one that was
-// answered: over a WebSocket that is the rule. A pull over a WebSocket lasts as long as the connection, and is none of these.
+// answered: over a WebSocket that is the rule. A pull over a WebSocket lasts as long as the connection, and is none of these; the
+// helper's headgate:pull is.
 func kindOf(name string) (kind SpanKind, ok bool) {
 	switch name {
 	case "RpcClient.SyncWsRpc.Push", "RpcClient.SyncHttpRpc.Push", "RpcClient.SyncDoRpc.Push":
 		return PushSpan, true
-	case "RpcClient.SyncHttpRpc.Pull", "cloudflare-provider:pull":
+	case "RpcClient.SyncHttpRpc.Pull", "cloudflare-provider:pull", "headgate:pull":
 		return PullSpan, true
 	case "@livestore/common:leader-thread:materializeEvent":
 		return MaterializeSpan, true

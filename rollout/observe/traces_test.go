@@ -26,6 +26,7 @@ const traces = `{"resourceSpans":[{"resource":{"attributes":[
 	{"name":"RpcClient.SyncHttpRpc.Push","startTimeUnixNano":"1000000000","endTimeUnixNano":"1010000000","status":{"code":2,"message":"UnknownError: no"}},
 	{"name":"RpcClient.SyncHttpRpc.Push","status":{"code":2},"events":[{"name":"exception","attributes":[{"key":"exception.message","value":{"stringValue":"ServerAheadError"}}]}]},
 	{"name":"RpcClient.SyncHttpRpc.Pull","startTimeUnixNano":1000000000,"endTimeUnixNano":1005000000},
+	{"name":"headgate:pull","startTimeUnixNano":1000000000,"endTimeUnixNano":1007000000},
 	{"name":"RpcClient.SyncHttpRpc.Pull","attributes":[{"key":"status.interrupted","value":{"boolValue":true}}]},
 	{"name":"@livestore/common:leader-thread:materializeEvent","startTimeUnixNano":"2","endTimeUnixNano":"1","attributes":[{"key":"eventName","value":{"stringValue":"v1.X"}}]},
 	{"name":"push","kind":1},{"name":"GET /todos","unheardOf":3},
@@ -38,7 +39,7 @@ func TestTraces(t *testing.T) {
 	failed, apply := of(observe.PushSpan, 10*time.Millisecond), of(observe.MaterializeSpan, 0)
 	failed.Failed, apply.Event = true, "v1.X"
 	want := []observe.Span{
-		of(observe.PushSpan, 30*time.Millisecond), failed, of(observe.OtherSpan, 0), of(observe.PullSpan, 5*time.Millisecond),
+		of(observe.PushSpan, 30*time.Millisecond), failed, of(observe.OtherSpan, 0), of(observe.PullSpan, 5*time.Millisecond), of(observe.PullSpan, 7*time.Millisecond),
 		of(observe.OtherSpan, 0), apply, of(observe.OtherSpan, 24*time.Hour),
 	}
 	var data tracepb.TracesData

@@ -74,7 +74,8 @@ nil: write baseline ?? 0, or the measurement is one without data. There are
     push-rejection-rate       the share of pushes that were turned away
     active-connections        clients that were reading, on average
     push-latency-p50          and p95, p99; pull-latency- and materialize-latency- likewise: milliseconds, from LiveStore's
-                              spans
+                              spans; of pulls over a WebSocket, which last as long as the connection, from the helper's
+                              timePull: from an app's start until it has what the backend has
 
 One that nobody has ever reported in the environment can't tell that something goes wrong: ` + "`headgate rollout check`" + ` warns of
 it as RO106, and ` + "`headgate rollout start`" + ` repeats that.

@@ -1,9 +1,10 @@
 // What the compiler has to hold about the part of headgate.generated.ts that says which release the app is.
 import { makePersistedAdapter } from '@livestore/adapter-web'
+import { makeWsSync } from '@livestore/sync-cf/client'
 import { createStorePromise, Events, makeSchema, Schema, State } from '@livestore/livestore'
 import {
   belowFloor, cacheKeyGenerator, emitVersion, flagContext, mayEmit, HEADGATE_RELEASE, headgateWebAdapterOptions, identityOf, makeReporter,
-  syncIdentity, watchFloor, withHeadgate,
+  syncIdentity, timePull, watchFloor, withHeadgate,
 } from './headgate.generated.ts'
 
 const events = { added: Events.synced({ name: 'v1.Added', schema: Schema.Struct({ id: Schema.String }) }) }
@@ -28,6 +29,7 @@ export const store = reporter.opening(
   }),
 ).then((opened) => opened.commit(events.added({ id: HEADGATE_RELEASE })))
 
+export const backend: ReturnType<typeof makeWsSync> = timePull(makeWsSync({ url: 'wss://x' }))
 export const shared: boolean = mayEmit(schema, 'Added', 'off')
 export const wanted: string = emitVersion(schema, 'Added', 'v2.Added')
 export const below: { readonly floor: string } | undefined = belowFloor(new Error())

@@ -1,5 +1,6 @@
 // A real LiveStore client whose spans a stock OpenTelemetry exporter sends to headgate:
-//   node spans.mjs APP HEADGATE_URL TOKEN SYNC_URL SYNC_TOKEN STORE json|proto ws|http DATA_DIR
+//   node spans.mjs APP HEADGATE_URL TOKEN SYNC_URL SYNC_TOKEN STORE json|proto ws|http HELPER DATA_DIR
+// HELPER is the app's headgate.generated.ts, which times pulls, or none.
 // It commits three todos, waits until the backend has them, reads them in a second client, and flushes.
 import { OTLPTraceExporter as Json } from '@opentelemetry/exporter-trace-otlp-http'
 import { OTLPTraceExporter as Proto } from '@opentelemetry/exporter-trace-otlp-proto'
@@ -9,12 +10,12 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const [app, headgate, token, syncUrl, authToken, storeId, encoding, transport, baseDirectory] = process.argv.slice(2)
+const [app, headgate, token, syncUrl, authToken, storeId, encoding, transport, helper, baseDirectory] = process.argv.slice(2)
 // LiveStore loads undici, whose dispatcher Node 20's own fetch can't use: the one that comes first stays.
 await fetch('data:,')
 const fromApp = (path) => import(pathToFileURL(join(app, path)).href)
 const require = createRequire(join(app, 'package.json'))
-const { loadRelease } = await fromApp('scripts/load.mjs')
+const { load, loadRelease } = await fromApp('scripts/load.mjs')
 const { makeAdapter } = await import(pathToFileURL(require.resolve('@livestore/adapter-node')).href)
 const { createStorePromise } = await import(pathToFileURL(require.resolve('@livestore/livestore')).href)
 const { makeWsSync, makeHttpSync } = await import(pathToFileURL(require.resolve('@livestore/sync-cf/client')).href)
@@ -28,7 +29,8 @@ const provider = new BasicTracerProvider({
   spanProcessors: [new BatchSpanProcessor(exporter)],
 })
 
-const backend = transport === 'ws' ? makeWsSync({ url: syncUrl }) : makeHttpSync({ url: syncUrl, livePull: { pollInterval: 300 } })
+const { timePull } = helper === 'none' ? { timePull: (backend) => backend } : await load(helper)
+const backend = timePull(transport === 'ws' ? makeWsSync({ url: syncUrl }) : makeHttpSync({ url: syncUrl, livePull: { pollInterval: 300 } }))
 const { schema, events } = await loadRelease('1.1.0')
 const open = (clientId) =>
   createStorePromise({
