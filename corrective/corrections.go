@@ -309,6 +309,10 @@ Without a release, a match is pinned: the generated code lists the events that t
 writer and a digest of the arguments, so that nothing else is ever taken for one of them. A match that names a release goes by
 the stamp, and also meets what its clients send later; pinned: true or false says it.
 
+Clients see args as the app's schema writes them again once it has read them: without the fields that it does not know, with its
+defaults. A correction that decides or makes something else of an event by what only the log has is refused, and so is one that
+makes what the schema does not read: clients leave such an event as it is.
+
 The first correction that matches an event counts; two that match the same events are refused. headgate rollback generate also
 refuses what no code of the app's can do: corrections of a client document's events, events in another's place that the app
 does not materialize, and one that asks the state after another in the same place, which it would not see the writes of.

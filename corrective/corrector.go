@@ -98,9 +98,24 @@ func (c *Corrector) Match(ctx context.Context, e livestore.Event) (string, error
 }
 
 func (c *Corrector) match(ctx context.Context, e livestore.Event) (*rule, error) {
+	return c.only(e, func(r *rule) (bool, error) { return r.matches(ctx, e) })
+}
+
+// matchSeen is match on a client, which sees e so: a correction that lists its events was matched before.
+func (c *Corrector) matchSeen(ctx context.Context, e livestore.Event, listed string) (*rule, error) {
+	return c.only(e, func(r *rule) (bool, error) {
+		if r.Match.IsPinned() {
+			return r.Name == listed, nil
+		}
+		return r.matches(ctx, e)
+	})
+}
+
+// only is the one rule that matches e.
+func (c *Corrector) only(e livestore.Event, matches func(*rule) (bool, error)) (*rule, error) {
 	var found *rule
 	for i := range c.rules {
-		ok, err := c.rules[i].matches(ctx, e)
+		ok, err := matches(&c.rules[i])
 		switch {
 		case err != nil:
 			return nil, err

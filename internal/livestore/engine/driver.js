@@ -652,16 +652,18 @@ const api = {
       }),
     ),
 
-  // identify([{n,a,s,p,c,x}]) -> [{digest, undefined?, unreadable?}], as the generated corrections do on a client
+  // identify([{n,a,s,p,c,x}]) -> [{digest, args, undefined?, unreadable?}], as the generated corrections do on a client
   identify: (arg) =>
     JSON.stringify(
       JSON.parse(arg).map(({ n, a, c, x }) => {
         const def = schema.eventsDefsMap.get(n)
-        if (def === undefined) return { digest: digest(n, c, x, a), undefined: true }
+        const of = (args, more) => ({ digest: digest(n, c, x, args), args: args ?? null, ...more })
+        if (def === undefined) return of(a, { undefined: true })
+        const strict = def.headgateStrict ?? def.schema // the one around it decodes anything
         try {
-          return { digest: digest(n, c, x, Schema.encodeUnknownSync(def.schema)(codec.decoder(def.schema)(a))) }
+          return of(Schema.encodeUnknownSync(strict)(codec.decoder(strict)(a)))
         } catch {
-          return { digest: digest(n, c, x, a), unreadable: true }
+          return of(a, { unreadable: true })
         }
       }),
     ),

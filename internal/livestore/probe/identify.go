@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"headgate/internal/livestore"
@@ -17,6 +18,8 @@ type Identity struct {
 	// Digest is 16 hexadecimal digits over name, writer and arguments, as the release encodes them again once it has
 	// decoded them; as they are in the log where it does not decode them.
 	Digest string `json:"digest"`
+	// Args are the arguments as clients of the release see them: encoded again, as for the digest.
+	Args json.RawMessage `json:"args"`
 	// Undefined is true where the release has no such event, Unreadable where it does not decode this one.
 	Undefined  bool `json:"undefined,omitempty"`
 	Unreadable bool `json:"unreadable,omitempty"`

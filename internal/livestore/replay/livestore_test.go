@@ -64,6 +64,7 @@ type entry struct {
 	args   string // JSON
 	client int64  // above 0: a clientOnly event after the synced one before it
 	by     string // the session; "" for "static"
+	writer string // the client; "" for "alice"
 }
 
 // writeLog writes a client's log as LiveStore lays it out and returns its path. The last pending synced events are
@@ -104,8 +105,8 @@ func writeLog(t testing.TB, entries []entry, pending int) string {
 			prev = at
 			at.Client++
 		}
-		exec(`INSERT INTO eventlog VALUES (?, ?, 0, ?, ?, 0, ?, ?, 'alice', ?, 1, '{"_tag":"None"}')`,
-			int64(at.Global), at.Client, int64(prev.Global), prev.Client, e.name, e.args, cmp.Or(e.by, "static"))
+		exec(`INSERT INTO eventlog VALUES (?, ?, 0, ?, ?, 0, ?, ?, ?, ?, 1, '{"_tag":"None"}')`,
+			int64(at.Global), at.Client, int64(prev.Global), prev.Client, e.name, e.args, cmp.Or(e.writer, "alice"), cmp.Or(e.by, "static"))
 	}
 	exec(`INSERT INTO __livestore_sync_status VALUES (?, 'backend-1')`, int64(at.Global)-int64(pending))
 	exec(`COMMIT`)

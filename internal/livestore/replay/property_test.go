@@ -67,7 +67,7 @@ func drawEntry(t *rapid.T) entry {
 	metas := []string{`{"tags":[],"note":null}`, `{"tags":["a","\ud800"],"note":""}`, `{"tags":["x"],"note":"y","extra":1}`}
 	e := entry{name: rapid.SampledFrom([]string{
 		"v1.Plain", "v2.Plain", "v1.Five", "v1.Dated", "v1.Counted", "v1.Awkward", "v1.Awkward", "v1.Changed", "v1.Copied", "v1.Removed", "v1.Paired",
-		"v1.Raw", "v1.Nothing", "v9.Unknown",
+		"v1.Raw", "v1.Nothing", "v9.Unknown", "v1.Filed", "v1.Filed", "v1.Noted", "uiSet",
 	}).Draw(t, "name")}
 	switch e.name {
 	case "v1.Plain", "v1.Raw":
@@ -88,6 +88,16 @@ func drawEntry(t *rapid.T) entry {
 		e.args = fields(t, "id", someIDs, "text", append([]string{"null"}, awkwardTexts...), "flag", bools)
 	case "v1.Copied":
 		e.args = fields(t, "from", someIDs, "to", someIDs)
+	case "v1.Filed":
+		e.args = fields(t, "id", someIDs, "list", optional(awkwardTexts[:6]), "at", optional(awkwardDate[:len(awkwardDate)-1]),
+			"size", optional(awkwardReal), "done", optional(bools), "meta", optional(metas))
+	case "v1.Noted":
+		e.args, e.client = fields(t, "id", someIDs, "text", append([]string{"null"}, awkwardTexts...)), 1
+		return e
+	case "uiSet":
+		value := fields(t, "filter", awkwardTexts[:8], "open", []string{"null", `"a"`})
+		e.args, e.client = `{"id":"main","value":`+value+`}`, 1
+		return e
 	case "v1.Removed":
 		e.args = fields(t, "id", someIDs)
 	case "v1.Paired":
@@ -113,6 +123,7 @@ var poisonous = []entry{
 	{name: "v1.Plain", args: `{"id":1,"text":"x"}`},
 	{name: "v1.Strict", args: `{"id":"p"}`},
 	{name: "v1.Throwing", args: `{"id":"p","secret":"hush"}`},
+	{name: "v1.Quoted", args: `{"id":"p"}`},
 	{name: "v1.BadQuery", args: `{"id":"p"}`},
 	{name: "v1.Counted", args: `{"id":"p","by":0.5}`},
 }

@@ -11,9 +11,7 @@ import (
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/corrective"
-	"headgate/internal/livestore"
 	"headgate/internal/livestore/engine"
-	"headgate/internal/livestore/eventlog"
 	"headgate/internal/livestore/probe"
 	"headgate/internal/livestore/script"
 )
@@ -97,7 +95,7 @@ func (f finding) work(ctx context.Context, l script.Launcher, todo <-chan config
 	}
 	defer identifier.Close()
 	for st := range todo {
-		if err := f.store(ctx, st, corrector, identifier, out); err != nil {
+		if err := f.store(ctx, st, corrective.Finder{Corrector: corrector, Identifier: identifier}, out); err != nil {
 			return atStore(err, f.cfg, st)
 		}
 		done(1)
@@ -105,75 +103,34 @@ func (f finding) work(ctx context.Context, l script.Launcher, todo <-chan config
 	return nil
 }
 
-// findBatch is how many matched events go to the sandbox at once.
-const findBatch = 500
-
-func (f finding) store(ctx context.Context, st config.Store, corrector *corrective.Corrector, identifier *probe.Identifier, out *found) (err error) {
+func (f finding) store(ctx context.Context, st config.Store, finder corrective.Finder, out *found) (err error) {
 	log, err := f.app.openStore(ctx, f.cfg, f.env, st)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	var batch []livestore.Event
-	var names []string
 	seen := map[string]bool{}
-	flush := func() error {
-		ids, err := identifier.Identify(ctx, batch)
-		if err == nil {
-			out.take(batch, names, ids, seen)
-		}
-		batch, names = batch[:0], names[:0]
-		return err
-	}
-	events := f.list.Events()
-	for e, err := range log.Events(ctx, livestore.ClientSeq{}) {
-		var bad *eventlog.Malformed
-		if errors.As(err, &bad) {
-			continue // no correction can be about it
-		} else if err != nil {
-			return err
-		}
-		if _, ok := slices.BinarySearch(events, e.Name); !ok {
-			continue
-		}
-		_, name, err := corrector.Apply(ctx, e) // what can't be made is said before any code is written
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			continue
-		}
-		if batch, names = append(batch, e), append(names, name); len(batch) == findBatch {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if len(batch) == 0 {
-		return nil
-	}
-	return flush()
+	return finder.Find(ctx, log, func(one corrective.Found) { out.take(one, seen) })
 }
 
-func (f *found) take(batch []livestore.Event, names []string, ids []probe.Identity, seen map[string]bool) {
+// take counts an event; seen are the corrections that its store has met.
+func (f *found) take(one corrective.Found, seen map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, e := range batch {
-		m := f.by[names[i]]
-		m.events++
-		if !seen[names[i]] {
-			seen[names[i]] = true
-			m.stores++
-			if shape := masked(e.Args); m.shape == "" || shape < m.shape { // the same one however the stores come
-				m.shape = shape
-			}
+	e, id, m := one.Event, one.Identity, f.by[one.Correction]
+	m.events++
+	if !seen[one.Correction] {
+		seen[one.Correction] = true
+		m.stores++
+		if shape := masked(e.Args); m.shape == "" || shape < m.shape { // the same one however the stores come
+			m.shape = shape
 		}
-		m.pins[fmt.Sprintf("%d.%d:%s", e.Seq.Global, e.Seq.Client, ids[i].Digest)] = struct{}{}
-		switch {
-		case ids[i].Undefined && !slices.Contains(f.adopted, e.Name):
-			f.adopted = append(f.adopted, e.Name)
-		case ids[i].Unreadable && !slices.Contains(f.tolerated, e.Name):
-			f.tolerated = append(f.tolerated, e.Name)
-		}
+	}
+	m.pins[fmt.Sprintf("%d.%d:%s", e.Seq.Global, e.Seq.Client, id.Digest)] = struct{}{}
+	switch {
+	case id.Undefined && !slices.Contains(f.adopted, e.Name):
+		f.adopted = append(f.adopted, e.Name)
+	case id.Unreadable && !slices.Contains(f.tolerated, e.Name):
+		f.tolerated = append(f.tolerated, e.Name)
 	}
 }

@@ -37,6 +37,11 @@ const tables = {
       any: json({ nullable: true, schema: Schema.Any }),
     },
   }),
+  ui: State.SQLite.clientDocument({
+    name: 'ui',
+    schema: Schema.Struct({ filter: Schema.String, open: Schema.NullOr(Schema.String) }),
+    default: { id: 'main', value: { filter: 'all', open: null } },
+  }),
   pairs: State.SQLite.table({ name: 'pairs', columns: { a: text({ primaryKey: true }), b: text({ primaryKey: true }), n: integer({ default: 0 }) } }),
 }
 
@@ -69,12 +74,27 @@ const events = {
   }),
   changed: Events.synced({ name: 'v1.Changed', schema: Schema.Struct({ id: Schema.String, text: Schema.NullOr(Schema.String), flag: Schema.Boolean }) }),
   copied: Events.synced({ name: 'v1.Copied', schema: Schema.Struct({ from: Schema.String, to: Schema.String }) }),
+  // What is decoded is more than what is there: a default, and a date that may be written in other ways.
+  filed: Events.synced({
+    name: 'v1.Filed',
+    schema: Schema.Struct({
+      id: Schema.String,
+      list: Schema.optionalWith(Schema.String, { default: () => 'inbox' }),
+      at: Schema.optional(Schema.Date),
+      size: Schema.optional(Schema.NullOr(Schema.Number)),
+      done: Schema.optional(Schema.Boolean),
+      meta: Schema.optional(Meta),
+    }),
+  }),
+  noted: Events.clientOnly({ name: 'v1.Noted', schema: Schema.Struct({ id: Schema.String, text: Schema.NullOr(Schema.String) }) }),
+  uiSet: tables.ui.set,
   removed: Events.synced({ name: 'v1.Removed', schema: Schema.Struct({ id: Schema.String }) }),
   paired: Events.synced({ name: 'v1.Paired', schema: Schema.Struct({ a: Schema.String, b: Schema.String }) }),
   raw: Events.synced({ name: 'v1.Raw', schema: Schema.Struct({ id: Schema.String, text: Schema.String }) }),
   nothing: Events.synced({ name: 'v1.Nothing', schema: Schema.Struct({}) }),
   strict: Events.synced({ name: 'v1.Strict', schema: Schema.Struct({ id: Schema.String }) }),
   throwing: Events.synced({ name: 'v1.Throwing', schema: Schema.Struct({ id: Schema.String, secret: Schema.String }) }),
+  quoted: Events.synced({ name: 'v1.Quoted', schema: Schema.Struct({ id: Schema.String }) }),
   badQuery: Events.synced({ name: 'v1.BadQuery', schema: Schema.Struct({ id: Schema.String }) }),
 }
 
@@ -113,6 +133,22 @@ const materializers = State.SQLite.materializers(events, {
       bindValues: [to, row.whole, row.real, row.text, row.bytes, row.flag] as any,
     }
   },
+  // It reads one table and writes three; the SQL turns numbers into texts.
+  'v1.Filed': ({ id, list, at, size, done, meta }, { query }) => {
+    const row = query(tables.plain.where({ id }).first({ behaviour: 'undefined' }))
+    return [
+      tables.plain.insert({ id, text: row?.text ?? 'filed', list }).onConflict('id', 'update', { list }),
+      tables.awkward
+        .insert({ id: `filed ${id}`, real: size ?? null, text: row?.list ?? null, flag: done ?? false, any: meta ?? null })
+        .onConflict('id', 'replace'),
+      {
+        sql: `INSERT INTO counters (id, n, last) VALUES ($list, 1, 0.1 * 3 || '') ON CONFLICT DO UPDATE SET n = n + 1, last = (n / 7.0) || ' of ' || $list`,
+        bindValues: { list },
+      },
+      ...(at === undefined ? [] : [tables.dated.insert({ id, at, due: null }).onConflict('id', 'replace')]),
+    ]
+  },
+  'v1.Noted': ({ id, text }) => tables.counters.insert({ id, n: 1, last: text }).onConflict('id', 'update', { last: text }),
   'v1.Removed': ({ id }) => [tables.awkward.delete().where({ id }), tables.plain.delete().where({ id })],
   'v1.Paired': ({ a, b }) => tables.pairs.insert({ a, b }).onConflict(['a', 'b'], 'ignore'),
   'v1.Raw': ({ id, text }) => [
@@ -122,6 +158,7 @@ const materializers = State.SQLite.materializers(events, {
   'v1.Nothing': () => [],
   'v1.Strict': ({ id }) => ({ sql: "INSERT INTO counters (id, n) VALUES (?, 'secret')", bindValues: [id] }),
   'v1.Throwing': ({ id, secret }) => refuse(id, secret),
+  'v1.Quoted': ({ id }) => ({ sql: 'INSERT INTO plain (id, text) VALUES ($id, "x")', bindValues: { id } }),
   'v1.BadQuery': ({ id }, { query }) => (query({ query: 'SELECT x FROM nowhere', bindValues: {} }), tables.plain.insert({ id, text: '' })),
 })
 // An event that has a definition and no materializer.
