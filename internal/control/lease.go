@@ -114,13 +114,22 @@ func (db *DB) Heartbeat(ctx context.Context, l Lease, ttl time.Duration) (Lease,
 	return l, nil
 }
 
-// Hold renews a lease until stop is called, and ends the context when it is lost. stop waits, and leaves the lease with its
-// owner. What passes, as a database that is away, loses no lease before its time is over, counted from the last renewal; nor
-// does it hold on to one longer, whether the database refuses or does not answer.
+// Hold renews a lease until stop is called, and ends the context when it is lost; see the function Hold.
 func (db *DB) Hold(ctx context.Context, l Lease, ttl time.Duration) (held context.Context, stop func()) {
+	return Hold(ctx, l.Name, time.Now(), ttl, func(ctx context.Context) error { //nolint:forbidigo // a stopwatch, on the monotonic clock
+		_, err := db.Heartbeat(ctx, l, ttl)
+		return err
+	})
+}
+
+// Hold calls renew, which renews the lease with that name for ttl, until stop is called, and ends the context when the lease is
+// lost: when renew says errs.Locked. stop waits, and leaves the lease with its owner. What passes, as a database that is away,
+// loses no lease before its time is over, counted from the last renewal, at first from since; nor does it hold on to one longer,
+// whether renew fails or does not answer.
+func Hold(ctx context.Context, name string, since time.Time, ttl time.Duration, renew func(context.Context) error) (held context.Context, stop func()) {
 	held, lose := context.WithCancelCause(ctx)
 	beating, end := context.WithCancel(context.WithoutCancel(ctx))
-	over := time.AfterFunc(ttl, func() { lose(errs.New(errs.Locked, "the lock %s could not be renewed in time", l.Name)) })
+	over := time.AfterFunc(ttl-time.Since(since), func() { lose(errs.New(errs.Locked, "the lock %s could not be renewed in time", name)) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -134,7 +143,7 @@ func (db *DB) Hold(ctx context.Context, l Lease, ttl time.Duration) (held contex
 			}
 			sent := time.Now() //nolint:forbidigo // a stopwatch, on the monotonic clock
 			limited, cancel := context.WithTimeout(beating, ttl/4)
-			_, err := db.Heartbeat(limited, l, ttl)
+			err := renew(limited)
 			cancel()
 			switch {
 			case err == nil:

@@ -114,6 +114,12 @@ type RecordIncident struct {
 	operate.IncidentNote
 }
 
+// A HoldIncident keeps others from carrying out an incident's plan, or lets them again.
+type HoldIncident struct {
+	Owner string `json:"owner"`           // a process, unlike any other
+	Fence int64  `json:"fence,omitempty"` // of what it holds already; 0 to take it
+}
+
 // An AskRuns asks for something to be done to runs of migrations.
 type AskRuns struct {
 	Migration string `json:"migration,omitempty"` // the name of one, or all of them

@@ -82,6 +82,8 @@ type recordOperations interface {
 	VerifyAudit(ctx context.Context) (control.AuditCheck, error)
 	ApprovePlan(ctx context.Context, digest, text string, by control.By) (control.Approval, error)
 	PlanApprovals(ctx context.Context, digest string) ([]control.Approval, error)
+	HoldIncident(ctx context.Context, incident, owner string, fence int64) (control.Lease, error)
+	ReleaseIncident(ctx context.Context, incident, owner string, fence int64) error
 	RecordIncident(ctx context.Context, incident, action string, note operate.IncidentNote, by control.By) (operate.IncidentRecord, error)
 }
 

@@ -15,6 +15,7 @@ import (
 	"headgate/cmd/headgate/internal/config"
 	"headgate/cmd/headgate/internal/operate"
 	"headgate/corrective"
+	"headgate/internal/control"
 	"headgate/internal/errs"
 	"headgate/internal/livestore/schema"
 	"headgate/planner"
@@ -86,7 +87,7 @@ func (a *app) rollbackRun(c *cli.Context) error {
 }
 
 // runPlan carries out the plan of an incident, or one step of it.
-func (a *app) runPlan(c *cli.Context, i *incident, step string) (failed error) {
+func (a *app) runPlan(c *cli.Context, i *incident, step string) error {
 	if i.Remedy == nil {
 		return errs.NotFoundf("incident %s has no plan yet", i.ID).At("%s", i.shown("incident.yaml")).Then(i.nextCommand())
 	}
@@ -111,14 +112,17 @@ func (a *app) runPlan(c *cli.Context, i *incident, step string) (failed error) {
 		return i.stepped(step)
 	}
 	r.report = runReportOfPlan{Incident: i.ID, Environment: i.Environment, Plan: r.plan.Digest, DryRun: c.Bool("dry-run"), Steps: []steppedPlan{}, NextActions: []string{}}
-	if !c.Bool("dry-run") {
-		held, done, err := r.alone(c.Context)
-		if err != nil {
-			return err
-		}
-		defer func() { failed = errors.Join(failed, done()) }()
-		c.Context = held
+	if c.Bool("dry-run") {
+		return r.carryOut(c, steps)
 	}
+	return r.alone(c.Context, func(held context.Context) error {
+		c.Context = held
+		return r.carryOut(c, steps)
+	})
+}
+
+// carryOut does the steps, up to the first that stops it.
+func (r *planRun) carryOut(c *cli.Context, steps []planner.Step) error {
 	var stopped error
 	for _, s := range steps {
 		if c.Bool("skip") {
@@ -140,7 +144,7 @@ func (a *app) runPlan(c *cli.Context, i *incident, step string) (failed error) {
 		return stopped
 	}
 	r.report.NextActions = append(r.report.NextActions, r.nextCommand())
-	if err := a.render(r.report, r.write); err != nil {
+	if err := r.app.render(r.report, r.write); err != nil {
 		return err
 	}
 	return stopped
@@ -162,23 +166,33 @@ func (r *planRun) write(w io.Writer) error {
 	return nil
 }
 
-// runTime is how long a process elsewhere that is gone keeps others from the plan.
-const runTime = 30 * time.Second
-
-// alone keeps others from carrying out the same plan at the same time. Through a server there is nothing to hold.
-func (r *planRun) alone(ctx context.Context) (held context.Context, done func() error, err error) {
-	if r.app.serverOf(r.env) != "" {
-		return ctx, func() error { return nil }, nil
-	}
-	db, err := r.app.openControl(ctx, r.env)
-	if err != nil {
-		return nil, nil, err
-	}
-	held, release, err := r.app.operate(r.env, db).Exclusive(ctx, "rollback/"+r.ID, runTime)
-	if err != nil {
-		return nil, nil, errors.Join(err, db.Close())
-	}
-	return held, func() error { return errors.Join(release(), db.Close()) }, nil
+// alone keeps others from carrying out the same plan while work does. What it holds can be lost: then work's context ends.
+func (r *planRun) alone(ctx context.Context, work func(context.Context) error) error {
+	owner := ownerName(randomHex(4))
+	var failed error
+	err := r.app.withOperationsOf(ctx, r.env, func(ops operations) (err error) {
+		since := r.app.now()
+		lease, err := ops.HoldIncident(ctx, r.ID, owner, 0)
+		if errs.CodeOf(err) == errs.NotFound {
+			r.app.log.Warn("the server is of an earlier headgate: nobody keeps others from this plan meanwhile", "server", r.app.serverOf(r.env))
+			failed = work(ctx)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		held, stop := control.Hold(ctx, lease.Name, since, lease.ExpiresAt.Sub(lease.Heartbeat), func(ctx context.Context) error {
+			_, err := ops.HoldIncident(ctx, r.ID, owner, lease.Fence)
+			return err
+		})
+		failed = work(held)
+		if lost := context.Cause(held); failed != nil && errs.CodeOf(lost) == errs.Locked {
+			failed = lost
+		}
+		stop()
+		return ops.ReleaseIncident(context.WithoutCancel(ctx), r.ID, owner, lease.Fence)
+	})
+	return errors.Join(failed, err)
 }
 
 // step carries out one step, unless it is done.

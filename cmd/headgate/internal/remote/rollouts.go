@@ -98,7 +98,20 @@ func (c *Client) ApprovePlan(ctx context.Context, digest, text string, by contro
 // RecordIncident is operate.Environment.RecordIncident. The server says who acts.
 func (c *Client) RecordIncident(ctx context.Context, incident, action string, note operate.IncidentNote, by control.By) (operate.IncidentRecord, error) {
 	in := api.RecordIncident{Action: action, Reason: by.Reason, IncidentNote: note}
-	return post[operate.IncidentRecord](ctx, c, "/v1/incidents/"+url.PathEscape(incident)+"/record", in)
+	return post[operate.IncidentRecord](ctx, c, incidentPath(incident)+"/record", in)
+}
+
+func incidentPath(incident string) string { return "/v1/incidents/" + url.PathEscape(incident) }
+
+// HoldIncident is operate.Environment.HoldIncident.
+func (c *Client) HoldIncident(ctx context.Context, incident, owner string, fence int64) (control.Lease, error) {
+	return post[control.Lease](ctx, c, incidentPath(incident)+"/hold", api.HoldIncident{Owner: owner, Fence: fence})
+}
+
+// ReleaseIncident is operate.Environment.ReleaseIncident.
+func (c *Client) ReleaseIncident(ctx context.Context, incident, owner string, fence int64) error {
+	_, err := post[struct{}](ctx, c, incidentPath(incident)+"/release", api.HoldIncident{Owner: owner, Fence: fence})
+	return err
 }
 
 // PlanApprovals is operate.Environment.PlanApprovals.

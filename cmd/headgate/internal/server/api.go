@@ -66,6 +66,19 @@ func (s *Server) recordIncident(ctx context.Context, in *incidentIn) (operate.In
 	return s.Operate.RecordIncident(ctx, in.Incident, in.Action, in.IncidentNote, by(ctx, in.Reason))
 }
 
+type holdIncidentIn struct {
+	Incident string `path:"incident" json:"-"`
+	api.HoldIncident
+}
+
+func (s *Server) holdIncident(ctx context.Context, in *holdIncidentIn) (control.Lease, error) {
+	return s.Operate.HoldIncident(ctx, in.Incident, in.Owner, in.Fence)
+}
+
+func (s *Server) releaseIncident(ctx context.Context, in *holdIncidentIn) (nothing, error) {
+	return nothing{}, s.Operate.ReleaseIncident(ctx, in.Incident, in.Owner, in.Fence)
+}
+
 func (s *Server) webhook(ctx context.Context, _ *nothing) (operate.WebhookReport, error) {
 	return s.Operate.Webhook(ctx)
 }

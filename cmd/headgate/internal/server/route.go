@@ -32,7 +32,7 @@ type route struct {
 	protocol bool                                              // OFREP's: its errors have another form
 	serve    func(*Server, http.ResponseWriter, *http.Request) // raw
 	handle   func(*Server, context.Context, any) (any, error)  // typed: takes *in, gives out
-	secret   bool                                              // its answer is kept nowhere: an Idempotency-Key does nothing
+	fleeting bool                                              // its answer is kept nowhere: an Idempotency-Key does nothing
 	limited  bool                                              // each address may ask so many times a second
 }
 
@@ -90,7 +90,7 @@ func (s *Server) call(rt route, w http.ResponseWriter, r *http.Request) error {
 		defer s.flags.ring()
 	}
 	key := r.Header.Get(api.KeyHeader)
-	if rt.method != http.MethodPost || key == "" || rt.secret {
+	if rt.method != http.MethodPost || key == "" || rt.fleeting {
 		out, err := answer(limited)
 		if err == nil {
 			writeBody(w, http.StatusOK, "application/json", out)

@@ -19,10 +19,12 @@ func routes() []route {
 	approvePlan := post("/v1/plans/{digest}/approve", "Agree that a plan is carried out", approve, (*Server).approvePlan)
 	approvePlan.body = control.MaxPlanBytes + bodyLimit
 	create := post("/v1/tokens", "Make a token that can do no more than the caller's; its secret is in the answer, this once", move, (*Server).createToken)
-	create.secret = true
+	create.fleeting = true
 	reports := taking[observe.ReportBatch]("/v1/reports", "Who syncs, from the sync backend's Worker", report, (*Server).reports)
 	telemetry := taking[observe.TelemetryBatch]("/v1/telemetry", "What the app saw, from its helper", tell, (*Server).telemetry)
 	telemetry.pages, telemetry.limited = true, true
+	hold := post("/v1/incidents/{incident}/hold", "Keep others from carrying out an incident's plan for half a minute, or go on doing so", move, (*Server).holdIncident)
+	hold.fleeting = true
 	arm := post("/v1/reset/arm", "Choose the stores and the pace of a reset; nothing is opened yet", move, (*Server).armReset)
 	arm.body = 1 << 20
 	return []route{
@@ -85,6 +87,8 @@ func routes() []route {
 		get("/v1/plans", "The plans that were approved last, with their findings", read, (*Server).plans),
 		approvePlan,
 
+		hold,
+		post("/v1/incidents/{incident}/release", "Let others carry out an incident's plan again", move, (*Server).releaseIncident),
 		post("/v1/incidents/{incident}/record", "Write into the audit what was done in an incident, which is a folder of the app", move, (*Server).recordIncident),
 		get("/v1/audit", "Who did what, oldest first", read, (*Server).audit),
 		get("/v1/audit/verify", "Check that no entry of the audit was changed or removed", read, (*Server).auditVerify),
