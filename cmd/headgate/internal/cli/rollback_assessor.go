@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"headgate/cmd/headgate/internal/config"
 	"headgate/corrective"
@@ -156,22 +157,33 @@ func (s *assessor) targets(ctx context.Context, good string) error {
 	return nil
 }
 
+// asksAtOnce is how many stores' clients are asked for at a time: each is a request, where a server knows them.
+const asksAtOnce = 16
+
 // census reads on which release each client was last seen, where somebody knows the environment's fleet.
 func (s *assessor) census(ctx context.Context) error {
 	return s.app.known(ctx, s.env, "the clients of stores", func(ops operations) error {
-		s.ran = map[livestore.StoreID]map[string]string{}
-		for _, st := range s.stores {
-			known, err := ops.StoreClients(ctx, string(st.ID))
-			if err != nil {
-				return err
-			}
-			of := map[string]string{}
-			for _, c := range known.Clients {
-				if _, err := schema.ParseVersion(c.Release); err == nil {
-					of[c.ID] = c.Release
+		ran := make([]map[string]string, len(s.stores))
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(asksAtOnce)
+		for i, st := range s.stores {
+			g.Go(func() error {
+				known, err := ops.StoreClients(ctx, string(st.ID))
+				ran[i] = map[string]string{}
+				for _, c := range known.Clients {
+					if _, err := schema.ParseVersion(c.Release); err == nil {
+						ran[i][c.ID] = c.Release
+					}
 				}
-			}
-			s.ran[st.ID] = of
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		s.ran = map[livestore.StoreID]map[string]string{}
+		for i, st := range s.stores {
+			s.ran[st.ID] = ran[i]
 		}
 		return nil
 	})
