@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -23,7 +24,17 @@ func (h *hazards) corrections(from *schema.Release) {
 		for _, name := range m.Corrections {
 			if !correctsAlike(from, to, m.Event, name) {
 				added = append(added, name)
-			} else if n, _ := h.inLogs(m.Event); n == 0 && len(h.in.Facts.Logs) > 0 {
+				continue
+			}
+			n, _ := h.inLogs(m.Event)
+			if lost := lostFields(from, to, m.Event); len(lost) > 0 && (n > 0 || len(h.in.Facts.Logs) == 0) {
+				h.add(Finding{
+					Code: "CR104", From: []string{from.Version}, Event: m.Event, Path: name,
+					Message: fmt.Sprintf("the correction %s is about events whose arguments are written otherwise now (%s): it may miss those that %s met", name, strings.Join(lost, ", "), from.Version),
+					Fix:     "headgate rollback generate.",
+				}, Warning, OK)
+			}
+			if n == 0 && len(h.in.Facts.Logs) > 0 {
 				h.add(Finding{
 					Code: "CR102", From: []string{from.Version}, Event: m.Event, Path: name,
 					Message: "no log at hand holds an event that the correction " + name + " could be about",
@@ -38,6 +49,30 @@ func (h *hazards) corrections(from *schema.Release) {
 			}, Error, OK)
 		}
 	}
+}
+
+// lostFields are the fields of an event's arguments that another release does not write, or not so.
+func lostFields(from, to *schema.Release, event string) []string {
+	was, ok := from.Event(event)
+	is, still := to.Event(event)
+	if !ok || !still {
+		return nil // adopted, or told apart by what is in the log
+	}
+	old, now := was.Args.Wire(), is.Args.Wire()
+	switch {
+	case reflect.DeepEqual(old, now):
+		return nil
+	case old == nil || now == nil || old.Kind != schema.Struct || now.Kind != schema.Struct:
+		return []string{"all of them"}
+	}
+	var out []string
+	for _, f := range old.Fields {
+		i := slices.IndexFunc(now.Fields, func(o schema.Field) bool { return o.Name == f.Name })
+		if i < 0 || !reflect.DeepEqual(now.Fields[i].Type, f.Type) {
+			out = append(out, f.Name)
+		}
+	}
+	return out
 }
 
 func corrects(r *schema.Release, event, correction string) bool {

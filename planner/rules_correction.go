@@ -20,5 +20,11 @@ func correctionRules() []Rule {
 			Who:    "Every client that ran the bad release.", Fix: "headgate epoch bump, which headgate rollback generate does by itself.",
 			Example: "1.3.1 carries corrections, and its state hash is that of 1.3.0.",
 		},
+		{
+			Code: "CR104", Title: "a correction of an event whose fields changed", Replay: Warning, Fleet: OK,
+			Breaks: "Clients know a listed event by its arguments, as the schema writes them, and a condition sees them so: where such an event has the field, it may not be met any more, and its bad row comes back.",
+			Who:    "Every client that rebuilds under the new release, or is new.", Fix: "headgate rollback generate once more: it lists the events as the new schema writes them, too.",
+			Example: "1.4.0 drops the field area of v1.TodoCreated, of which 1.3.1 lists bad ones. A field that is added changes nothing.",
+		},
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"headgate/internal/livestore/schema"
 )
 
 // Corrections are what the generated file makes of bad events, resolved: the file depends on no log.
@@ -25,12 +27,14 @@ type Correction struct {
 	Reason string `yaml:"reason" json:"-"`
 	Event  string `yaml:"event" json:"event"`
 	// Pins are "number.client:digest" of the events, with spaces between them; package probe makes the digests.
-	Pins    string   `yaml:"pins,omitempty" json:"pins,omitempty"`
-	Release string   `yaml:"release,omitempty" json:"release,omitempty"`
-	From    int64    `yaml:"from,omitempty" json:"from,omitempty"`
-	To      int64    `yaml:"to,omitempty" json:"to,omitempty"`
-	Clients []string `yaml:"clients,omitempty" json:"clients,omitempty"`
-	Where   string   `yaml:"where,omitempty" json:"where,omitempty"`
+	Pins string `yaml:"pins,omitempty" json:"pins,omitempty"`
+	// Fields are those that the event's arguments had each time that Pins were listed: later ones are in none of the digests.
+	Fields  [][]string `yaml:"fields,omitempty,flow" json:"fields,omitempty"`
+	Release string     `yaml:"release,omitempty" json:"release,omitempty"`
+	From    int64      `yaml:"from,omitempty" json:"from,omitempty"`
+	To      int64      `yaml:"to,omitempty" json:"to,omitempty"`
+	Clients []string   `yaml:"clients,omitempty" json:"clients,omitempty"`
+	Where   string     `yaml:"where,omitempty" json:"where,omitempty"`
 
 	Skip    bool          `yaml:"skip,omitempty" json:"skip,omitempty"`
 	Set     string        `yaml:"set,omitempty" json:"-"` // a JSON object
@@ -51,6 +55,23 @@ func (c Correction) MarshalJSON() ([]byte, error) {
 		plain
 		Set json.RawMessage `json:"set,omitempty"`
 	}{plain(c), json.RawMessage(c.Set)})
+}
+
+// FieldsOf adds the fields that an event's arguments have in a log to those of the times before.
+func FieldsOf(e *schema.Event, before [][]string) [][]string {
+	w := e.Args.Wire()
+	if w == nil || w.Kind != schema.Struct || len(w.Index) > 0 {
+		return before
+	}
+	names := []string{}
+	for _, f := range w.Fields {
+		names = append(names, f.Name)
+	}
+	slices.Sort(names)
+	if slices.ContainsFunc(before, func(b []string) bool { return slices.Equal(b, names) }) {
+		return before
+	}
+	return append(slices.Clone(before), names)
 }
 
 var (

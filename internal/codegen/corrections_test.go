@@ -18,7 +18,7 @@ func allSections() *codegen.Manifest {
 	}}
 	s.Corrections = codegen.Corrections{
 		List: []codegen.Correction{
-			{Name: "gone", Event: "v1.Added", Pins: "7.0:0123456789abcdef 8.0:0123456789abcdef", Skip: true},
+			{Name: "gone", Event: "v1.Added", Pins: "7.0:0123456789abcdef 8.0:0123456789abcdef", Fields: [][]string{{"id"}, {"at", "id"}}, Skip: true},
 			{Name: "set", Event: "v2.Added", Release: "1.3.0", From: 3, To: 9, Clients: []string{"a'b"}, Where: "args ->> 'id' = '\"'", Set: `{"id":"x"}`},
 			{Name: "other", Event: "v9.Unknown", Release: "1.3.0", Replace: []codegen.Replacement{{Event: "v1.Added", Args: "json_object('id', seq)"}}},
 			{Name: "made-anew", Event: "v1.Removed", Release: "1.3.0", Rewrite: "json_set(args, '$.id', 'y')"},

@@ -7,6 +7,8 @@ type Correction = {
   readonly event: string
   /** `number:digest` of each event that is meant; without it the conditions below pick them, also among those to come. */
   readonly pins?: string
+  /** What the arguments had when they were listed; a field that the event got later is in none of the digests. */
+  readonly fields?: ReadonlyArray<ReadonlyArray<string>>
   readonly release?: string
   readonly from?: number
   readonly to?: number
@@ -156,7 +158,7 @@ const object = (sql: string, encoded: unknown, context: any): unknown => {
 const stampOf = (sessionId: string): string | undefined => /\.(\d+-\d+-\d+(?:-[^.]+)?)$/.exec(sessionId)?.[1]
 
 const matcher = (correction: Correction): Matcher => {
-  const { pins, release, from, to, clients, where } = correction
+  const { pins, fields = [], release, from, to, clients, where } = correction
   if (pins !== undefined) {
     const known = new Set(pins.split(' '))
     const numbers = new Set([...known].map((pin) => pin.slice(0, pin.indexOf(':'))))
@@ -164,7 +166,9 @@ const matcher = (correction: Correction): Matcher => {
       correction,
       matches: (encoded, { event }) => {
         const number = `${event.seqNum.global}.${event.seqNum.client}`
-        return numbers.has(number) && known.has(`${number}:${digest(event, encoded())}`)
+        if (!numbers.has(number)) return false
+        const args = encoded()
+        return [args, ...fields.map((names) => only(names, args))].some((a) => known.has(`${number}:${digest(event, a)}`))
       },
     }
   }
@@ -185,6 +189,9 @@ const matcher = (correction: Correction): Matcher => {
     },
   }
 }
+
+const only = (names: ReadonlyArray<string>, args: unknown): unknown =>
+  typeof args === 'object' && args !== null && !Array.isArray(args) ? Object.fromEntries(Object.entries(args).filter(([name]) => names.includes(name))) : args
 
 /** What tells an event from all others: a pending one may have another's number, but not its writer and arguments, too. */
 const digest = (event: { readonly name: string; readonly clientId: string; readonly sessionId: string }, encoded: unknown): string => {

@@ -18,6 +18,7 @@ import (
 	"headgate/corrective"
 	"headgate/internal/codegen"
 	"headgate/internal/errs"
+	"headgate/internal/livestore/schema"
 )
 
 func (a *app) rollbackGenerateCommand() *cli.Command {
@@ -191,7 +192,7 @@ func (a *app) writeCorrections(c *cli.Context, cfg *config.Config, s config.Sche
 		Schema: s.Name, Corrections: correctionsPath(s.Name), File: section.File, EpochBefore: section.Epoch, List: []correctionReport{},
 		Tolerated: f.tolerated, Adopted: f.adopted, Edits: []string{}, Written: !c.Bool("dry-run"),
 	}
-	resolved, err := resolve(list, f, section.Corrections, &r)
+	resolved, err := resolve(list, f, tree.Release, section.Corrections, &r)
 	if err != nil {
 		return none, err
 	}
@@ -279,13 +280,14 @@ func (a *app) raiseEpoch(ctx context.Context, w codegen.Workspace, m *codegen.Ma
 }
 
 // resolve turns the reviewed corrections into what the generated file needs, with what an earlier run listed.
-func resolve(list corrective.Corrections, f *found, before codegen.Corrections, r *correctionsReport) (codegen.Corrections, error) {
+func resolve(list corrective.Corrections, f *found, release *schema.Release, before codegen.Corrections, r *correctionsReport) (codegen.Corrections, error) {
 	var out codegen.Corrections
 	for _, one := range list.List {
 		var pins []string
+		var fields [][]string
 		for _, old := range before.List {
 			if old.Name == one.Name && old.Pins != "" {
-				pins = strings.Split(old.Pins, " ")
+				pins, fields = strings.Split(old.Pins, " "), old.Fields
 			}
 		}
 		met := f.by[one.Name]
@@ -312,6 +314,11 @@ func resolve(list corrective.Corrections, f *found, before codegen.Corrections, 
 			}
 			slices.Sort(pins)
 			pins = slices.Compact(pins)
+			if g.Fields = fields; met.events > 0 {
+				if def, ok := release.Event(g.Event); ok {
+					g.Fields = codegen.FieldsOf(def, fields)
+				}
+			}
 			g.Pins, report.Listed, report.New = strings.Join(pins, " "), len(pins), len(pins)-had
 		} else {
 			m := one.Match
