@@ -61,7 +61,7 @@ func (w *incidentWalk) run() error {
 
 // leave ends the walk. Whoever left wanted that.
 func (w *incidentWalk) leave(err error) error {
-	again := "headgate rollback --env " + w.env.Name
+	again := w.incident.command("rollback")
 	switch {
 	case w.c.Context.Err() != nil:
 		return errs.New(errs.Interrupted, "interrupted").Hintf("everything is kept").Then(again)
@@ -70,7 +70,7 @@ func (w *incidentWalk) leave(err error) error {
 	}
 	fmt.Fprintf(w.app.stdout, "\nEverything is kept. `%s` goes on from here.\n", again)
 	if w.behind != nil {
-		fmt.Fprintf(w.app.stdout, "Nobody reads the other logs now (%s). `headgate rollback assess --env %s` does, in another terminal.\n", w.behind, w.env.Name)
+		fmt.Fprintf(w.app.stdout, "Nobody reads the other logs now (%s). `%s` does, in another terminal.\n", w.behind, w.incident.command("rollback assess"))
 	}
 	return nil
 }

@@ -134,4 +134,7 @@ func TestRollbackWalk(t *testing.T) {
 	// Who leaves meanwhile is told that nobody reads on, and nobody does.
 	at.types("", "rollback", "close", "--reason", "a false alarm")
 	at.shows(at.types("\nq\n", "rollback", "--event", "v1.TodoMoved"), "All logs are read behind this", "Everything is kept.")
+	// The command that goes on has the server that was typed.
+	at.shows(at.types("q\n", "rollback", "--server", "http://127.0.0.1:1"), "All logs are read behind this",
+		"`headgate rollback --env local --server http://127.0.0.1:1` goes on from here.")
 }
