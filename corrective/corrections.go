@@ -97,6 +97,7 @@ func (p *Place) UnmarshalYAML(n *yaml.Node) error {
 func (c *Correction) UnmarshalYAML(n *yaml.Node) error {
 	type plain Correction
 	var p plain
+	asWritten(n)
 	text, err := yaml.Marshal(n)
 	if err != nil {
 		return err
@@ -109,6 +110,16 @@ func (c *Correction) UnmarshalYAML(n *yaml.Node) error {
 	*c = Correction(p)
 	c.line = n.Line
 	return nil
+}
+
+// asWritten has dates be texts, as JSON knows them: read as a date, 2024-01-01 would get a time.
+func asWritten(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!timestamp" {
+		n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
+	}
+	for _, c := range n.Content {
+		asWritten(c)
+	}
 }
 
 var (

@@ -44,6 +44,27 @@ func parse(t *testing.T, text string) corrective.Corrections {
 	return c
 }
 
+// What is set is what stands in the file, as JSON can say it.
+func TestSetAsWritten(t *testing.T) {
+	c, err := parse(t, `version: 1
+schema: main
+corrections:
+  - {name: one, reason: r, match: {event: v1.A}, set: {day: 2024-01-01, at: 2024-01-01T10:00:00.000Z, list: [{until: 2024-02-30}, 2024-03-01], n: 9007199254740993, no: no, nil: ~, x: 0.30000000000000004}}
+`).Compile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, _, err := c.Apply(t.Context(), livestore.Event{Name: "v1.A", Args: json.RawMessage(`{}`)})
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	want := `{"at":"2024-01-01T10:00:00.000Z","day":"2024-01-01","list":[{"until":"2024-02-30"},"2024-03-01"],"n":9007199254740993,"nil":null,"no":"no","x":0.30000000000000004}`
+	if string(got[0].Args) != want {
+		t.Errorf("%s, want %s", got[0].Args, want)
+	}
+}
+
 func TestApply(t *testing.T) {
 	c, err := parse(t, corrections).Compile(t.Context())
 	if err != nil {

@@ -97,6 +97,10 @@ func (f Finder) identify(ctx context.Context, batch []applied, found func(Found)
 		if a.by != "" {
 			is, made = made[:len(a.made)], made[len(a.made):]
 		}
+		if ids[i].Unwritable {
+			return errs.Invalidf("the app's schema decodes event %s, %s, and can't encode it again: its clients can't tell it from others", a.event.Seq, a.event.Name).
+				Hintf("give the schema of the event's arguments an encoding, or correct the event in its materializer by hand")
+		}
 		if slices.ContainsFunc(is, func(id probe.Identity) bool { return id.Unreadable }) {
 			return errs.Invalidf("what correction %s makes of event %s does not decode: clients would leave the event as it is", a.by, a.event.Seq).
 				Hintf("the app's schema must take it: is a field missing, null, or of another type?")

@@ -652,7 +652,7 @@ const api = {
       }),
     ),
 
-  // identify([{n,a,s,p,c,x}]) -> [{digest, args, undefined?, unreadable?}], as the generated corrections do on a client
+  // identify([{n,a,s,p,c,x}]) -> [{digest, args, undefined?, unreadable?, unwritable?}], as the generated corrections do on a client
   identify: (arg) =>
     JSON.stringify(
       JSON.parse(arg).map(({ n, a, c, x }) => {
@@ -660,10 +660,16 @@ const api = {
         const of = (args, more) => ({ digest: digest(n, c, x, args), args: args ?? null, ...more })
         if (def === undefined) return of(a, { undefined: true })
         const strict = def.headgateStrict ?? def.schema // the one around it decodes anything
+        let args
         try {
-          return of(Schema.encodeUnknownSync(strict)(codec.decoder(strict)(a)))
+          args = codec.decoder(strict)(a)
         } catch {
           return of(a, { unreadable: true })
+        }
+        try {
+          return of(Schema.encodeUnknownSync(strict)(args))
+        } catch {
+          return of(a, { unwritable: true })
         }
       }),
     ),

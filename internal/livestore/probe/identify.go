@@ -23,6 +23,8 @@ type Identity struct {
 	// Undefined is true where the release has no such event, Unreadable where it does not decode this one.
 	Undefined  bool `json:"undefined,omitempty"`
 	Unreadable bool `json:"unreadable,omitempty"`
+	// Unwritable is true where the release decodes this one, and can't encode it again.
+	Unwritable bool `json:"unwritable,omitempty"`
 }
 
 // JobIdentify is the sandbox's side of [Identifier].

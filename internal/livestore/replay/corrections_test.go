@@ -424,7 +424,7 @@ func jsonOf(t *testing.T, v any) string {
 
 // What is listed stays known. A pending event carries a number that may be another's once it is sent: one with the number, name and
 // arguments of a listed event, by another writer, is not taken for it. An event whose schema later got fields is, with their
-// defaults, and with what it brought of them from a release that knew them before.
+// defaults, and with what it brought of them from a release that knew them before. One that can't be told any more stops no client.
 func TestListedEvents(t *testing.T) {
 	dir := awkward(t)
 	base := target(t, dir, "atomic.ts")
@@ -451,12 +451,25 @@ func TestListedEvents(t *testing.T) {
 	correctedEntry(t, dir, "listed-later", `{ plain: Events.synced({ name: 'v1.Plain', schema: Schema.Struct({
 		id: Schema.String, text: Schema.String, area: Schema.optional(Schema.String), list: Schema.optionalWith(Schema.String, { default: () => 'inbox' }),
 	}) }) }`, list, code)
+	correctedEntry(t, dir, "listed-one-way", `{ plain: Events.synced({ name: 'v1.Plain', schema: Schema.Struct({
+		id: Schema.String, text: Schema.transform(Schema.String, Schema.String, { decode: (s) => s, encode: () => { throw new Error('one way') } }),
+	}) }) }`, list, code)
+	once, err := probe.NewIdentifier(t.Context(), launcher(t), target(t, dir, "listed-one-way.ts").Program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer once.Close()
+	err = corrective.Finder{Corrector: compiled(t, list), Identifier: once}.Find(t.Context(), openLog(t, "file:"+theirs), func(corrective.Found) {})
+	if errs.CodeOf(err) != errs.Invalid || !strings.Contains(err.Error(), "can't encode it again") {
+		t.Errorf("a schema that can't encode: %v", err)
+	}
 	plan := []rebuild{
+		{Log: theirs, Entry: filepath.Join(dir, "listed-one-way.ts"), Out: filepath.Join(t.TempDir(), "state.db")},
 		{Log: theirs, Entry: filepath.Join(dir, "listed.ts"), Out: filepath.Join(t.TempDir(), "state.db")},
 		{Log: theirs, Entry: filepath.Join(dir, "listed-later.ts"), Out: filepath.Join(t.TempDir(), "state.db")},
 		{Log: offline, Entry: filepath.Join(dir, "listed.ts"), Out: filepath.Join(t.TempDir(), "state.db")},
 	}
-	should := [][]entry{{a}, {a}, {a, mine}}
+	should := [][]entry{{a, bad}, {a}, {a}, {a, mine}}
 	for i, r := range liveStore(t, plan) {
 		if !r.OK {
 			t.Fatal(r.Error)
