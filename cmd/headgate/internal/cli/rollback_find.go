@@ -37,8 +37,10 @@ type found struct {
 type met struct {
 	events int64
 	stores int
-	pins   map[string]struct{} // of a pinned one
-	shape  string              // the arguments of one, masked
+	// pending are those of events that their client has not sent: their numbers may become others.
+	pending int64
+	pins    map[string]struct{} // of a pinned one
+	shape   string              // the arguments of one, masked
 }
 
 // all reads the logs of stores, several at a time. The first that can't be read ends it: corrections of some stores only
@@ -119,6 +121,9 @@ func (f *found) take(one corrective.Found, seen map[string]bool) {
 	defer f.mu.Unlock()
 	e, id, m := one.Event, one.Identity, f.by[one.Correction]
 	m.events++
+	if e.Pending {
+		m.pending++
+	}
 	if !seen[one.Correction] {
 		seen[one.Correction] = true
 		m.stores++

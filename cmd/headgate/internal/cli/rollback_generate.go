@@ -79,9 +79,11 @@ type correctionReport struct {
 	Event  string `json:"event"`
 	Events int64  `json:"events"` // matched now
 	Stores int    `json:"stores"` // where
-	Pinned bool   `json:"pinned"`
-	Listed int    `json:"listed"` // events in the code, those of earlier runs included
-	New    int    `json:"new"`    // of them, those of this run
+	// Pending are those of Events that their client has not sent: listed by a number that may become another.
+	Pending int64 `json:"pending"`
+	Pinned  bool  `json:"pinned"`
+	Listed  int   `json:"listed"` // events in the code, those of earlier runs included
+	New     int   `json:"new"`    // of them, those of this run
 }
 
 // correctionsPath is where a schema's corrections lie, relative to headgate.yaml.
@@ -306,7 +308,7 @@ func resolve(list corrective.Corrections, f *found, release *schema.Release, bef
 			}
 			g.Set = string(text)
 		}
-		report := correctionReport{Name: one.Name, Event: one.Match.Event, Events: met.events, Stores: met.stores, Pinned: one.Match.IsPinned()}
+		report := correctionReport{Name: one.Name, Event: one.Match.Event, Events: met.events, Stores: met.stores, Pending: met.pending, Pinned: one.Match.IsPinned()}
 		if report.Pinned {
 			had := len(pins)
 			for pin := range met.pins {
@@ -367,6 +369,11 @@ func (a *app) writeCorrectionsText(w io.Writer, r correctionsReport) error {
 	}
 	if err := table(w, rows); err != nil {
 		return err
+	}
+	for _, one := range r.List {
+		if one.Pinned && one.Pending > 0 {
+			fmt.Fprintf(w, "\nNot sent by their clients yet, of those of %s: %s, listed by a number that may become another. Do this again once they are.", one.Name, counted(one.Pending, "event"))
+		}
 	}
 	for _, n := range r.Tolerated {
 		fmt.Fprintf(w, "\nSome %s do not decode: the release gets a schema that takes them.", n)
