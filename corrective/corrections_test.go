@@ -44,7 +44,7 @@ func parse(t *testing.T, text string) corrective.Corrections {
 	return c
 }
 
-// What is set is what stands in the file, as JSON can say it.
+// What is set is what stands in the file, as JSON can say it, where JavaScript would put it.
 func TestSetAsWritten(t *testing.T) {
 	c, err := parse(t, `version: 1
 schema: main
@@ -55,11 +55,11 @@ corrections:
 		t.Fatal(err)
 	}
 	defer c.Close()
-	got, _, err := c.Apply(t.Context(), livestore.Event{Name: "v1.A", Args: json.RawMessage(`{}`)})
+	got, _, err := c.Apply(t.Context(), livestore.Event{Name: "v1.A", Args: json.RawMessage(`{"z":{"b":1,"a":2},"n":1,"day":0,"z":"<"}`)})
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
-	want := `{"at":"2024-01-01T10:00:00.000Z","day":"2024-01-01","list":[{"until":"2024-02-30"},"2024-03-01"],"n":9007199254740993,"nil":null,"no":"no","x":0.30000000000000004}`
+	want := `{"z":"<","n":9007199254740993,"day":"2024-01-01","at":"2024-01-01T10:00:00.000Z","list":[{"until":"2024-02-30"},"2024-03-01"],"nil":null,"no":"no","x":0.30000000000000004}`
 	if string(got[0].Args) != want {
 		t.Errorf("%s, want %s", got[0].Args, want)
 	}

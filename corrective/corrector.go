@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -207,19 +208,12 @@ func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, 
 	if r.Skip {
 		return nil, nil
 	}
-	var args map[string]json.RawMessage
 	if r.set != nil {
-		if err := json.Unmarshal(e.Args, &args); err != nil || args == nil {
+		args, ok := withFields(e.Args, r.set)
+		if !ok {
 			return nil, errs.Invalidf("the arguments of event %s are no object: no field of theirs can be set", e.Seq).Hintf("use rewrite")
 		}
-		for field, value := range r.set {
-			args[field] = value
-		}
-		text, err := json.Marshal(args)
-		if err != nil {
-			return nil, fmt.Errorf("write the arguments of event %s: %w", e.Seq, err)
-		}
-		e.Args = text
+		e.Args = args
 	}
 	if err := lasts(e); err != nil {
 		return nil, err
@@ -247,6 +241,47 @@ func (r *rule) make(ctx context.Context, e livestore.Event) ([]livestore.Event, 
 		out = append(out, other)
 	}
 	return out, nil
+}
+
+// withFields puts fields in the place of those of a JSON object, or behind them: as {...args, ...set} does, whose order an app may
+// keep, too. It reports whether args are an object.
+func withFields(args json.RawMessage, set map[string]json.RawMessage) (json.RawMessage, bool) {
+	d := json.NewDecoder(bytes.NewReader(args))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, false
+	}
+	var names []string
+	values := map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return nil, false
+		}
+		key, _ := name.(string)
+		if _, twice := values[key]; !twice {
+			names = append(names, key)
+		}
+		values[key] = value
+	}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if _, there := values[name]; !there {
+			names = append(names, name)
+		}
+		values[name] = set[name]
+	}
+	out := []byte{'{'}
+	for i, name := range names {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, false
+		}
+		out = append(append(append(out, key...), ':'), values[name]...)
+	}
+	return append(out, '}'), true
 }
 
 // lasts refuses arguments with a number past JavaScript's doubles: a client keeps null in its place, and sees the number itself
