@@ -9,7 +9,7 @@ LOCKS   := $(shell git ls-files '*package-lock.json')
 MODULES := $(LOCKS:package-lock.json=node_modules/.package-lock.json)
 
 # The race detector makes SQLite and QuickJS, which are translated C, many times slower: what they bound is left out. The control
-# database's tests run on Postgres alone. Its check of pointers takes it for an error that their code reads a Go string where it is.
+# database's tests run on Postgres alone.
 RACE_PACKAGES = $(shell $(GO) list ./... ./.ci/readme | grep -v -e /replay -e /probe -e /engine -e /bundle -e /codegen -e /migrations -e /jobs -e 'cmd/headgate$$')
 
 .PHONY: help build deps test race lint generate fmt fuzz demo rollback-demo rollout-demo bench soak chaos
@@ -30,7 +30,7 @@ test: deps ## run the tests
 	$(GO) test -timeout 25m -parallel 4 ./... ./.ci/readme
 
 race: deps ## run the tests under the race detector, without those that SQLite and QuickJS bound
-	$(GO) test -race -gcflags=modernc.org/...=-d=checkptr=0 -skip '^TestSQLite$$' -timeout 10m -parallel 4 $(RACE_PACKAGES)
+	$(GO) test -race -skip '^TestSQLite$$' -timeout 10m -parallel 4 $(RACE_PACKAGES)
 
 lint: bin/golangci-lint-$(GOLANGCI_LINT) ## run the linters and look for unformatted files
 	$< run ./... ./.ci/readme

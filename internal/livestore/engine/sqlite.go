@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"unsafe"
@@ -27,6 +26,7 @@ type DB struct {
 	// volatile are the words met in statements that make them depend on the clock, on chance or on what ran before.
 	volatile map[string]bool
 	out      *[2]uintptr // where SQLite puts handles; on the heap, so that its address holds
+	bound    []uintptr   // copies of the texts and blobs that statements are bound to, the latest last
 	// uuidNamespace is what uuid5 works in, a C string; 0 without that function.
 	uuidNamespace uintptr
 }
@@ -146,20 +146,19 @@ func (d *DB) Changes() int64 { return int64(sqlite3.Xsqlite3_changes64(d.tls, d.
 
 // Exec runs every statement of text with the same parameters.
 func (d *DB) Exec(text string, binds Binds) error {
-	defer runtime.KeepAlive(binds.list) // SQLite reads strings where they are
-	defer runtime.KeepAlive(binds.named)
 	p, err := d.prepare(text)
 	if err != nil {
 		return err
 	}
 	for i, s := range p.stmts {
+		unbound := len(d.bound)
 		err := d.bind(s, p.params[i], binds)
 		if err == nil {
 			if rc := sqlite3.Xsqlite3_step(d.tls, s); rc != sqlite3.SQLITE_DONE && rc != sqlite3.SQLITE_ROW {
 				err = d.err(rc)
 			}
 		}
-		d.reset(s)
+		d.reset(s, unbound)
 		if err != nil {
 			return err
 		}
@@ -170,8 +169,6 @@ func (d *DB) Exec(text string, binds Binds) error {
 // Query runs a text of exactly one statement and calls row with each row's values: nil, int64, float64, string
 // or []byte. The slice is reused.
 func (d *DB) Query(text string, binds Binds, row func(columns []string, values []any) error) error {
-	defer runtime.KeepAlive(binds.list) // as in Exec
-	defer runtime.KeepAlive(binds.named)
 	p, err := d.prepare(text)
 	if err != nil {
 		return err
@@ -180,8 +177,8 @@ func (d *DB) Query(text string, binds Binds, row func(columns []string, values [
 		return &SQLError{Code: -1, Msg: "expected only one statement in a query", Offset: -1}
 	}
 	s := p.stmts[0]
+	defer d.reset(s, len(d.bound))
 	err = d.bind(s, p.params[0], binds)
-	defer d.reset(s)
 	if err != nil {
 		return err
 	}
@@ -317,10 +314,9 @@ func (d *DB) bind(s uintptr, params []string, binds Binds) error {
 			if n := strings.IndexByte(v, 0); n >= 0 {
 				v = v[:n]
 			}
-			// SQLite reads the string where it is: it is held by binds until the statement is reset.
-			p := uintptr(unsafe.Pointer(unsafe.StringData(v)))
-			if len(v) == 0 {
-				p = uintptr(unsafe.Pointer(d.out)) // any address: NULL would bind NULL
+			p, err := d.hold(v)
+			if err != nil {
+				return err
 			}
 			rc = sqlite3.Xsqlite3_bind_text(d.tls, s, at, p, int32(len(v)), 0)
 		case []byte:
@@ -329,7 +325,11 @@ func (d *DB) bind(s uintptr, params []string, binds Binds) error {
 				rc = sqlite3.Xsqlite3_bind_null(d.tls, s, at)
 				break
 			}
-			rc = sqlite3.Xsqlite3_bind_blob(d.tls, s, at, uintptr(unsafe.Pointer(unsafe.SliceData(v))), int32(len(v)), 0)
+			p, err := d.hold(string(v))
+			if err != nil {
+				return err
+			}
+			rc = sqlite3.Xsqlite3_bind_blob(d.tls, s, at, p, int32(len(v)), 0)
 		default:
 			return fmt.Errorf("can't bind a %T", v)
 		}
@@ -340,9 +340,23 @@ func (d *DB) bind(s uintptr, params []string, binds Binds) error {
 	return nil
 }
 
-func (d *DB) reset(s uintptr) {
+// hold copies what a statement is bound to to where SQLite may read it, until the statement is reset.
+func (d *DB) hold(v string) (uintptr, error) {
+	p, err := libc.CString(v)
+	if err == nil {
+		d.bound = append(d.bound, p)
+	}
+	return p, err
+}
+
+// reset ends a statement, and lets go of what was bound since there were unbound.
+func (d *DB) reset(s uintptr, unbound int) {
 	sqlite3.Xsqlite3_reset(d.tls, s)
 	sqlite3.Xsqlite3_clear_bindings(d.tls, s)
+	for _, p := range d.bound[unbound:] {
+		libc.Xfree(d.tls, p)
+	}
+	d.bound = d.bound[:unbound]
 }
 
 func (d *DB) err(rc int32) *SQLError {
