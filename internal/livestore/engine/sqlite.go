@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -104,6 +105,20 @@ func (d *DB) config(option, value int32) {
 	args := libc.Xcalloc(d.tls, 2, 8)
 	defer libc.Xfree(d.tls, args)
 	sqlite3.Xsqlite3_db_config(d.tls, d.db, option, libc.VaList(args, value, uintptr(0)))
+}
+
+// Until has the end of ctx stop what the database computes, with an error, until stop is called.
+func (d *DB) Until(ctx context.Context) (stop func()) {
+	stopped := make(chan struct{})
+	end := context.AfterFunc(ctx, func() {
+		sqlite3.Xsqlite3_interrupt(d.tls, d.db) // the one function that another goroutine may call
+		close(stopped)
+	})
+	return func() {
+		if !end() {
+			<-stopped // the database may be closed then
+		}
+	}
 }
 
 // Close finalizes what was prepared and closes the database.

@@ -84,21 +84,12 @@ func (e Environment) LastRuns(ctx context.Context, migration string) ([]RunStatu
 	if err != nil {
 		return nil, err
 	}
-	out := []RunStatus{}
-	for run, err := range e.DB.Runs(ctx, e.Name) {
-		if err != nil {
-			return nil, err
-		}
-		if migration != "" && run.Migration != migration || slices.ContainsFunc(out, func(r RunStatus) bool { return r.Migration == run.Migration }) {
-			continue
-		}
-		s, err := e.Run(ctx, run.ID)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
+	met := map[string]bool{}
+	return e.runs(ctx, func(run control.Run) bool {
+		last := !met[run.Migration]
+		met[run.Migration] = true
+		return last && (migration == "" || run.Migration == migration)
+	})
 }
 
 // UndoneRuns are the runs that are not over, and the last ones that left stores undone, the latest first.
@@ -110,12 +101,17 @@ func (e Environment) UndoneRuns(ctx context.Context) ([]RunStatus, error) {
 		}
 		left[u.Run] = true
 	}
+	return e.runs(ctx, func(run control.Run) bool { return !run.State.Ended() || left[run.ID] })
+}
+
+// runs are those of the environment that are wanted, which is asked of each, the latest first.
+func (e Environment) runs(ctx context.Context, wanted func(control.Run) bool) ([]RunStatus, error) {
 	out := []RunStatus{}
 	for run, err := range e.DB.Runs(ctx, e.Name) {
 		if err != nil {
 			return nil, err
 		}
-		if run.State.Ended() && !left[run.ID] {
+		if !wanted(run) {
 			continue
 		}
 		s, err := e.Run(ctx, run.ID)

@@ -118,6 +118,9 @@ func compile(ctx context.Context, text, row, columns string, n int) (_ *Expr, er
 		return nil, invalid("it must have no parameters")
 	}
 	if _, err := x.value(ctx, livestore.Event{Args: []byte("{}")}); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
 		return nil, invalid(reason(err))
 	}
 	return x, nil
@@ -174,10 +177,15 @@ func (x *Expr) value(ctx context.Context, e livestore.Event) (any, error) {
 			return nil, context.Cause(ctx)
 		}
 		var row []any
+		stop := db.Until(ctx)
 		err := db.Query(x.query, engine.Positional(x.values(e)...), func(_ []string, v []any) error {
 			row = append(row, v...)
 			return nil
 		})
+		stop()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,9 @@
 package eventsql_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,6 +164,30 @@ func TestTrueFails(t *testing.T) {
 			t.Errorf("%s: error %v, want one that names e7", text, err)
 		}
 		x.Close()
+	}
+}
+
+// Who asks for something that never ends can end it.
+func TestEndless(t *testing.T) {
+	const endless = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE args <> '{}' OR name = '') SELECT count(*) FROM n) > 0"
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	x, err := eventsql.Compile(t.Context(), strings.ReplaceAll(endless, " OR name = ''", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	if _, err := x.True(soon(), event()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("on an event: %v", err)
+	}
+	if ok, err := x.True(t.Context(), livestore.Event{Args: json.RawMessage("{}")}); !ok || err != nil {
+		t.Errorf("after that: %v, %v", ok, err)
+	}
+	if _, err := eventsql.Compile(soon(), endless); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("when it is read: %v", err)
 	}
 }
 
